@@ -1,0 +1,3 @@
+module millrace.dev/bpf
+
+go 1.26.0

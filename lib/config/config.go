@@ -1,0 +1,157 @@
+package config
+
+import "time"
+
+// Config is the whole file.
+type Config struct {
+	Bus       Bus       `yaml:"bus"`
+	Capture   Capture   `yaml:"capture"`
+	Decoder   Decoder   `yaml:"decoder"`
+	Enricher  Enricher  `yaml:"enricher"`
+	Exporters Exporters `yaml:"exporters"`
+	Telemetry Telemetry `yaml:"telemetry"`
+	Discovery Discovery `yaml:"discovery"`
+}
+
+// Bus says which NATS to use.
+type Bus struct {
+	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services need it.
+	URL string `yaml:"url"`
+	// CredentialsFile is a NATS credentials file (.creds).
+	CredentialsFile string `yaml:"credentials_file"`
+	// TLS of the connection to NATS.
+	TLS TLS `yaml:"tls"`
+	// Partitions of every stream, fixed when the streams are created.
+	Partitions int `yaml:"partitions"`
+	// Storage of the streams: memory or file.
+	Storage string `yaml:"storage"`
+	// Replicas of the streams: 1, 3 or 5.
+	Replicas int `yaml:"replicas"`
+	// MaxAge of messages in the streams.
+	MaxAge time.Duration `yaml:"max_age"`
+	// MaxBytes of each stream.
+	MaxBytes ByteSize `yaml:"max_bytes"`
+	// Compression of messages: s2 or none.
+	Compression string `yaml:"compression"`
+	// Embedded server of `millrace run`.
+	Embedded Embedded `yaml:"embedded"`
+}
+
+// Embedded is the NATS server inside `millrace run`.
+type Embedded struct {
+	// Listen is the address on which the embedded server takes connections of other clients. Empty: in-process only.
+	Listen string `yaml:"listen"`
+	// StoreDir is where file storage lives. Used with bus.storage file.
+	StoreDir string `yaml:"store_dir"`
+}
+
+// TLS is client-side TLS.
+type TLS struct {
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Capture is the privileged part on each node.
+type Capture struct {
+	// Node name of this machine. Empty: the host name.
+	Node string `yaml:"node"`
+	// FlushInterval is the longest time an event waits for its batch. 50ms to 200ms.
+	FlushInterval time.Duration `yaml:"flush_interval"`
+	// BatchBytes is the size at which a batch is published at once.
+	BatchBytes ByteSize `yaml:"batch_bytes"`
+	// SendBuffer bounds the batches waiting for NATS; beyond it the oldest are dropped and counted.
+	SendBuffer ByteSize `yaml:"send_buffer"`
+	// RingBuffer is the size of the kernel's ring buffer, a power of two.
+	RingBuffer ByteSize `yaml:"ring_buffer"`
+	// PayloadBytes is the most bytes shipped of one send or receive.
+	PayloadBytes int `yaml:"payload_bytes"`
+	// MessageBytes is the most payload shipped in one direction after the start of a message was seen; later sends and
+	// receives ship only their first and last bytes.
+	MessageBytes int `yaml:"message_bytes"`
+	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
+	CgroupPrefix string `yaml:"cgroup_prefix"`
+	// Redact says what is blanked before anything leaves the node.
+	Redact Redact `yaml:"redact"`
+}
+
+// Redact is redaction at the edge.
+type Redact struct {
+	// Enable blanking of credentials: the headers below, cookies, and password messages.
+	Enable bool `yaml:"enable"`
+	// Headers whose values are blanked, besides the built-in ones (Authorization, Proxy-Authorization, Cookie, Set-Cookie,
+	// X-Api-Key, X-Auth-Token and the like). Case does not matter; globs are allowed.
+	Headers []string `yaml:"headers"`
+	// QueryParameters whose values are blanked in HTTP targets, besides the built-in ones (token, password and the like).
+	QueryParameters []string `yaml:"query_parameters"`
+}
+
+// Decoder turns raw events into exchanges.
+type Decoder struct {
+	// MaxStreamBytes bounds the bytes buffered of one direction of one connection.
+	MaxStreamBytes ByteSize `yaml:"max_stream_bytes"`
+	// MaxConnections bounds the connections tracked in one partition; beyond it the least recently used is given up.
+	MaxConnections int `yaml:"max_connections"`
+	// ExchangeTimeout is how long a request waits for its response before it is given up.
+	ExchangeTimeout time.Duration `yaml:"exchange_timeout"`
+	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them.
+	KeepStatements bool `yaml:"keep_statements"`
+}
+
+// Enricher pairs, resolves traces and adds identity.
+type Enricher struct {
+	// HoldTime is how long an exchange waits for its other side and its trace.
+	HoldTime time.Duration `yaml:"hold_time"`
+	// MaxPending bounds the exchanges waiting in one partition; beyond it the oldest are sent on as they are, counted.
+	MaxPending int `yaml:"max_pending"`
+}
+
+// Exporters are where spans go. Settings below a name are those of the OpenTelemetry Collector's exporter of that name.
+type Exporters struct {
+	// OTLP is OTLP over gRPC: endpoint, tls, headers, compression, timeout, retry_on_failure, ...
+	OTLP map[string]any `yaml:"otlp"`
+	// OTLPHTTP is OTLP over HTTP.
+	OTLPHTTP map[string]any `yaml:"otlphttp"`
+	// Debug writes spans to standard error: verbosity basic, normal or detailed.
+	Debug map[string]any `yaml:"debug"`
+	// File writes OTLP JSON, one object a line.
+	File *FileExporter `yaml:"file"`
+}
+
+// FileExporter writes OTLP JSON lines.
+type FileExporter struct {
+	// Path of the file; created if missing, appended to.
+	Path string `yaml:"path"`
+}
+
+// Telemetry is Millrace's own.
+type Telemetry struct {
+	// Listen address of /healthz, /readyz and /metrics. Empty: off.
+	Listen string `yaml:"listen"`
+	// LogLevel: debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+	// LogFormat: text or json.
+	LogFormat string `yaml:"log_format"`
+}
+
+// Discovery selects processes.
+type Discovery struct {
+	// Services to watch. Empty: every process.
+	Services []Service `yaml:"services"`
+	// ExcludeServices are never watched, even if Services selects them.
+	ExcludeServices []Service `yaml:"exclude_services"`
+}
+
+// Service is a discovery rule. A process matches when all the criteria that are given match.
+type Service struct {
+	// Name is the service.name of the processes that match. Empty: derived.
+	Name string `yaml:"name"`
+	// Namespace is their service.namespace.
+	Namespace string `yaml:"namespace"`
+	// OpenPorts: the process listens on one of these ports or connects to one of them, for example "80,8000-8999".
+	OpenPorts string `yaml:"open_ports"`
+	// ExePath is a glob over the path of the executable.
+	ExePath string `yaml:"exe_path"`
+	// Languages is a glob over the language (go, java, nodejs, python, ruby, php, dotnet, rust, cpp).
+	Languages string `yaml:"languages"`
+}

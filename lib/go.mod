@@ -1,0 +1,15 @@
+module millrace.dev/lib
+
+go 1.26.0
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0
+	millrace.dev/proto v0.0.0
+)
+
+require (
+	github.com/planetscale/vtprotobuf v0.6.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
+
+replace millrace.dev/proto => ../proto

@@ -1,0 +1,98 @@
+package identity
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Domain separators: each kind of identifier hashes a different prefix.
+const (
+	domainConnection = 'c'
+	domainSpan       = 's'
+	domainTraceHigh  = 'T'
+	domainTraceLow   = 't'
+	domainProcess    = 'p'
+)
+
+// Key is the comparable form of [millracev1.ExchangeKey], for use in maps.
+type Key struct {
+	Flow   uint64
+	Offset uint64
+	Stream uint64
+}
+
+// KeyOf gives the comparable form of k; the zero Key for nil.
+func KeyOf(k *millracev1.ExchangeKey) Key {
+	return Key{Flow: k.GetFlow(), Offset: k.GetOffset(), Stream: k.GetStream()}
+}
+
+// Proto gives a new message with the key's fields.
+func (k Key) Proto() *millracev1.ExchangeKey {
+	return &millracev1.ExchangeKey{Flow: k.Flow, Offset: k.Offset, Stream: k.Stream}
+}
+
+// IsZero reports whether k is the zero key, which identifies nothing.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// Reverse gives the flow of the opposite direction of the same connection.
+func Reverse(flow uint64) uint64 { return flow<<32 | flow>>32 }
+
+// Connection gives the identity of the connection to which flow belongs: the same for both directions and at both ends.
+func Connection(flow uint64) uint64 {
+	reverse := Reverse(flow)
+	if reverse < flow {
+		flow = reverse
+	}
+	var b [9]byte
+	b[0] = domainConnection
+	binary.BigEndian.PutUint64(b[1:], flow)
+	return xxhash.Sum64(b[:])
+}
+
+// Span gives the span id of one side of the exchange; never 0.
+func Span(k Key, side millracev1.Side) uint64 {
+	var b [26]byte
+	b[0] = domainSpan
+	b[1] = byte(side)
+	k.put(b[2:])
+	return nonZero(xxhash.Sum64(b[:]))
+}
+
+// Trace gives the trace id of a trace that begins with exchange k; never all zeros.
+func Trace(k Key) [16]byte {
+	var b [25]byte
+	var id [16]byte
+	k.put(b[1:])
+	b[0] = domainTraceHigh
+	binary.BigEndian.PutUint64(id[:8], nonZero(xxhash.Sum64(b[:])))
+	b[0] = domainTraceLow
+	binary.BigEndian.PutUint64(id[8:], nonZero(xxhash.Sum64(b[:])))
+	return id
+}
+
+// Process gives the fleet-wide identity of a process: boot id of its machine, pid in the host's namespace, and start time in
+// clock ticks since boot as /proc/pid/stat gives it; never 0.
+func Process(bootID string, pid uint32, startTicks uint64) uint64 {
+	b := make([]byte, 0, 64)
+	b = append(b, domainProcess)
+	b = append(b, bootID...)
+	b = binary.BigEndian.AppendUint32(b, pid)
+	b = binary.BigEndian.AppendUint64(b, startTicks)
+	return nonZero(xxhash.Sum64(b))
+}
+
+func (k Key) put(b []byte) {
+	binary.BigEndian.PutUint64(b, k.Flow)
+	binary.BigEndian.PutUint64(b[8:], k.Offset)
+	binary.BigEndian.PutUint64(b[16:], k.Stream)
+}
+
+func nonZero(h uint64) uint64 {
+	if h == 0 {
+		return 1
+	}
+	return h
+}

@@ -1,0 +1,101 @@
+package kernel
+
+import (
+	"net/netip"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Connection is one end of a connection, as the kernel knows it. The pointer is stable while the socket lives, so it can be used
+// as a map key; fields do not change after the first event that refers to it, except Owner.
+type Connection struct {
+	Socket   uint64 // unique on the node while it is up
+	SendFlow uint64 // (isn_local << 32) | isn_remote; see Connection.send_flow in raw.proto
+	// Owner is the thread group that first moved data on the socket; 0 until then.
+	Owner     uint32
+	Transport millracev1.Transport
+	Role      millracev1.Role
+	Local     netip.AddrPort // invalid for Unix-domain sockets; IPv4-mapped addresses are unmapped
+	Remote    netip.AddrPort
+	UnixPath  string
+	OpenedNS  uint64 // CLOCK_MONOTONIC, 0 if the connection was open before capture
+	Hint      millracev1.Protocol
+	NetworkNS uint32
+}
+
+// Kind says what an Event reports.
+type Kind uint8
+
+// Kinds of events. Those from Send to Reset carry a connection.
+const (
+	Send Kind = iota + 1
+	Receive
+	Open
+	Close
+	Reset
+	TaskStart   // Thread is new, made by ParentThread
+	TaskEnd     // Thread ended
+	Handoff     // Goroutine acts for ParentGoroutine from now on
+	ProcessExec // the process has a new program
+	ProcessExit // the thread group ended
+	ProcessFork // PID is new, made by ParentPID
+)
+
+// Event is one record of the kernel side.
+type Event struct {
+	Kind            Kind
+	Connection      *Connection // nil for events about tasks and processes
+	PID             uint32      // thread group id, host PID namespace
+	Thread          uint32      // thread id, host PID namespace
+	ParentPID       uint32
+	ParentThread    uint32
+	Goroutine       uint64 // 0 if the process is not Go or its layout is not known
+	ParentGoroutine uint64
+	TimeNS          uint64 // CLOCK_MONOTONIC at the system call's return
+	DurationNS      uint64 // how long the call ran, 0 if not measured
+	Offset          uint64 // of the first byte in its stream
+	Length          uint32
+	// Payload is what was shipped; it aliases the reader's buffer and is valid until the handler returns. The handler may
+	// overwrite it in place.
+	Payload []byte
+	// Segments place Payload within the event; nil means one run from position 0.
+	Segments    []Segment
+	SRTTUS      uint32
+	Retransmits uint32
+	Flags       uint32 // as Event.flags in raw.proto
+	Error       uint32
+}
+
+// Segment is a run of payload bytes: Length bytes that belong at position At within the event.
+type Segment struct {
+	At     uint32
+	Length uint32
+}
+
+// Policy is what the kernel side does with a process.
+type Policy struct {
+	// Ignore: nothing is captured. New processes inherit their parent's policy until told otherwise.
+	Ignore bool
+	// GoidOffset and ParentGoidOffset are the positions of the fields in runtime.g, 0 if unknown or not Go.
+	GoidOffset, ParentGoidOffset uint32
+}
+
+// Losses counts what the kernel side lost, by cause, since it was loaded.
+type Losses map[millracev1.LossCause]Loss
+
+// Loss is a count of events and, where known, bytes.
+type Loss struct {
+	Events, Bytes uint64
+}
+
+// Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
+type Source interface {
+	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring buffer.
+	// idle is called after each batch of records and at least every 10 ms.
+	Run(handle func(*Event), idle func()) error
+	// SetPolicy sets what to do with a thread group. Safe for concurrent use with Run.
+	SetPolicy(pid uint32, p Policy) error
+	// Losses reads the loss counters. Safe for concurrent use with Run.
+	Losses() (Losses, error)
+	Close() error
+}
