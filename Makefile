@@ -1,0 +1,122 @@
+# Millrace. `make` lists the targets.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES  := bpf cmd/millrace lib proto services/capture services/decoder services/enricher services/exporter test
+BIN      := $(CURDIR)/bin
+TOOLS    := $(BIN)/tools
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X millrace.dev/lib/service.Version=$(VERSION)
+GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+CONFIG   ?=
+
+GOLANGCI_VERSION := v2.15.0
+BUF_VERSION      := v1.75.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+VTPROTO_VERSION  := v0.6.0
+
+# Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
+TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps
+BPF_PACKAGES  := clang-16 llvm-16 libbpf-dev clang-format-16
+
+##@ Use
+.PHONY: run demo doctor
+run: build ## Build and start everything in one process: capture, NATS, decoder, enricher, exporter (root)
+	$(BIN)/millrace run $(if $(CONFIG),--config $(CONFIG))
+
+demo: build demo-packages ## The same beside a small polyglot application under load, so that there is something to see (root)
+	test/apps/demo/run.sh $(BIN)/millrace
+
+doctor: build ## Say what this kernel and these capabilities allow, and what is lost without them
+	$(BIN)/millrace doctor
+
+##@ Build
+.PHONY: build build-arm64 bpf generate
+build: ## Build millrace and the four services into bin/ (no clang needed)
+	@mkdir -p $(BIN)
+	$(GOBUILD) -o $(BIN)/ ./cmd/millrace ./services/capture/cmd/... ./services/decoder/cmd/... ./services/enricher/cmd/... ./services/exporter/cmd/...
+
+build-arm64: ## Build the same for arm64 into bin/arm64
+	@mkdir -p $(BIN)/arm64
+	GOARCH=arm64 $(GOBUILD) -o $(BIN)/arm64/ ./cmd/millrace ./services/capture/cmd/... ./services/decoder/cmd/... ./services/enricher/cmd/... ./services/exporter/cmd/...
+
+bpf: bpf-packages ## Compile the kernel side again (the objects are committed)
+	bpf/build.sh
+
+generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto ## Regenerate everything that is generated: eBPF objects, protobuf code, the configuration reference
+	cd proto && PATH=$(TOOLS):$$PATH buf generate
+	go generate ./lib/...
+
+##@ Check
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos lint lint-go lint-generated bench
+test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
+
+test-unit: ## Unit and integration tests of every module
+	@for module in $(MODULES); do \
+	  [ $$module = test ] && continue; \
+	  [ -n "$$(cd $$module && go list ./... 2>/dev/null)" ] || continue; \
+	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 10m ./...); \
+	done
+
+test-e2e: build ## The exactness suite: real programs, real kernel, both ends checked (root)
+	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
+
+test-kernels: ## Capture on other kernels in virtual machines. MILLRACE_VM names the tool that boots them
+	test/kernels/run.sh
+
+test-fuzz: ## Fuzz every target for FUZZTIME each
+	test/fuzz.sh
+
+test-chaos: ## Kill stage instances at random under an exactly counted load, for longer than `make test` does
+	cd lib && go test -count=1 -timeout 20m -run Crash ./stage/... -args -crash.duration=120s
+
+bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
+	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md
+
+lint: lint-go lint-generated ## Every linter, and check that generated files are current
+
+lint-go: $(TOOLS)/golangci-lint
+	@for module in $(MODULES); do \
+	  [ -n "$$(cd $$module && go list ./... 2>/dev/null)" ] || continue; \
+	  echo "== lint $$module"; (cd $$module && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+lint-generated: generate
+	cd proto && $(TOOLS)/buf lint
+	clang-format-16 --dry-run --Werror bpf/*.c bpf/*.h
+	@git diff --exit-code --stat -- bpf proto docs/configuration.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+
+##@ Tools
+.PHONY: test-packages bpf-packages demo-packages clean help
+define install_packages
+	@missing=; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=" $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
+	  $(SUDO) apt-get update -qq; DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+test-packages:
+	$(call install_packages,$(TEST_PACKAGES))
+
+bpf-packages:
+	$(call install_packages,$(BPF_PACKAGES))
+
+demo-packages:
+	$(call install_packages,redis-server python3 nodejs)
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+$(TOOLS)/buf:
+	GOBIN=$(TOOLS) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+$(TOOLS)/protoc-gen-go:
+	GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+$(TOOLS)/protoc-gen-go-vtproto:
+	GOBIN=$(TOOLS) go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@$(VTPROTO_VERSION)
+
+clean: ## Remove what was built
+	rm -rf $(BIN)
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
