@@ -1,0 +1,66 @@
+// Command millrace is Millrace in one binary: everything in one process, each service by itself, and the tools around them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"millrace.dev/lib/service"
+	"millrace.dev/services/capture"
+	"millrace.dev/services/decoder"
+	"millrace.dev/services/enricher"
+	"millrace.dev/services/exporter"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "millrace:", err)
+		os.Exit(1)
+	}
+}
+
+// configPath is the --config flag of every command.
+var configPath string
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "millrace",
+		Short:         "Zero-code observability: what every service on this machine does, as OpenTelemetry",
+		Version:       service.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	c.PersistentFlags().StringVarP(&configPath, "config", "c", "", "configuration file (YAML); without it, defaults and MILLRACE_ variables")
+	c.AddCommand(
+		runCommand(),
+		serviceCommand("capture", "Publish raw kernel events of this node (privileged)", capture.Run),
+		serviceCommand("decoder", "Turn raw events into exchanges", decoder.Run),
+		serviceCommand("enricher", "Pair exchanges, resolve traces, add identity", enricher.Run),
+		serviceCommand("exporter", "Hand spans to OTLP backends and files", exporter.Run),
+		observeCommand(),
+		recordCommand(),
+		replayCommand(),
+		doctorCommand(),
+		partitionsCommand(),
+		configCommand(),
+	)
+	return c
+}
+
+func serviceCommand(name, short string, run func(context.Context, *service.Env) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return service.Start(cmd.Context(), name, configPath, run)
+		},
+	}
+}

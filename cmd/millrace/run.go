@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/embedded"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/service"
+	"millrace.dev/lib/telemetry"
+	"millrace.dev/services/capture"
+	"millrace.dev/services/decoder"
+	"millrace.dev/services/enricher"
+	"millrace.dev/services/exporter"
+
+	"millrace.dev/cmd/millrace/internal/live"
+)
+
+func runCommand() *cobra.Command {
+	var quiet bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Everything in one process, with NATS embedded, and a live view in the terminal",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAll(cmd.Context(), cmd.OutOrStdout(), quiet)
+		},
+	}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "no live view, only logs")
+	return c
+}
+
+func runAll(ctx context.Context, out io.Writer, quiet bool) error {
+	cfg, err := config.Load(configPath, os.Environ())
+	if err != nil {
+		return err
+	}
+	screen := !quiet && term.IsTerminal(int(os.Stdout.Fd()))
+	notices := &live.Notices{}
+	logs := io.Writer(os.Stderr)
+	if screen && term.IsTerminal(int(os.Stderr.Fd())) {
+		logs = notices // lines between the screen's would tear it
+	}
+	tel, err := telemetry.NewTo(logs, cfg.Telemetry, "millrace")
+	if err != nil {
+		return err
+	}
+	pipeline, err := openPipeline(ctx, cfg, tel)
+	if err != nil {
+		return err
+	}
+	defer pipeline.Close()
+
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, key := range cfg.Inactive() {
+		tel.Log.Warn("configuration key has no effect in this version", "key", key)
+	}
+	group.Go(func() error { return tel.Serve(ctx) })
+	pipeline.start(ctx, group, capture.Run, "capture")
+	pipeline.start(ctx, group, decoder.Run, "decoder")
+	pipeline.start(ctx, group, enricher.Run, "enricher")
+	pipeline.start(ctx, group, exporter.Run, "exporter")
+	if !quiet {
+		group.Go(func() error {
+			defer cancel() // leaving the screen ends the program
+			return live.Show(ctx, live.Options{Bus: pipeline.env.Bus, Gatherer: tel.Registry, Node: nodeName(cfg), Notices: notices, Terminal: screen, Out: out})
+		})
+	}
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func nodeName(cfg *config.Config) string {
+	if cfg.Capture.Node != "" {
+		return cfg.Capture.Node
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "this machine"
+	}
+	return name
+}
+
+// pipeline is the bus of an all-in-one process and what its services share.
+type pipeline struct {
+	env    *service.Env
+	server *embedded.Server // nil with an external bus
+}
+
+// openPipeline starts the embedded NATS server if the configuration names no other, connects, and makes the streams.
+func openPipeline(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry) (*pipeline, error) {
+	p := &pipeline{}
+	var conn *bus.Conn
+	var err error
+	if cfg.Bus.URL == "" {
+		if p.server, err = embedded.Start(cfg.Bus); err != nil {
+			return nil, fmt.Errorf("start the embedded NATS server: %w", err)
+		}
+		conn, err = bus.Connect(ctx, cfg.Bus, "millrace", p.server.InProcess())
+	} else {
+		conn, err = bus.Connect(ctx, cfg.Bus, "millrace")
+	}
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	p.env = &service.Env{Config: cfg, Bus: conn, Telemetry: tel}
+	if err := bus.EnsureStreams(ctx, conn); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// start runs one service in the group; its failure ends the others.
+func (p *pipeline) start(ctx context.Context, group *errgroup.Group, run func(context.Context, *service.Env) error, name string) {
+	group.Go(func() error {
+		if err := run(ctx, p.env); err != nil && ctx.Err() == nil {
+			p.env.Telemetry.Log.Error("service ended", slog.String("service", name), slog.Any("error", err))
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// Close disconnects and stops the embedded server.
+func (p *pipeline) Close() {
+	if p.env != nil {
+		p.env.Bus.Close()
+	}
+	if p.server != nil {
+		p.server.Shutdown()
+	}
+}
