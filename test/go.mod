@@ -11,3 +11,5 @@ replace (
 	millrace.dev/services/enricher => ../services/enricher
 	millrace.dev/services/exporter => ../services/exporter
 )
+
+require golang.org/x/sys v0.49.0 // indirect

@@ -1,0 +1,7 @@
+// Package e2e holds the tests that treat Millrace as a black box: a real process, the real kernel, and traffic programs whose
+// every system call is known. Each test compares the spans of both ends of each exchange with what the programs measured
+// themselves.
+//
+// The tests need root and a kernel that Millrace supports; without these they skip. MILLRACE_BINARY names a built millrace;
+// without it the tests build one. Traffic stays on loopback addresses and in network namespaces that the tests make.
+package e2e
