@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What Millrace's programs share with each other and with user space: the records of the ring buffer, the tables that every
+ * object uses, and how to send a record. An object of its own (for example the Go runtime's probes) includes this file; the
+ * loader puts the tables of the capture object in the place of its own (MapReplacements by name: events, policies, losses).
+ */
+#ifndef MILLRACE_H
+#define MILLRACE_H
+
+#include "vmlinux_min.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+/* Same numbers as Kind in services/capture/internal/kernel/event.go. */
+enum record_kind {
+	RECORD_SEND = 1,
+	RECORD_RECEIVE = 2,
+	RECORD_OPEN = 3, /* struct connection_record: facts, before the connection's first data record */
+	RECORD_CLOSE = 4,
+	RECORD_RESET = 5,
+	RECORD_TASK_START = 6,
+	RECORD_TASK_END = 7,
+	RECORD_HANDOFF = 8, /* goroutine acts for parent_goroutine; socket is 0 or the connection's identity */
+	RECORD_PROCESS_EXEC = 9,
+	RECORD_PROCESS_EXIT = 10,
+	RECORD_PROCESS_FORK = 11,
+};
+
+/* As Event.flags in raw.proto. */
+enum record_flag {
+	FLAG_CUT = 1,
+	FLAG_UNREADABLE = 2,
+	FLAG_CONCURRENT = 8,
+	FLAG_LOST_BEFORE = 16,
+	FLAG_CLOSING = 32,
+};
+
+/* As LossCause in raw.proto. */
+enum loss_cause {
+	LOSS_RING_FULL = 1,
+	LOSS_TABLE_FULL = 2,
+	LOSS_PAYLOAD_UNREADABLE = 3,
+	LOSS_NOT_OBSERVABLE = 5,
+	LOSS_NO_OFFSET = 7,
+	LOSS_CAUSES = 8,
+};
+
+/*
+ * Head of every record. Times are CLOCK_MONOTONIC in ns, ids are those of the host's PID namespace. Fields that a kind does not
+ * need are 0. A data record is followed by `segments` pairs (struct segment), then by `payload` bytes.
+ */
+struct record {
+	u8 kind;
+	u8 segments;
+	u16 flags;
+	u32 pid;
+	u32 thread;
+	union {
+		u32 payload;	/* data: bytes of payload that follow */
+		u32 parent_pid; /* PROCESS_FORK */
+	};
+	union {
+		u32 length;	   /* data: bytes moved */
+		u32 parent_thread; /* TASK_START, HANDOFF */
+	};
+	u32 error; /* RESET: errno */
+	u64 time;
+	u64 duration;
+	u64 socket; /* identity of the connection end, struct connection.id */
+	u64 key;    /* address of the sock: key of the connections table; never leaves the node's capture */
+	u64 offset;
+	u64 goroutine;
+	u64 parent_goroutine;
+	u32 srtt_us;
+	u32 retransmits;
+};
+
+struct segment {
+	u32 at;
+	u32 length;
+};
+
+/* Facts about one end of a connection. */
+struct connection_facts {
+	u64 id; /* unique on the node while it is up */
+	u64 send_flow;
+	u64 opened; /* 0: open before capture */
+	u32 owner;  /* thread group that first moved data */
+	u32 netns;
+	u8 transport; /* Transport in raw.proto */
+	u8 role;      /* Role in raw.proto */
+	u8 family;
+	u8 protocol; /* Protocol in raw.proto: what the first bytes look like, or what user space decided */
+	u16 local_port;
+	u16 remote_port; /* both in host order */
+	u8 local[16];
+	u8 remote[16];
+};
+
+#define UNIX_PATH_MAX 108
+
+struct connection_record {
+	struct record head;
+	struct connection_facts facts;
+	u32 path_length; /* of a Unix-domain socket; begins with a NUL if abstract */
+	char path[UNIX_PATH_MAX];
+};
+
+/* What to do with a thread group. Without an entry: capture. */
+enum policy_flag {
+	POLICY_IGNORE = 1,
+	POLICY_IGNORE_PEERS = 2, /* nor the other local end of its connections: Millrace's own processes */
+};
+
+struct policy {
+	u32 flags;
+	u32 goid_offset; /* in runtime.g; 0: unknown or not Go */
+	u32 parent_goid_offset;
+	u32 reserved;
+};
+
+struct loss {
+	u64 events;
+	u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct policy);
+} policies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOSS_CAUSES);
+	__type(key, u32);
+	__type(value, struct loss);
+} losses SEC(".maps");
+
+static __always_inline void count_loss(u32 cause, u64 bytes)
+{
+	struct loss *loss = bpf_map_lookup_elem(&losses, &cause);
+
+	if (!loss)
+		return;
+	loss->events++;
+	loss->bytes += bytes;
+}
+
+/* Bytes that may wait in the ring before the reader is woken; below that its timer finds them. */
+#define WAKE_BYTES (64 << 10)
+
+/* Sends a record. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
+static __always_inline long send_record(void *record, u64 size, u64 bytes)
+{
+	u64 flags = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= WAKE_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	long failed = bpf_ringbuf_output(&events, record, size, flags);
+
+	if (failed)
+		count_loss(LOSS_RING_FULL, bytes);
+	return failed;
+}
+
+static __always_inline struct policy *policy_of(u32 pid)
+{
+	return bpf_map_lookup_elem(&policies, &pid);
+}
+
+#endif

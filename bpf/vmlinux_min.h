@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The few kernel types that Millrace's programs touch, with only the members that they read. Every access is relocated against
+ * the running kernel's BTF (preserve_access_index), so neither the order of the members nor what is missing between them
+ * matters, and a build needs no kernel at hand. Members that only some kernels have are tested with
+ * bpf_core_field_exists() before use.
+ */
+#ifndef MILLRACE_VMLINUX_MIN_H
+#define MILLRACE_VMLINUX_MIN_H
+
+typedef signed char __s8;
+typedef unsigned char __u8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __s8 s8;
+typedef __u8 u8;
+typedef __s16 s16;
+typedef __u16 u16;
+typedef __s32 s32;
+typedef __u32 u32;
+typedef __s64 s64;
+typedef __u64 u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u16 __sum16;
+typedef __u32 __wsum;
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
+enum { BPF_RB_AVAIL_DATA = 0 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct pt_regs {
+#if defined(__TARGET_ARCH_x86)
+	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax, ip, cs, sp;
+#elif defined(__TARGET_ARCH_arm64)
+	u64 regs[31];
+	u64 sp, pc, pstate, orig_x0;
+	s32 syscallno;
+#else
+#error "unknown architecture"
+#endif
+};
+
+struct thread_struct {
+	unsigned long fsbase; /* x86 */
+};
+
+struct atomic_count {
+	int counter;
+};
+
+struct signal_struct {
+	struct atomic_count live;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	struct signal_struct *signal;
+	struct files_struct *files;
+	struct thread_struct thread;
+	struct task_struct *real_parent;
+};
+
+struct inode {
+	u16 i_mode;
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *f_op;
+	void *private_data;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct in6_addr_bytes {
+	u8 u6_addr8[16];
+};
+
+struct net_pointer {
+	struct net *net;
+};
+
+struct sock_common {
+	u32 skc_daddr;
+	u32 skc_rcv_saddr;
+	u16 skc_dport; /* network order */
+	u16 skc_num;
+	u16 skc_family;
+	volatile u8 skc_state;
+	struct net_pointer skc_net;
+	struct {
+		union {
+			u8 u6_addr8[16];
+		} in6_u;
+	} skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sock_lock {
+	struct {
+		struct {
+			struct {
+				struct atomic_count val;
+			} raw_lock;
+		} rlock;
+	} slock;
+	int owned;
+};
+
+struct sk_buff_head {
+	u32 qlen;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	struct sock_lock sk_lock;
+	struct sk_buff_head sk_receive_queue;
+	struct socket *sk_socket;
+	u16 sk_protocol;
+	u16 sk_type;
+	u8 sk_shutdown;
+	unsigned long sk_flags;
+	int sk_err;
+};
+
+struct tcp_sock {
+	u32 write_seq, snd_nxt, snd_una, copied_seq, rcv_nxt;
+	u64 bytes_sent, bytes_retrans, bytes_acked, bytes_received;
+	u32 srtt_us, total_retrans;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
+struct sockaddr_un {
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct io_cqe {
+	s32 res;
+};
+
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+	u64 flags;
+};
+
+struct io_sr_msg {
+	void *buf;
+	int len;
+};
+
+struct io_rw {
+	u64 addr;
+	u32 len;
+};
+
+struct io_uring_cqe {
+	s32 res;
+};
+
+#pragma clang attribute pop
+
+/* Layouts of the system call interface: fixed, not relocated. */
+struct iovec {
+	u64 base;
+	u64 length;
+};
+
+struct user_msghdr {
+	u64 name;
+	u32 name_length;
+	u32 pad;
+	u64 iov;
+	u64 iov_count;
+	u64 control;
+	u64 control_length;
+	u32 flags;
+	u32 pad2;
+};
+
+struct mmsghdr {
+	struct user_msghdr header;
+	u32 length;
+	u32 pad;
+};
+
+#endif
