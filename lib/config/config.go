@@ -13,6 +13,14 @@ type Config struct {
 	Discovery Discovery `yaml:"discovery"`
 }
 
+// Values of bus.storage and bus.compression.
+const (
+	StorageMemory   = "memory"
+	StorageFile     = "file"
+	CompressionS2   = "s2"
+	CompressionNone = "none"
+)
+
 // Bus says which NATS to use.
 type Bus struct {
 	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services need it.
@@ -31,6 +39,9 @@ type Bus struct {
 	MaxAge time.Duration `yaml:"max_age"`
 	// MaxBytes of each stream.
 	MaxBytes ByteSize `yaml:"max_bytes"`
+	// MaxPending bounds the bytes that one service has published and that no server has acknowledged yet. When it is reached,
+	// publishing waits: capture then drops its oldest batches (counted), the other services fall behind.
+	MaxPending ByteSize `yaml:"max_pending"`
 	// Compression of messages: s2 or none.
 	Compression string `yaml:"compression"`
 	// Embedded server of `millrace run`.

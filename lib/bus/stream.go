@@ -1,0 +1,163 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace.dev/lib/config"
+)
+
+// MetadataPartitions is the key of a stream's metadata that holds its number of partitions.
+const MetadataPartitions = "millrace.partitions"
+
+// duplicateWindow is how long a stream remembers message ids.
+const duplicateWindow = 2 * time.Minute
+
+// ErrPartitions is returned by [EnsureStreams] when a stream has another number of partitions than the configuration.
+var ErrPartitions = errors.New("number of partitions differs")
+
+// streams and what goes into them.
+var streams = []struct {
+	name, description string
+	subjects          []string
+}{
+	{StreamRaw, "Millrace: raw events of capture", []string{"millrace.raw.>"}},
+	{StreamExchange, "Millrace: exchanges and links between them", []string{"millrace.exchange.>", "millrace.link.>"}},
+	{StreamSpan, "Millrace: spans", []string{"millrace.span.>"}},
+	{StreamMetric, "Millrace: metric deltas", []string{"millrace.metric.>"}},
+	{StreamFlow, "Millrace: network flows", []string{"millrace.flow.>"}},
+}
+
+// StreamConfigs gives the configuration of each stream as cfg has it.
+func StreamConfigs(cfg config.Bus) []jetstream.StreamConfig {
+	configs := make([]jetstream.StreamConfig, 0, len(streams))
+	for _, s := range streams {
+		window := duplicateWindow
+		if cfg.MaxAge > 0 {
+			window = min(window, cfg.MaxAge) // The server refuses a longer one.
+		}
+		configs = append(configs, jetstream.StreamConfig{
+			Name:        s.name,
+			Description: s.description,
+			Subjects:    s.subjects,
+			Retention:   jetstream.LimitsPolicy,
+			Discard:     jetstream.DiscardOld,
+			Storage:     storageType(cfg.Storage),
+			Replicas:    max(cfg.Replicas, 1),
+			MaxAge:      cfg.MaxAge,
+			MaxBytes:    int64(cfg.MaxBytes),
+			Duplicates:  window,
+			AllowDirect: true,
+			Metadata:    map[string]string{MetadataPartitions: strconv.Itoa(cfg.Partitions)},
+		})
+	}
+	return configs
+}
+
+func storageType(storage string) jetstream.StorageType {
+	if storage == config.StorageFile {
+		return jetstream.FileStorage
+	}
+	return jetstream.MemoryStorage
+}
+
+// EnsureStreams creates the streams that do not exist and checks those that do. Limits (age, bytes, replicas, duplicate window) that differ
+// from the configuration are updated; what cannot change while a stream lives (partitions, storage) is an error that says what to do.
+// Several services may call it at once. From then on the connection creates the streams again when a server has lost them.
+func EnsureStreams(ctx context.Context, c *Conn) error {
+	for _, want := range StreamConfigs(c.cfg) {
+		if err := c.ensureStream(ctx, want); err != nil {
+			return fmt.Errorf("stream %s: %w", want.Name, err)
+		}
+	}
+	c.mu.Lock()
+	c.ensured = true
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	stream, err := c.jetStream.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = c.jetStream.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			// Another service was quicker, with other settings.
+			stream, err = c.jetStream.Stream(ctx, want.Name)
+		} else {
+			return explain(err)
+		}
+	}
+	if err != nil {
+		return explain(err)
+	}
+	have := stream.CachedInfo().Config
+	if p := have.Metadata[MetadataPartitions]; p != want.Metadata[MetadataPartitions] {
+		if p == "" {
+			p = "none recorded"
+		}
+		return fmt.Errorf("%w: the stream has %s, bus.partitions is %s: set bus.partitions to the stream's number in every service, or "+
+			"delete the stream (and what is in it) to change it", ErrPartitions, p, want.Metadata[MetadataPartitions])
+	}
+	if have.Storage != want.Storage {
+		return fmt.Errorf("its storage is %s and cannot be changed: set bus.storage to that, or delete the stream (and what is in it)",
+			storageName(have.Storage))
+	}
+	if !drifted(have, want) {
+		return nil
+	}
+	// What we do not set (placement, limits of an operator's own) stays as it is.
+	update := have
+	update.Description, update.Subjects = want.Description, want.Subjects
+	update.Replicas, update.MaxAge, update.MaxBytes = want.Replicas, want.MaxAge, want.MaxBytes
+	update.Duplicates, update.AllowDirect, update.Discard = want.Duplicates, want.AllowDirect, want.Discard
+	_, err = c.jetStream.UpdateStream(ctx, update)
+	return explain(err)
+}
+
+func drifted(have, want jetstream.StreamConfig) bool {
+	if len(have.Subjects) != len(want.Subjects) {
+		return true
+	}
+	for i := range want.Subjects {
+		if have.Subjects[i] != want.Subjects[i] {
+			return true
+		}
+	}
+	// The server stores "no limit" as -1.
+	if have.MaxBytes != want.MaxBytes && max(have.MaxBytes, 0) != max(want.MaxBytes, 0) {
+		return true
+	}
+	return have.Replicas != want.Replicas || have.MaxAge != want.MaxAge || have.Duplicates != want.Duplicates ||
+		have.AllowDirect != want.AllowDirect || have.Discard != want.Discard
+}
+
+func storageName(s jetstream.StorageType) string {
+	if s == jetstream.FileStorage {
+		return config.StorageFile
+	}
+	return config.StorageMemory
+}
+
+// explain adds what to do to errors that an operator can act on.
+func explain(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		return fmt.Errorf("%w: start nats-server with JetStream (nats-server -js)", err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("%w: enable JetStream for the account of these credentials", err)
+	case errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10023):
+		// JSStorageResourcesExceededErr, JSInsufficientResourcesErr.
+		return fmt.Errorf("%w: five streams of bus.max_bytes do not fit into the server's storage: lower bus.max_bytes or raise the "+
+			"server's max_memory_store or max_file_store", err)
+	default:
+		return err
+	}
+}

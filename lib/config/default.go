@@ -1,0 +1,40 @@
+package config
+
+import "time"
+
+// Default is the configuration with every key at its default. Each call gives a new value that the caller owns.
+func Default() *Config {
+	return &Config{
+		Bus: Bus{
+			Partitions:  32,
+			Storage:     StorageMemory,
+			Replicas:    1,
+			MaxAge:      10 * time.Minute,
+			MaxBytes:    256 * MiB,
+			MaxPending:  8 * MiB,
+			Compression: CompressionS2,
+		},
+		Capture: Capture{
+			FlushInterval: 100 * time.Millisecond,
+			BatchBytes:    64 * KiB,
+			SendBuffer:    8 * MiB,
+			RingBuffer:    16 * MiB,
+			PayloadBytes:  4096,
+			MessageBytes:  16384,
+			Redact:        Redact{Enable: true},
+		},
+		Decoder: Decoder{
+			MaxStreamBytes:  1 * MiB,
+			MaxConnections:  20000,
+			ExchangeTimeout: time.Minute,
+		},
+		Enricher: Enricher{
+			HoldTime:   2 * time.Second,
+			MaxPending: 100000,
+		},
+		Telemetry: Telemetry{
+			LogLevel:  "info",
+			LogFormat: "text",
+		},
+	}
+}
