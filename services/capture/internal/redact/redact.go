@@ -1,0 +1,205 @@
+package redact
+
+import (
+	"fmt"
+
+	"millrace.dev/lib/config"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/kernel"
+)
+
+// FlagRedacted is the bit of Event.Flags that says that bytes of the payload were blanked.
+const FlagRedacted = 4
+
+// Redactor applies the rules to events. It is not safe for concurrent use.
+type Redactor struct {
+	rules *rules
+	out   writer
+}
+
+// Connection is the state of one connection, both directions. The zero value is ready. It belongs to one [Redactor] and takes no
+// references to payload.
+type Connection struct {
+	kind       kind
+	directions [2]direction // sent, received
+	methods    methods
+}
+
+// New makes a redactor. With cfg.Enable false it blanks nothing but still drops what is not needed.
+func New(cfg config.Redact) (*Redactor, error) {
+	rules, err := newRules(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("capture.redact: %w", err)
+	}
+	return &Redactor{rules: rules}, nil
+}
+
+// Event rewrites ev's Payload and Segments in place. Events of a connection must come in the order in which the kernel reported
+// them. Events that carry no bytes are left alone. The segments it sets are valid until the next call.
+func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
+	var d *direction
+	switch ev.Kind {
+	case kernel.Send:
+		d = &c.directions[0]
+	case kernel.Receive:
+		d = &c.directions[1]
+	default:
+		ev.Payload, ev.Segments = nil, nil
+		return
+	}
+	if ev.Length == 0 {
+		ev.Payload, ev.Segments = nil, nil
+		return
+	}
+	r.begin(c, d, ev)
+	r.out.start(ev.Payload)
+	if ev.Offset < d.next {
+		// Bytes that were seen, or two threads' bytes that changed places: their position in the message is not known any
+		// more, and the place where the stream goes on is not touched.
+		r.out.finish(ev)
+		if end := ev.Offset + uint64(ev.Length); end > d.next {
+			d.lose()
+			d.next = end
+		}
+		return
+	}
+	if gap := ev.Offset - d.next; gap > 0 {
+		r.skip(c, d, gap)
+	}
+	d.next = ev.Offset + uint64(ev.Length)
+	r.runs(c, d, ev)
+	r.out.finish(ev)
+}
+
+// begin sets the direction up at its first event.
+func (r *Redactor) begin(c *Connection, d *direction, ev *kernel.Event) {
+	if !d.begun {
+		d.begun = true
+		d.sends = ev.Kind == kernel.Send
+		if ev.Connection != nil {
+			d.client = ev.Connection.Role == millracev1.Role_ROLE_CLIENT
+			d.server = ev.Connection.Role == millracev1.Role_ROLE_SERVER
+			d.hint = ev.Connection.Hint
+		}
+		if ev.Offset != 0 {
+			// Joined in the middle: what the connection speaks may show at the start of any event.
+			d.next = ev.Offset
+			d.phase = phaseLost
+		}
+	}
+	if c.kind == kindOpaque {
+		d.phase = phaseOpaque
+	}
+}
+
+// runs walks over the event's runs of payload and the gaps between them.
+func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
+	var whole [1]kernel.Segment
+	segments := ev.Segments
+	if segments == nil {
+		whole[0] = kernel.Segment{At: 0, Length: min(uint32(len(ev.Payload)), ev.Length)}
+		segments = whole[:]
+	}
+	at, from := uint32(0), 0
+	var last []byte
+	lastStart := 0
+	for _, s := range segments {
+		// The kernel side promises ascending runs that fit; what breaks the promise is not shipped.
+		if s.At < at || s.Length > ev.Length || s.At > ev.Length-s.Length || int(s.Length) > len(ev.Payload)-from {
+			r.out.truncate()
+			d.lose()
+			return
+		}
+		if s.Length == 0 {
+			continue
+		}
+		if s.At > at {
+			r.skip(c, d, uint64(s.At-at))
+		}
+		run := ev.Payload[from : from+int(s.Length)]
+		r.out.run(from, s.At)
+		if s.At == 0 {
+			r.resync(c, d, run)
+		}
+		r.consume(c, d, run)
+		at = s.At + s.Length
+		last, lastStart = run, from
+		from += int(s.Length)
+	}
+	switch {
+	case at < ev.Length:
+		r.skip(c, d, uint64(ev.Length-at))
+	case d.phase == phaseLost && last != nil:
+		r.out.run(lastStart, at-uint32(len(last)))
+		r.tail(d, last)
+	}
+	if r.out.blanked {
+		ev.Flags |= FlagRedacted
+	}
+}
+
+// consume reads bytes that follow what was read before. Phases of one protocol hand over to those of another only in classify.
+func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
+	if d.phase == phaseUndecided {
+		if b = r.classify(c, d, b); len(b) == 0 {
+			return
+		}
+	}
+	switch {
+	case d.phase == phaseOpaque || d.phase == phaseLost:
+	case c.kind == kindHTTP:
+		r.http(c, d, b)
+	case c.kind == kindRedis:
+		r.redis(d, b)
+	}
+}
+
+// skip passes over n bytes that are not there.
+func (r *Redactor) skip(c *Connection, d *direction, n uint64) {
+	switch d.phase {
+	case phaseOpaque, phaseLost, phaseUntilClose:
+		return
+	case phaseBody, phaseChunk, phaseBulk:
+		if n < d.remaining {
+			d.remaining -= n
+			if d.phase == phaseBulk {
+				d.position += n
+			}
+			return
+		}
+		if n == d.remaining {
+			r.afterCounted(d)
+			return
+		}
+	}
+	d.lose()
+}
+
+// afterCounted moves on from the end of a run of bytes whose length was announced.
+func (r *Redactor) afterCounted(d *direction) {
+	d.remaining = 0
+	switch d.phase {
+	case phaseBody:
+		d.phase = phaseStart
+	case phaseChunk:
+		d.phase = phaseChunkEnd
+	case phaseBulk:
+		r.bulkDone(d)
+	}
+}
+
+// tail keeps what ends a message whose middle is missing: the reader can then tell that the message is over, and so can this direction.
+func (r *Redactor) tail(d *direction, b []byte) {
+	n := len(b)
+	switch {
+	case d.lost == lostHeaders && n >= 4 && string(b[n-4:]) == "\r\n\r\n":
+		r.out.keep(n-4, n)
+		if d.bodyless {
+			d.phase = phaseStart
+		}
+	case d.lost == lostChunks && n >= 7 && string(b[n-7:]) == "\r\n0\r\n\r\n",
+		d.lost == lostChunks && n == 5 && string(b) == "0\r\n\r\n":
+		r.out.keep(n-5, n)
+		d.phase = phaseStart
+	}
+}

@@ -1,0 +1,458 @@
+package redact
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"millrace.dev/lib/config"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/kernel"
+)
+
+// piece is bytes moved in one direction by one call.
+type piece struct {
+	kind kernel.Kind
+	text string
+}
+
+func newRedactor(tb testing.TB, cfg config.Redact) *Redactor {
+	tb.Helper()
+	r, err := New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// client is a harness for one client's end of a connection.
+type client struct {
+	tb      testing.TB
+	r       *Redactor
+	c       Connection
+	k       kernel.Connection
+	offsets [2]uint64
+	flags   uint32
+}
+
+func newClient(tb testing.TB, cfg config.Redact) *client {
+	return &client{tb: tb, r: newRedactor(tb, cfg), k: kernel.Connection{Role: millracev1.Role_ROLE_CLIENT}}
+}
+
+// event passes an event and renders what is left: dropped bytes show as '~'.
+func (h *client) event(kind kernel.Kind, text string, segments []kernel.Segment, length uint32) string {
+	h.tb.Helper()
+	way := kind - kernel.Send
+	ev := kernel.Event{
+		Kind: kind, Connection: &h.k, Offset: h.offsets[way], Length: length, Payload: []byte(text), Segments: segments,
+	}
+	h.offsets[way] += uint64(length)
+	h.r.Event(&h.c, &ev)
+	h.flags |= ev.Flags
+	checkEvent(h.tb, &ev, len(text))
+	return render(&ev)
+}
+
+func (h *client) piece(p piece) string {
+	h.tb.Helper()
+	return h.event(p.kind, p.text, nil, uint32(len(p.text)))
+}
+
+func checkEvent(tb testing.TB, ev *kernel.Event, before int) {
+	tb.Helper()
+	if len(ev.Payload) > before {
+		tb.Fatalf("payload grew from %d to %d", before, len(ev.Payload))
+	}
+	if ev.Segments == nil {
+		if len(ev.Payload) > int(ev.Length) {
+			tb.Fatalf("%d bytes of payload in an event of %d", len(ev.Payload), ev.Length)
+		}
+		return
+	}
+	at, sum := uint32(0), 0
+	for i, s := range ev.Segments {
+		if s.Length == 0 || s.At < at || i > 0 && s.At == at || uint64(s.At)+uint64(s.Length) > uint64(ev.Length) {
+			tb.Fatalf("segments %v of an event of %d", ev.Segments, ev.Length)
+		}
+		at = s.At + s.Length
+		sum += int(s.Length)
+	}
+	if sum != len(ev.Payload) {
+		tb.Fatalf("segments %v for %d bytes", ev.Segments, len(ev.Payload))
+	}
+}
+
+func render(ev *kernel.Event) string {
+	out := []byte(strings.Repeat("~", int(ev.Length)))
+	segments := ev.Segments
+	if segments == nil {
+		segments = []kernel.Segment{{Length: uint32(len(ev.Payload))}}
+	}
+	from := 0
+	for _, s := range segments {
+		copy(out[s.At:], ev.Payload[from:from+int(s.Length)])
+		from += int(s.Length)
+	}
+	return string(out)
+}
+
+var on = config.Redact{Enable: true, Headers: []string{"X-Tenant-*"}, QueryParameters: []string{"pin"}}
+
+type conversation struct {
+	name   string
+	pieces []piece
+	want   []string
+}
+
+func send(text string) piece    { return piece{kernel.Send, text} }
+func receive(text string) piece { return piece{kernel.Receive, text} }
+
+var big = strings.Repeat("v", 2000)
+
+var conversations = []conversation{
+	{
+		"credentials in headers",
+		[]piece{
+			send("GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcg==\r\ncookie:  a=1; b=2\r\nX-Tenant-Key:k\r\nX-Tenantkey: k\r\n\r\n"),
+			receive("HTTP/1.1 200 OK\r\nSet-Cookie: s=1\r\nContent-Length: 5\r\n\r\nhello"),
+		},
+		[]string{
+			"GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: **************\r\ncookie:  ********\r\nX-Tenant-Key:*\r\nX-Tenantkey: k\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nSet-Cookie: ***\r\nContent-Length: 5\r\n\r\n~~~~~",
+		},
+	},
+	{
+		"folded credentials",
+		[]piece{send("GET /a HTTP/1.1\r\nAuthorization: Digest\r\n abc\r\n\tdef\r\nA: b\r\n\r\n")},
+		[]string{"GET /a HTTP/1.1\r\nAuthorization: ******\r\n ***\r\n\t***\r\nA: b\r\n\r\n"},
+	},
+	{
+		"query",
+		[]piece{send("GET /a?x=1&Access_Token=abc&&PIN=12;pins=3&q#f HTTP/1.1\r\n\r\nGET /?password= HTTP/1.1\r\n\r\nGET /?sig=a HTTP/1.1\r\n\r\n")},
+		[]string{"GET /a?x=1&Access_Token=***&&PIN=**;pins=3&q#f HTTP/1.1\r\n\r\nGET /?password= HTTP/1.1\r\n\r\nGET /?sig=* HTTP/1.1\r\n\r\n"},
+	},
+	{
+		"bodies and pipelining",
+		[]piece{
+			send("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\nGET /e HTTP/1.1\r\n\r\n"),
+			receive("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\n\r\n4;x=y\r\nwiki\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\nSet-Cookie: q\r\n\r\n" +
+				"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nHTTP/1.1 304 Not\r\nContent-Length: 7\r\n\r\nHTTP/1.0 200\r\n\r\nuntil close HTTP/1.1 200 OK\r\n\r\n"),
+		},
+		[]string{
+			"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n~~~GET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\nGET /e HTTP/1.1\r\n\r\n",
+			"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\n\r\n4;***\r\n~~~~\r\n0A\r\n~~~~~~~~~~\r\n0\r\nX-T: 1\r\nSet-Cookie: *\r\n\r\n" +
+				"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nHTTP/1.1 304 Not\r\nContent-Length: 7\r\n\r\nHTTP/1.0 200\r\n\r\n" +
+				strings.Repeat("~", len("until close HTTP/1.1 200 OK\r\n\r\n")),
+		},
+	},
+	{
+		"upgrade",
+		[]piece{
+			send("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+			receive("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"),
+			send("GET / HTTP/1.1\r\n\r\n"),
+		},
+		[]string{
+			"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+			"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n~~~~~~~",
+			strings.Repeat("~", 18),
+		},
+	},
+	{
+		"tunnel",
+		[]piece{
+			send("CONNECT a:443 HTTP/1.1\r\nProxy-Authorization: x\r\n\r\n"),
+			receive("HTTP/1.1 200 OK\r\n\r\nabc"),
+		},
+		[]string{"CONNECT a:443 HTTP/1.1\r\nProxy-Authorization: *\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n~~~"},
+	},
+	{
+		"redis",
+		[]piece{
+			send("*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n*3\r\n$3\r\nSET\r\n$4\r\nauth\r\n$1\r\nv\r\n"),
+			receive("+OK\r\n+OK\r\n"),
+			send("*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$2\r\npw\r\n*3\r\n$4\r\nauth\r\n$1\r\nu\r\n$2\r\npw\r\n"),
+			receive("%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n$-1\r\n"),
+			send("*4\r\n$3\r\nACL\r\n$7\r\nSETUSER\r\n$1\r\nu\r\n$3\r\n>pw\r\n*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$11\r\nrequirepass\r\n$2\r\npw\r\n"),
+			receive("+OK\r\n*2\r\n$10\r\nmasterauth\r\n$2\r\npw\r\n$2\r\nok\r\n"),
+			send("*9\r\n$7\r\nMIGRATE\r\n$1\r\nh\r\n$1\r\n1\r\n$0\r\n\r\n$1\r\n0\r\n$1\r\n9\r\n$5\r\nAUTH2\r\n$1\r\nu\r\n$1\r\np\r\nAUTH u p\r\nPING\r\n"),
+			send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000\r\n" + big + "\r\n*1\r\n$4\r\nPING\r\n"),
+		},
+		[]string{
+			"*2\r\n$4\r\nAUTH\r\n$6\r\n******\r\n*3\r\n$3\r\nSET\r\n$4\r\nauth\r\n$1\r\nv\r\n",
+			"+OK\r\n+OK\r\n",
+			"*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\n*\r\n$2\r\n**\r\n*3\r\n$4\r\nauth\r\n$1\r\n*\r\n$2\r\n**\r\n",
+			"%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n$-1\r\n",
+			"*4\r\n$3\r\nACL\r\n$7\r\nSETUSER\r\n$1\r\nu\r\n$3\r\n***\r\n*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$11\r\nrequirepass\r\n$2\r\n**\r\n",
+			"+OK\r\n*2\r\n$10\r\nmasterauth\r\n$2\r\n**\r\n$2\r\nok\r\n",
+			"*9\r\n$7\r\nMIGRATE\r\n$1\r\nh\r\n$1\r\n1\r\n$0\r\n\r\n$1\r\n0\r\n$1\r\n9\r\n$5\r\nAUTH2\r\n$1\r\n*\r\n$1\r\n*\r\nAUTH * *\r\nPING\r\n",
+			"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000\r\n" + big[:BulkHead] + strings.Repeat("~", 2000-BulkHead) + "\r\n*1\r\n$4\r\nPING\r\n",
+		},
+	},
+	{
+		"neither protocol",
+		[]piece{send("\x16\x03\x01abc"), receive("secret"), send("GET / HTTP/1.1\r\n\r\n")},
+		[]string{"~~~~~~", "~~~~~~", strings.Repeat("~", 18)},
+	},
+}
+
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	for _, tc := range conversations {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			h := newClient(t, on)
+			for i, p := range tc.pieces {
+				if got := h.piece(p); got != tc.want[i] {
+					t.Errorf("piece %d:\ngot  %q\nwant %q", i, got, tc.want[i])
+				}
+			}
+		})
+	}
+}
+
+// TestSplits: whatever way the same bytes are cut into calls, the result is the same.
+func TestSplits(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, tc := range conversations {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.name == "neither protocol" {
+				return // Its verdict depends on how much was seen at first.
+			}
+			for round := range 400 {
+				h := newClient(t, on)
+				for i, p := range tc.pieces {
+					var got strings.Builder
+					for rest := p.text; rest != ""; {
+						n := 1
+						if round > 0 {
+							n = 1 + random.IntN(min(len(rest), 1+round%40))
+						}
+						got.WriteString(h.piece(piece{p.kind, rest[:n]}))
+						rest = rest[n:]
+					}
+					if got.String() != tc.want[i] {
+						t.Fatalf("round %d, piece %d:\ngot  %q\nwant %q", round, i, got.String(), tc.want[i])
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestUserInformation(t *testing.T) {
+	t.Parallel()
+	const text = "GET http://joe:pw@host:80/p?a=b HTTP/1.1\r\nA: b\r\n\r\nGET http://host:80/ HTTP/1.1\r\n\r\n"
+	h := newClient(t, on)
+	const want = "GET http://******@host:80/p?a=b HTTP/1.1\r\nA: b\r\n\r\nGET http://host:80/ HTTP/1.1\r\n\r\n"
+	if got := h.piece(send(text)); got != want {
+		t.Errorf("got %q", got)
+	}
+	// Cut anywhere, it shows no more than that.
+	for cut := 1; cut < len(text); cut++ {
+		h := newClient(t, on)
+		got := h.piece(send(text[:cut])) + h.piece(send(text[cut:]))
+		for i := range got {
+			if got[i] != '*' && got[i] != want[i] {
+				t.Fatalf("cut at %d: %q", cut, got)
+			}
+		}
+		if !strings.HasSuffix(got, " HTTP/1.1\r\n\r\n") {
+			t.Fatalf("cut at %d: %q", cut, got)
+		}
+	}
+}
+
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	segments := func(list ...uint32) (s []kernel.Segment) {
+		for i := 0; i < len(list); i += 2 {
+			s = append(s, kernel.Segment{At: list[i], Length: list[i+1]})
+		}
+		return s
+	}
+	t.Run("body cut by the limit", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		head := "POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nabc"
+		n := uint32(len(head))
+		if got := h.event(kernel.Send, head+"xyz", segments(0, n, n+994, 3), n+997); got != head[:n-3]+strings.Repeat("~", 1000) {
+			t.Errorf("got %q", got)
+		}
+		if got := h.piece(send("GET / HTTP/1.1\r\n\r\n")); got != "GET / HTTP/1.1\r\n\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+	t.Run("headers cut, then the tail", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		got := h.event(kernel.Send, "GET / HTTP/1.1\r\nCookie: a=secretcret\r\n\r\n", segments(0, 26, 126, 14), 140)
+		if want := "GET / HTTP/1.1\r\nCookie: **" + strings.Repeat("~", 110) + "\r\n\r\n"; got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+		if got := h.piece(send("GET / HTTP/1.1\r\n\r\n")); got != "GET / HTTP/1.1\r\n\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+	t.Run("events lost in headers", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		h.piece(send("GET / HTTP/1.1\r\nAuthorization: a"))
+		h.offsets[0] += 10
+		if got := h.piece(send("secret\r\nB: c\r\n")); got != strings.Repeat("~", 14) {
+			t.Errorf("got %q", got)
+		}
+		if got := h.piece(send("POST / HTTP/1.1\r\nCookie: x\r\n\r\n")); got != "POST / HTTP/1.1\r\nCookie: *\r\n\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+	t.Run("chunks lost", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		h.piece(send("GET / HTTP/1.1\r\n\r\n"))
+		h.piece(receive("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"))
+		h.offsets[1] += 100
+		if got := h.piece(receive("abc")); got != "~~~" {
+			t.Errorf("got %q", got)
+		}
+		if got := h.piece(receive("abc\r\n0\r\n\r\n")); got != "~~~~~0\r\n\r\n" {
+			t.Errorf("end: %q", got)
+		}
+		h.piece(send("GET / HTTP/1.1\r\n\r\n"))
+		if got := h.piece(receive("HTTP/1.1 204 OK\r\n\r\n")); got != "HTTP/1.1 204 OK\r\n\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+	t.Run("redis value not shipped", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		head := "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500\r\n"
+		n := uint32(len(head))
+		if got := h.event(kernel.Send, head, nil, n+400); got != head+strings.Repeat("~", 400) {
+			t.Errorf("got %q", got)
+		}
+		if got := h.piece(send(strings.Repeat("v", 100) + "\r\n*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n")); got !=
+			strings.Repeat("v", 100)+"\r\n*2\r\n$4\r\nAUTH\r\n$1\r\n*\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+	t.Run("joined in the middle", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		h.offsets = [2]uint64{77, 99}
+		if got := h.piece(send("$6\r\nsecret\r\n")); got != strings.Repeat("~", 12) {
+			t.Errorf("argument: %q", got)
+		}
+		if got := h.piece(receive("$6\r\nsecret\r\n")); got != "$6\r\nsecret\r\n" {
+			t.Errorf("reply: %q", got)
+		}
+		if got := h.piece(send("*1\r\n$4\r\nPING\r\n")); got != "*1\r\n$4\r\nPING\r\n" {
+			t.Errorf("command: %q", got)
+		}
+	})
+	t.Run("seen twice", func(t *testing.T) {
+		t.Parallel()
+		h := newClient(t, on)
+		h.piece(send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+		h.offsets[0] = 3
+		if got := h.piece(send("secret")); got != "~~~~~~" {
+			t.Errorf("got %q", got)
+		}
+		h.offsets[0] = 27
+		if got := h.piece(send("GET / HTTP/1.1\r\n\r\n")); got != "GET / HTTP/1.1\r\n\r\n" {
+			t.Errorf("next: %q", got)
+		}
+	})
+}
+
+func TestDisabledStillDropsBodies(t *testing.T) {
+	t.Parallel()
+	h := newClient(t, config.Redact{})
+	if got := h.piece(send("POST / HTTP/1.1\r\nCookie: a\r\nContent-Length: 2\r\n\r\nab")); got !=
+		"POST / HTTP/1.1\r\nCookie: a\r\nContent-Length: 2\r\n\r\n~~" {
+		t.Errorf("got %q", got)
+	}
+	if h.flags != 0 {
+		t.Errorf("flags %d", h.flags)
+	}
+}
+
+func TestFlag(t *testing.T) {
+	t.Parallel()
+	h := newClient(t, on)
+	h.piece(send("GET / HTTP/1.1\r\n\r\n"))
+	if h.flags != 0 {
+		t.Errorf("flags %d without credentials", h.flags)
+	}
+	h.piece(send("GET / HTTP/1.1\r\nCookie: a\r\n\r\n"))
+	if h.flags != FlagRedacted {
+		t.Errorf("flags %d with credentials", h.flags)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", " ", strings.Repeat("a", 65)} {
+		if _, err := New(config.Redact{Headers: []string{name}}); err == nil {
+			t.Errorf("header %q taken", name)
+		}
+	}
+}
+
+// FuzzEvent: any bytes, cut anywhere with pieces missing, neither panic nor make payload grow nor give segments that do not fit.
+func FuzzEvent(f *testing.F) {
+	for _, c := range conversations {
+		for _, p := range c.pieces {
+			f.Add([]byte(p.text), uint64(12345), p.kind == kernel.Send)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64, sends bool) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		h := newClient(t, on)
+		for len(data) > 0 {
+			n := 1 + random.IntN(len(data))
+			kind := kernel.Send
+			if sends != (random.IntN(5) == 0) {
+				kind = kernel.Receive
+			}
+			if random.IntN(10) == 0 {
+				h.offsets[kind-kernel.Send] += uint64(random.IntN(30)) - uint64(random.IntN(3))
+			}
+			length, segments := uint32(n), []kernel.Segment(nil)
+			if random.IntN(4) == 0 {
+				first := random.IntN(n + 1)
+				hole := random.IntN(50)
+				length += uint32(hole)
+				segments = []kernel.Segment{{At: 0, Length: uint32(first)}, {At: uint32(first + hole), Length: uint32(n - first)}}
+			}
+			h.event(kind, string(data[:n]), segments, length)
+			data = data[n:]
+		}
+	})
+}
+
+func BenchmarkRequest(b *testing.B) {
+	const text = "GET /api/v1/users/123456?page=2&size=10 HTTP/1.1\r\nHost: users.internal:8080\r\nUser-Agent: Go-http-client/1.1\r\n" +
+		"Accept: application/json\r\nAuthorization: Bearer abcdefghij\r\nAccept-Encoding: gzip\r\n\r\n"
+	benchmark(b, text)
+}
+
+func BenchmarkRedisPipeline(b *testing.B) {
+	benchmark(b, strings.Repeat("*3\r\n$3\r\nSET\r\n$10\r\nkey:000001\r\n$3\r\nxxx\r\n", 10))
+}
+
+func benchmark(b *testing.B, text string) {
+	r := newRedactor(b, config.Redact{Enable: true})
+	var c Connection
+	k := kernel.Connection{Role: millracev1.Role_ROLE_CLIENT}
+	buffer := []byte(text)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	offset := uint64(0)
+	for b.Loop() {
+		ev := kernel.Event{Kind: kernel.Send, Connection: &k, Offset: offset, Length: uint32(len(text)), Payload: buffer}
+		r.Event(&c, &ev)
+		offset += uint64(len(text))
+	}
+}
