@@ -12,4 +12,7 @@ replace (
 	millrace.dev/services/exporter => ../services/exporter
 )
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	github.com/cilium/ebpf v0.22.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
