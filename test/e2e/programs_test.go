@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,3 +69,8 @@ func listening(t *testing.T, port int) {
 	}
 	t.Fatalf("nothing listens on port %d", port)
 }
+
+// stop ends a process that a program of the tests has made.
+func stop(pid int) { _ = syscall.Kill(pid, syscall.SIGTERM) }
+
+func pause() { time.Sleep(20 * time.Millisecond) }

@@ -19,7 +19,7 @@ import (
 )
 
 // BinaryEnvironment names a built millrace, so that tests need not build one.
-const BinaryEnvironment = "MILLRACE_BINARY"
+const BinaryEnvironment = "MILLRACE"
 
 // Binary gives the path of a millrace binary: the one that the environment names, or one built into directory.
 func Binary(directory string) (string, error) {
@@ -87,6 +87,7 @@ func Start(o Options) (*Instance, error) {
 	}
 	x.command = exec.Command(o.Binary, append(o.Arguments, "--config", file)...)
 	x.command.Stdout, x.command.Stderr = &x.log, &x.log
+	x.command.Env = environment()
 	if err := x.command.Start(); err != nil {
 		return nil, fmt.Errorf("start millrace: %w", err)
 	}
@@ -95,6 +96,17 @@ func Start(o Options) (*Instance, error) {
 		close(x.exited)
 	}()
 	return x, nil
+}
+
+// environment is the tests' own without their MILLRACE_ variables, which the product would take for settings.
+func environment() []string {
+	var out []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "MILLRACE") {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // PID of the process.
