@@ -1,0 +1,283 @@
+package stage
+
+import (
+	"slices"
+	"time"
+)
+
+// Lease says who owns a partition. It has no expiry of its own: it holds as long as its owner's heartbeats do, so that an instance with
+// many partitions renews all of them with one small write.
+type Lease struct {
+	// Owner is the id of an instance, empty when the partition was released.
+	Owner string `json:"owner"`
+	// Epoch counts the owners of the partition, from 1.
+	Epoch uint64 `json:"epoch"`
+	// Heartbeat is the revision of the heartbeat in the members bucket on which the acquisition rests.
+	Heartbeat uint64 `json:"heartbeat"`
+	// Since is when the owner acquired it, by the owner's wall clock. For people; nothing depends on it.
+	Since time.Time `json:"since"`
+}
+
+const (
+	// retryAcquire is the pause after a compare-and-set of a lease that failed.
+	retryAcquire = 200 * time.Millisecond
+	// retryLost is the pause after a partition was lost to another owner, so that views settle first.
+	retryLost = time.Second
+	// refusalTime is how long an instance that cannot run a partition leaves it to others.
+	refusalTime = 30 * time.Second
+)
+
+// holdingState is where one instance stands with one partition.
+type holdingState int
+
+const (
+	idle      holdingState = iota // not ours
+	acquiring                     // a compare-and-set of the lease is on its way
+	running                       // ours: a worker processes
+	draining                      // ours: the worker writes its last checkpoint
+	finished                      // ours, without a worker: the lease is to be given up
+	releasing                     // the same, and a compare-and-set that gives up the lease is on its way
+)
+
+// holding is one instance's side of one partition.
+type holding struct {
+	state    holdingState
+	lapse    uint64        // coordinator.lapses when the acquisition began
+	retryAt  time.Duration // not to be acquired or released before
+	refused  time.Duration // refused until then
+	lease    Lease         // ours
+	revision uint64        // of our lease, while running or draining
+
+	seen         Lease // newest in the bucket
+	seenRevision uint64
+}
+
+// actionKind is what the instance is to do.
+type actionKind int
+
+const (
+	// doAcquire: compare-and-set the lease from action.revision (0: no lease yet) to action.lease, then call acquired.
+	doAcquire actionKind = iota
+	// doDrain: tell the worker to finish and write a checkpoint, then call stopped.
+	doDrain
+	// doAbort: end the worker at once. It must not publish or checkpoint any more. Nothing is to be called.
+	doAbort
+	// doRelease: compare-and-set the lease from action.revision to action.lease, then call released.
+	doRelease
+)
+
+type action struct {
+	kind      actionKind
+	partition int
+	revision  uint64
+	lease     Lease
+}
+
+// coordinator decides which partitions an instance acquires and gives up. It is a state machine over values: what happened goes in with
+// the local monotonic time, what is to be done comes out of [coordinator.decide]. It is not safe for concurrent use.
+type coordinator struct {
+	stage  string
+	self   string
+	roster *roster
+	// margin by which the holder stops before others may take over, for clocks that run at different speeds.
+	margin time.Duration
+	// validUntil is when own leases end unless another heartbeat is acknowledged.
+	validUntil time.Duration
+	heartbeat  uint64 // revision of the newest acknowledged own heartbeat
+	lapsed     bool
+	lapses     uint64
+	leaving    bool
+
+	membersKnown, leasesKnown bool
+	holdings                  []holding
+}
+
+func newCoordinator(stage, self string, partitions int, ttl, margin time.Duration) *coordinator {
+	return &coordinator{
+		stage: stage, self: self, roster: newRoster(self, ttl), margin: margin,
+		lapsed: true, holdings: make([]holding, partitions),
+	}
+}
+
+// heartbeatStored tells that the own heartbeat sent at the given time was acknowledged with a revision.
+func (c *coordinator) heartbeatStored(sent time.Duration, revision uint64) {
+	if until := sent + c.roster.ttl - c.margin; until > c.validUntil {
+		c.validUntil, c.heartbeat = until, revision
+	}
+}
+
+// leaseSeen tells what the leases bucket holds for a partition; a deleted entry is a lease without an owner. Older revisions than the one
+// known are ignored: the watch may lag behind our own writes.
+func (c *coordinator) leaseSeen(partition int, lease Lease, revision uint64, now time.Duration) {
+	h := &c.holdings[partition]
+	if revision < h.seenRevision {
+		return
+	}
+	h.seen, h.seenRevision = lease, revision
+	if lease.Owner != "" && lease.Owner != c.self {
+		c.roster.proven(lease.Owner, lease.Heartbeat, now)
+	}
+}
+
+// leasesLost tells that the leases bucket is another than before (a server without disks restarted): what was held is not any more.
+func (c *coordinator) leasesLost() {
+	for p := range c.holdings {
+		c.holdings[p].seen, c.holdings[p].seenRevision = Lease{}, 0
+	}
+}
+
+// acquired tells how doAcquire ended; revision is that of the new lease. An unknown outcome is reported as not ok: if it was
+// stored after all, the watch shows a lease of ours, which can be acquired again.
+func (c *coordinator) acquired(partition int, lease Lease, revision uint64, ok bool, now time.Duration) (start bool) {
+	h := &c.holdings[partition]
+	if h.state != acquiring {
+		return false
+	}
+	h.state = idle
+	switch {
+	case !ok:
+		h.retryAt = now + retryAcquire
+		return false
+	// In between, our heartbeats had stopped for so long that another may own the partition by now.
+	case h.lapse != c.lapses || now >= c.validUntil:
+		return false
+	case h.seenRevision > revision:
+		return false // Taken already.
+	}
+	h.state, h.lease, h.revision = running, lease, revision
+	h.seen, h.seenRevision = lease, revision
+	return true
+}
+
+// stopped tells that a partition's worker ended by itself or after doDrain. refuse says that this instance cannot run the partition for
+// some time, and another should.
+func (c *coordinator) stopped(partition int, lost, refuse bool, now time.Duration) {
+	h := &c.holdings[partition]
+	if h.state != running && h.state != draining {
+		return
+	}
+	if refuse {
+		h.refused = now + refusalTime
+	}
+	if lost {
+		h.state, h.retryAt = idle, now+retryLost
+		return
+	}
+	h.state, h.retryAt = finished, 0
+}
+
+// released tells how doRelease ended. An unknown outcome is reported as not ok and tried again.
+func (c *coordinator) released(partition int, lease Lease, revision uint64, ok bool, now time.Duration) {
+	h := &c.holdings[partition]
+	if h.state != releasing {
+		return
+	}
+	if !ok {
+		h.state, h.retryAt = finished, now+retryAcquire
+		return
+	}
+	h.state = idle
+	if revision > h.seenRevision {
+		h.seen, h.seenRevision = lease, revision
+	}
+}
+
+// leave makes the instance give up everything.
+func (c *coordinator) leave() { c.leaving = true }
+
+// gone reports whether nothing is held or on its way any more.
+func (c *coordinator) gone() bool {
+	return !slices.ContainsFunc(c.holdings, func(h holding) bool { return h.state != idle })
+}
+
+// settled reports whether nothing waits for a pause to end.
+func (c *coordinator) settled() bool {
+	return !slices.ContainsFunc(c.holdings, func(h holding) bool {
+		return h.state == finished || h.state == idle && !c.leaving && h.retryAt > 0
+	})
+}
+
+// refusals are the partitions that this instance refuses now.
+func (c *coordinator) refusals(now time.Duration) []int {
+	var refused []int
+	for p := range c.holdings {
+		if now < c.holdings[p].refused {
+			refused = append(refused, p)
+		}
+	}
+	return refused
+}
+
+// decide gives what is to be done now.
+func (c *coordinator) decide(now time.Duration) []action {
+	var actions []action
+	if now >= c.validUntil {
+		if !c.lapsed {
+			c.lapsed = true
+			c.lapses++
+		}
+		for p := range c.holdings {
+			h := &c.holdings[p]
+			switch h.state {
+			case running, draining:
+				actions = append(actions, action{kind: doAbort, partition: p})
+				h.state = idle
+			case finished, releasing:
+				h.state = idle
+			case idle, acquiring: // An acquisition that comes back finds another count of lapses.
+			}
+		}
+		return actions
+	}
+	c.lapsed = false
+	if !c.membersKnown || !c.leasesKnown {
+		return nil
+	}
+	owners := place(c.stage, len(c.holdings), c.roster.candidates(c.refusals(now)))
+	for p := range c.holdings {
+		h := &c.holdings[p]
+		switch h.state {
+		case running, draining:
+			switch {
+			case h.seenRevision != h.revision:
+				// Another's lease, or none: the bucket was lost.
+				actions = append(actions, action{kind: doAbort, partition: p})
+				h.state, h.retryAt = idle, now+retryLost
+			case h.state == running && (c.leaving || owners[p] != c.self && owners[p] != ""):
+				actions = append(actions, action{kind: doDrain, partition: p})
+				h.state = draining
+			}
+		case finished:
+			switch {
+			case h.seenRevision != h.revision:
+				h.state = idle
+			case now >= h.retryAt:
+				h.state = releasing
+				actions = append(actions, action{
+					kind: doRelease, partition: p, revision: h.revision,
+					lease: Lease{Epoch: h.lease.Epoch, Heartbeat: c.heartbeat},
+				})
+			}
+		case idle:
+			if now < h.retryAt {
+				continue
+			}
+			h.retryAt = 0
+			if c.leaving || owners[p] != c.self || !c.available(h) {
+				continue
+			}
+			h.state, h.lapse = acquiring, c.lapses
+			actions = append(actions, action{
+				kind: doAcquire, partition: p, revision: h.seenRevision,
+				lease: Lease{Owner: c.self, Epoch: h.seen.Epoch + 1, Heartbeat: c.heartbeat},
+			})
+		case acquiring, releasing:
+		}
+	}
+	return actions
+}
+
+// available reports whether a partition's lease may be taken.
+func (c *coordinator) available(h *holding) bool {
+	return h.seenRevision == 0 || h.seen.Owner == "" || h.seen.Owner == c.self || !c.roster.alive(h.seen.Owner)
+}

@@ -1,0 +1,300 @@
+package stage
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"millrace.dev/lib/bus"
+)
+
+// Run is one instance of a stage. It blocks until ctx ends, then hands its partitions over and returns nil. An error means that it could
+// not begin, because options are wrong; whatever may pass (NATS away, no stream yet, a processor that fails) is tried again, shown in metrics
+// and readiness.
+func Run(ctx context.Context, options Options) error {
+	if err := options.complete(); err != nil {
+		return err
+	}
+	i := &instance{
+		options: options,
+		clock:   bootClock,
+		log:     slog.New(slog.DiscardHandler),
+		id:      newID(),
+		started: time.Now(),
+		events:  make(chan func(), 256),
+		stopped: make(chan struct{}),
+		workers: map[int]*worker{},
+		wrote:   make([]atomic.Bool, options.Partitions),
+	}
+	var registry prometheus.Registerer
+	if t := options.Telemetry; t != nil {
+		i.log = t.Log.With("stage", options.Name)
+		registry = t.Registry
+		t.Announce(options.Name)
+	}
+	var err error
+	if i.metrics, err = newMetrics(registry, options.Name); err != nil {
+		return err
+	}
+	i.coordinator = newCoordinator(options.Name, i.id, options.Partitions, options.LeaseTTL, options.LeaseTTL/5)
+	if !i.prepare(ctx) {
+		return nil
+	}
+	i.run(ctx)
+	return nil
+}
+
+// instance is one running stage. The coordinator, workers and what is not atomic belong to the goroutine of run; others reach it by
+// sending functions to events.
+type instance struct {
+	options Options
+	clock   clock
+	log     *slog.Logger
+	metrics *metrics
+	id      string
+	started time.Time
+
+	members, leases jetstream.KeyValue
+	input           jetstream.Stream
+	store           *store
+
+	events      chan func()
+	stopped     chan struct{} // closed when run has returned
+	coordinator *coordinator
+	workers     map[int]*worker
+	beats       uint64
+	beating     bool
+	ready       error
+	readyKnown  bool
+
+	validUntil  atomic.Int64 // copy of coordinator.validUntil
+	sample      atomic.Pointer[streamSample]
+	wrote       []atomic.Bool // whether this instance has written a checkpoint of the partition
+	checkpoints atomic.Uint64 // numbers writers of checkpoints
+	lossLogged  atomic.Int64
+	asking      atomic.Bool // refreshLags is at it
+}
+
+// newID names an instance: the host, for people, and enough randomness that no two runs ever share one. Part of keys.
+func newID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // Never fails, see crypto/rand.
+	if len(host) > 64 {
+		host = host[:64]
+	}
+	return bus.Token(host) + "-" + hex.EncodeToString(random[:])
+}
+
+func (i *instance) valid() bool { return int64(i.clock()) < i.validUntil.Load() }
+
+// prepare opens buckets and the stream, for as long as it takes.
+func (i *instance) prepare(ctx context.Context) bool {
+	for {
+		err := i.open(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		i.setReady(err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(minPause):
+		}
+	}
+}
+
+func (i *instance) open(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	defer cancel()
+	conn := i.options.Bus
+	if i.members, err = conn.KeyValue(ctx, bus.BucketMembers); err != nil {
+		return err
+	}
+	// Leases have no lifetime of their own: they hold as long as their owner's heartbeats do.
+	if i.leases, err = conn.KeyValue(ctx, bus.BucketLeases, func(c *jetstream.KeyValueConfig) { c.TTL = 0 }); err != nil {
+		return err
+	}
+	if i.store, err = openStore(ctx, conn, i.options.Name, i.options.MaxSnapshotBytes); err != nil {
+		return err
+	}
+	if i.input, err = conn.JetStream().Stream(ctx, i.options.Stream); err != nil {
+		return fmt.Errorf("stream %s: %w", i.options.Stream, err)
+	}
+	return i.survey(ctx)
+}
+
+// post runs f in the goroutine of run.
+func (i *instance) post(f func()) {
+	select {
+	case i.events <- f:
+	case <-i.stopped:
+	}
+}
+
+func (i *instance) run(ctx context.Context) {
+	defer close(i.stopped)
+	// Workers and watches outlive ctx until everything is handed over.
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go i.watchMembers(working)
+	go i.surveys(working)
+	beat := time.NewTicker(i.options.HeartbeatInterval)
+	defer beat.Stop()
+	var deadline <-chan time.Time
+	leave := ctx.Done()
+	i.heartbeat(working)
+	for {
+		i.act(working)
+		i.report()
+		// Wake when own leases end, or to retry what waits.
+		wake := time.NewTimer(max(min(time.Duration(i.validUntil.Load())-i.clock(), i.options.HeartbeatInterval/4), time.Millisecond))
+		if i.coordinator.settled() {
+			wake.Reset(max(time.Duration(i.validUntil.Load())-i.clock(), i.options.HeartbeatInterval/4))
+		}
+		select {
+		case f := <-i.events:
+			f()
+		case <-beat.C:
+			i.heartbeat(working)
+		case <-wake.C:
+		case <-leave:
+			leave = nil
+			i.coordinator.leave()
+			deadline = time.After(i.options.ShutdownTimeout)
+		case <-deadline:
+			i.log.Warn("shutdown takes too long: partitions are left for others to take over")
+			i.farewell(working)
+			return
+		}
+		wake.Stop()
+		if leave == nil && i.coordinator.gone() {
+			i.farewell(working)
+			return
+		}
+	}
+}
+
+// act does what the coordinator decides.
+func (i *instance) act(ctx context.Context) {
+	now := i.clock()
+	lapses := i.coordinator.lapses
+	i.validUntil.Store(int64(i.coordinator.validUntil))
+	for _, a := range i.coordinator.decide(now) {
+		switch a.kind {
+		case doAcquire:
+			a.lease.Since = time.Now()
+			go i.setLease(ctx, a, func(revision uint64, err error) {
+				if i.coordinator.acquired(a.partition, a.lease, revision, err == nil, i.clock()) {
+					i.start(ctx, a.partition, a.lease.Epoch)
+				}
+			})
+		case doRelease:
+			go i.setLease(ctx, a, func(revision uint64, err error) {
+				i.coordinator.released(a.partition, a.lease, revision, err == nil, i.clock())
+			})
+		case doDrain:
+			close(i.workers[a.partition].drain)
+		case doAbort:
+			i.workers[a.partition].cancel()
+		}
+	}
+	i.metrics.add(func(m *metrics) prometheus.Counter { return m.lapses }, i.coordinator.lapses-lapses)
+}
+
+// start begins to work on a partition whose lease was acquired.
+func (i *instance) start(ctx context.Context, partition int, epoch uint64) {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &worker{
+		instance: i, partition: partition, epoch: epoch, since: i.clock(), cancel: cancel, previous: i.workers[partition],
+		drain: make(chan struct{}), done: make(chan struct{}),
+	}
+	i.workers[partition] = w
+	go func() {
+		defer cancel()
+		err := w.run(ctx)
+		i.post(func() { i.ended(w, err) })
+	}()
+}
+
+// ended takes note of a worker that has returned.
+func (i *instance) ended(w *worker, err error) {
+	if i.workers[w.partition] != w {
+		return // A newer one is in its place.
+	}
+	delete(i.workers, w.partition)
+	lost := errors.Is(err, errLapsed) || errors.Is(err, errFenced)
+	refuse := errors.Is(err, errRefused)
+	if errors.Is(err, errFenced) {
+		i.metrics.add(func(m *metrics) prometheus.Counter { return m.fenced }, 1)
+	}
+	if err != nil && !errors.Is(err, errLapsed) {
+		i.log.Error("partition given up", "partition", w.partition, "error", err)
+	}
+	if refuse {
+		i.refusal(w.partition, err)
+	}
+	i.coordinator.stopped(w.partition, lost, refuse, i.clock())
+}
+
+// report brings metrics and readiness up to date.
+func (i *instance) report() {
+	lag := uint64(0)
+	for _, w := range i.workers {
+		lag += w.status.lag.Load()
+	}
+	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.lag }, float64(lag))
+	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.owned }, float64(len(i.workers)))
+	var err error
+	switch {
+	case i.coordinator.lapsed:
+		err = errors.New("heartbeats do not reach NATS")
+	case !i.coordinator.membersKnown || !i.coordinator.leasesKnown:
+		err = errors.New("members and leases are not known yet")
+	default:
+		for p, w := range i.workers {
+			if failure := w.status.failure.Load(); failure != nil {
+				err = fmt.Errorf("partition %d: %w", p, *failure)
+				break
+			}
+		}
+	}
+	i.setReady(err)
+}
+
+func (i *instance) setReady(err error) {
+	if i.options.Telemetry == nil || i.readyKnown && (i.ready == nil) == (err == nil) {
+		return
+	}
+	i.ready, i.readyKnown = err, true
+	i.options.Telemetry.SetReady(i.options.Name, err)
+}
+
+// refusal tells why a partition is left to others.
+func (i *instance) refusal(partition int, err error) {
+	i.log.Error("partition refused for half a minute; another instance may be able to run it", "partition", partition, "error", err)
+}
+
+// lossSeen logs loss by retention, at most once a minute: the counters have the rest.
+func (i *instance) lossSeen(partition int, lost uint64) {
+	now, last := int64(i.clock()), i.lossLogged.Load()
+	if (last == 0 || now-last > int64(time.Minute)) && i.lossLogged.CompareAndSwap(last, now) {
+		i.log.Error("records were removed by the stream's limits before they were processed: raise bus.max_bytes or bus.max_age, or add instances",
+			"partition", partition, "estimate", lost)
+	}
+}

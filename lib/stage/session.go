@@ -1,0 +1,168 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+var (
+	// errLapsed: the lease's local deadline has passed.
+	errLapsed = errors.New("lease lapsed")
+	// errFenced: the checkpoint was written by another owner.
+	errFenced = errors.New("fenced: the partition has another owner")
+)
+
+// sink is the [Output] of a session.
+type sink interface {
+	Output
+	// issued is how many outputs were published.
+	issued() uint64
+	// settled is how many of the first outputs are stored, without a hole, and an error if one never will be or could not be published.
+	settled() (uint64, error)
+}
+
+// session is one processor over one partition from one restored checkpoint on: what was handed in, what time it was told, what of it is in
+// which checkpoint. It is plain bookkeeping, driven by a worker or a simulation, and not safe for concurrent use.
+//
+// Its invariant: state = the checkpoint's snapshot with every record of the partition in (checkpoint, position] handed in once, in stream
+// order, with the stream's time.
+type session struct {
+	processor Processor
+	out       sink
+	// valid reports whether the lease still holds. It is asked before every call of the processor.
+	valid     func() bool
+	tickEvery time.Duration
+	interval  time.Duration
+
+	// position: every record of the partition up to this sequence was handed in.
+	position uint64
+	// told is the newest stream time that the processor knows.
+	told time.Time
+	// saved is the position and output count of the newest snapshot taken.
+	saved   uint64
+	savedAt uint64
+	// due is when the next snapshot is taken, by the local clock.
+	due     time.Duration
+	pending *pendingCheckpoint
+	spare   []byte // buffer of the last snapshot
+
+	duplicates uint64
+}
+
+// pendingCheckpoint is a snapshot that is to be written once outputs up to after are stored.
+type pendingCheckpoint struct {
+	position uint64
+	told     time.Time
+	after    uint64
+	snapshot []byte
+	writing  bool
+}
+
+// deliver hands records in, in stream order, telling the time of the stream in between as if they came one tick apart.
+func (s *session) deliver(ctx context.Context, records []Record) error {
+	for len(records) > 0 && records[0].Sequence <= s.position {
+		records = records[1:] // A consumer that was made again may begin before where we are.
+		s.duplicates++
+	}
+	for len(records) > 0 {
+		if !records[0].Time.Before(s.told.Add(s.tickEvery)) {
+			if err := s.tick(ctx, records[0].Time); err != nil {
+				return err
+			}
+		}
+		end := s.told.Add(s.tickEvery)
+		n := 1
+		for n < len(records) && records[n].Time.Before(end) {
+			n++
+		}
+		err := s.call(func() error { return s.processor.Process(ctx, records[:n], s.out) })
+		if err != nil {
+			return fmt.Errorf("process records %d to %d: %w", records[0].Sequence, records[n-1].Sequence, err)
+		}
+		s.position = records[n-1].Sequence
+		records = records[n:]
+	}
+	return nil
+}
+
+// tick tells the processor the stream's time, which never goes back.
+func (s *session) tick(ctx context.Context, now time.Time) error {
+	if now.After(s.told) {
+		s.told = now
+	}
+	if err := s.call(func() error { return s.processor.Tick(ctx, s.told, s.out) }); err != nil {
+		return fmt.Errorf("tick: %w", err)
+	}
+	return nil
+}
+
+// call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.
+func (s *session) call(f func() error) (err error) {
+	if !s.valid() {
+		return errLapsed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("processor panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := f(); err != nil {
+		return err
+	}
+	_, err = s.out.settled()
+	return err
+}
+
+// skip notes that the stream holds nothing of this partition up to sequence.
+func (s *session) skip(sequence uint64) { s.position = max(s.position, sequence) }
+
+// dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone comes about again.
+func (s *session) dirty() bool { return s.position != s.saved || s.out.issued() != s.savedAt }
+
+// prepare takes a snapshot if one is due (or forced) and none is on its way.
+func (s *session) prepare(now time.Duration, force bool) error {
+	if s.pending != nil || !s.dirty() || (now < s.due && !force) {
+		return nil
+	}
+	var snapshot []byte
+	err := s.call(func() (err error) {
+		snapshot, err = s.processor.Snapshot(s.spare[:0])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	s.spare = nil
+	s.pending = &pendingCheckpoint{position: s.position, told: s.told, after: s.out.issued(), snapshot: snapshot}
+	s.saved, s.savedAt = s.position, s.pending.after
+	s.due = now + s.interval
+	return nil
+}
+
+// ready gives the pending checkpoint if it may be written now: every output of the records in it is stored. It gives it once.
+func (s *session) ready() (*pendingCheckpoint, error) {
+	settled, err := s.out.settled()
+	if err != nil {
+		return nil, err
+	}
+	if s.pending == nil || s.pending.writing || settled < s.pending.after {
+		return nil, nil
+	}
+	if !s.valid() {
+		return nil, errLapsed
+	}
+	s.pending.writing = true
+	return s.pending, nil
+}
+
+// stored notes that the checkpoint given by ready was written.
+func (s *session) stored() {
+	s.spare = s.pending.snapshot
+	s.pending = nil
+}
+
+// rewrite makes ready give the pending checkpoint again, after a write that certainly changed nothing.
+func (s *session) rewrite() { s.pending.writing = false }

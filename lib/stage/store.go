@@ -1,0 +1,172 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace.dev/lib/bus"
+)
+
+// store keeps checkpoints in a key-value bucket: one entry per partition, `<stage>.<partition>`, and beside it the chunks of a snapshot that does
+// not fit into one message, `<stage>.<partition>.<writer>.<number>`. Chunks are written first, under names that no other writer uses, and
+// become valid with the entry that names them.
+type store struct {
+	bucket    jetstream.KeyValue
+	stream    jetstream.Stream // of the bucket, to remove chunks without leaving markers
+	stage     string
+	chunkSize int
+	limit     int // of a snapshot in bytes
+}
+
+// entry is a checkpoint in the bucket.
+type entry struct {
+	checkpoint
+	revision uint64 // 0: there is none
+	snapshot []byte // nil when there is none
+}
+
+func openStore(ctx context.Context, conn *bus.Conn, stage string, limit int) (*store, error) {
+	bucket, err := conn.KeyValue(ctx, bus.BucketCheckpoints)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := conn.JetStream().Stream(ctx, "KV_"+bus.BucketCheckpoints)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", bus.BucketCheckpoints, err)
+	}
+	return &store{bucket: bucket, stream: stream, stage: stage, chunkSize: int(conn.NATS().MaxPayload() / 2), limit: limit}, nil
+}
+
+func (s *store) key(partition int) string { return s.stage + "." + strconv.Itoa(partition) }
+
+// manifest reads the entry without its snapshot, unless that is inline.
+func (s *store) manifest(ctx context.Context, partition int) (entry, error) {
+	e, err := s.bucket.Get(ctx, s.key(partition))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return entry{}, nil
+	}
+	if err != nil {
+		return entry{}, fmt.Errorf("read checkpoint %s: %w", s.key(partition), err)
+	}
+	c, err := decodeCheckpoint(e.Value())
+	if err != nil {
+		return entry{}, fmt.Errorf("%w: checkpoint %s: %w", errRefused, s.key(partition), err)
+	}
+	return entry{checkpoint: c, revision: e.Revision()}, nil
+}
+
+// load reads what manifest gave entirely.
+func (s *store) load(ctx context.Context, partition int, e entry) (entry, error) {
+	if !e.present {
+		return e, nil
+	}
+	compressed := e.inline
+	if e.chunks > 0 {
+		compressed = nil
+		for i := range e.chunks {
+			chunk, err := s.bucket.Get(ctx, s.chunkKey(partition, e.writer, i))
+			if err != nil {
+				return entry{}, fmt.Errorf("read checkpoint %s, chunk %d of %d: %w", s.key(partition), i, e.chunks, err)
+			}
+			compressed = append(compressed, chunk.Value()...)
+		}
+	}
+	var err error
+	if e.snapshot, err = e.decompress(compressed, s.limit); err != nil {
+		return entry{}, fmt.Errorf("%w: checkpoint %s: %w", errRefused, s.key(partition), err)
+	}
+	return e, nil
+}
+
+// seal writes an entry's manifest again, for a new owner.
+func (s *store) seal(ctx context.Context, partition int, e entry, epoch uint64) (revision uint64, err error) {
+	c := e.checkpoint
+	c.epoch = max(epoch, c.epoch+1)
+	revision, err = s.set(ctx, partition, e.revision, c)
+	if err != nil {
+		return 0, fmt.Errorf("seal checkpoint %s: %w", s.key(partition), err)
+	}
+	return revision, nil
+}
+
+// write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It gives the stored
+// size.
+func (s *store) write(ctx context.Context, partition int, revision uint64, c checkpoint, snapshot []byte) (uint64, int, error) {
+	compressed, err := c.compress(nil, snapshot, s.limit)
+	if err != nil {
+		return 0, 0, fmt.Errorf("checkpoint %s: %w", s.key(partition), err)
+	}
+	if len(compressed) <= s.chunkSize {
+		c.inline = compressed
+	} else {
+		for rest := compressed; len(rest) > 0; c.chunks++ {
+			n := min(len(rest), s.chunkSize)
+			if _, err := s.bucket.Put(ctx, s.chunkKey(partition, c.writer, c.chunks), rest[:n]); err != nil {
+				return 0, 0, fmt.Errorf("write checkpoint %s, chunk %d: %w", s.key(partition), c.chunks, err)
+			}
+			rest = rest[n:]
+		}
+	}
+	revision, err = s.set(ctx, partition, revision, c)
+	if err != nil {
+		return 0, 0, fmt.Errorf("write checkpoint %s: %w", s.key(partition), err)
+	}
+	return revision, len(compressed), nil
+}
+
+func (s *store) set(ctx context.Context, partition int, revision uint64, c checkpoint) (uint64, error) {
+	return swap(ctx, s.bucket, s.key(partition), c.append(nil), revision)
+}
+
+// sweep removes the chunks of all writers but one.
+func (s *store) sweep(ctx context.Context, partition int, keep string) error {
+	prefix := "$KV." + bus.BucketCheckpoints + "." + s.key(partition) + "."
+	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return fmt.Errorf("list chunks of %s: %w", s.key(partition), err)
+	}
+	writers := map[string]bool{}
+	for subject := range info.State.Subjects {
+		writer, _, _ := strings.Cut(strings.TrimPrefix(subject, prefix), ".")
+		writers[writer] = true
+	}
+	delete(writers, keep)
+	for writer := range writers {
+		if err := s.remove(ctx, partition, writer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes the chunks of one writer.
+func (s *store) remove(ctx context.Context, partition int, writer string) error {
+	subject := "$KV." + bus.BucketCheckpoints + "." + s.key(partition) + "." + writer + ".>"
+	if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		return fmt.Errorf("remove chunks %s: %w", subject, err)
+	}
+	return nil
+}
+
+func (s *store) chunkKey(partition int, writer string, number uint64) string {
+	return s.key(partition) + "." + writer + "." + strconv.FormatUint(number, 10)
+}
+
+// swap writes value if the key still has the given revision; 0 stands for a key that does not exist.
+func swap(ctx context.Context, bucket jetstream.KeyValue, key string, value []byte, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if revision == 0 {
+		return bucket.Create(ctx, key, value) // Also over the marker of a deleted key, which has a revision.
+	}
+	return bucket.Update(ctx, key, value, revision)
+}
+
+// requestTimeout bounds each request to the server.
+const requestTimeout = 5 * time.Second

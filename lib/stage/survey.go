@@ -1,0 +1,88 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// streamSample is what the input stream looked like.
+type streamSample struct {
+	first, last, messages uint64
+	created               int64 // nanoseconds
+	// offset of the stream's clock from the local one, and the local time of the sample. The stream's leader stamps records; its clock is
+	// the only one that processors are told.
+	offset time.Duration
+	at     time.Duration
+}
+
+// surveyInterval is how often the input stream is looked at.
+const surveyInterval = time.Second
+
+func (i *instance) survey(ctx context.Context) error {
+	info, err := i.input.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at stream %s: %w", i.options.Stream, err)
+	}
+	// The answer was on its way for some time, so the stream's clock is rather later than this: a time that is told too late does no
+	// harm, one that is told too early would outrun records.
+	now := i.clock()
+	sample := &streamSample{
+		first: info.State.FirstSeq, last: info.State.LastSeq, messages: info.State.Msgs, created: info.Created.UnixNano(),
+		offset: time.Duration(info.TimeStamp.UnixNano()) - now, at: now,
+	}
+	i.sample.Store(sample)
+	return nil
+}
+
+func (i *instance) surveys(ctx context.Context) {
+	ticker := time.NewTicker(surveyInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		asking, cancel := context.WithTimeout(ctx, requestTimeout)
+		if err := i.survey(asking); err != nil {
+			i.log.Debug("survey", "error", err)
+		}
+		cancel()
+		i.post(func() { i.refreshLags(ctx) })
+	}
+}
+
+// refreshLags asks the server about partitions whose processors block: they receive nothing that would tell how much waits for them.
+func (i *instance) refreshLags(ctx context.Context) {
+	var blocked []*worker
+	now := int64(i.clock())
+	for _, w := range i.workers {
+		if now-w.status.beat.Load() > int64(surveyInterval) && w.status.consumer.Load() != nil {
+			blocked = append(blocked, w)
+		}
+	}
+	if len(blocked) == 0 || i.asking.Swap(true) {
+		return
+	}
+	go func() {
+		defer i.asking.Store(false)
+		for _, w := range blocked {
+			asking, cancel := context.WithTimeout(ctx, requestTimeout)
+			if consumer := w.status.consumer.Load(); consumer != nil {
+				// A server that does not answer leaves the last known value.
+				if info, err := (*consumer).Info(asking); err == nil {
+					w.status.lag.Store(info.NumPending + w.status.buffered.Load())
+				}
+			}
+			cancel()
+		}
+	}()
+}
+
+// streamTime is the stream's time at a local time. It stands still a little after the last answer from the stream: while NATS is
+// away, records cannot arrive either, and a processor must not conclude from the time alone that there were none.
+func (i *instance) streamTime(now time.Duration) time.Time {
+	sample := i.sample.Load()
+	return time.Unix(0, int64(min(now, sample.at+2*surveyInterval)+sample.offset)).UTC()
+}

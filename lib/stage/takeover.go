@@ -1,0 +1,236 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"millrace.dev/lib/bus"
+)
+
+// restore takes the partition's checkpoint over, makes a processor from it and begins to read behind it.
+func (w *worker) restore(ctx, process context.Context) error {
+	i := w.instance
+	e, err := w.seal(ctx)
+	if err != nil {
+		return err
+	}
+	w.revision, w.chunks = e.revision, ""
+	if e.chunks > 0 {
+		w.chunks = e.writer
+	}
+	if e, err = i.store.load(ctx, w.partition, e); err != nil {
+		return err
+	}
+	if err := i.store.sweep(ctx, w.partition, w.chunks); err != nil {
+		i.log.Debug("chunks of old checkpoints stay for now", "partition", w.partition, "error", err)
+	}
+	processor, err := i.options.Factory(w.partition)
+	if err != nil {
+		return fmt.Errorf("make processor of partition %d: %w", w.partition, err)
+	}
+	if e.present {
+		if err := processor.Restore(e.snapshot); err != nil {
+			return fmt.Errorf("%w: restore partition %d: %w", errRefused, w.partition, err)
+		}
+		i.metrics.add(func(m *metrics) prometheus.Counter { return m.replays }, 1)
+	}
+	sample := i.sample.Load()
+	w.sampled, w.stream, w.clear, w.caughtUp = sample, sample.created, false, false
+	position := e.sequence
+	if e.sequence > 0 && e.stream != sample.created {
+		// Its numbers mean nothing here. State stays: what it knows of is older than all that comes.
+		i.metrics.lost(lossRecreated, 1)
+		position = 0
+	}
+	valid := func() bool { return w.valid(ctx) }
+	w.outputs = &outputs{
+		ctx: process, valid: valid, metrics: i.metrics,
+		publish: func(ctx context.Context, subject, id string, data []byte) (future, error) {
+			return i.options.Bus.Publish(ctx, subject, id, data)
+		},
+	}
+	w.session = &session{
+		processor: processor, out: w.outputs, valid: valid, tickEvery: i.options.TickInterval, interval: i.options.CheckpointInterval,
+		position: position, saved: position, told: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
+	}
+	w.frontier = frontier{received: position}
+	w.writes = make(chan written, 1)
+	w.puller = &puller{
+		nats: i.options.Bus.NATS(), jetStream: i.options.Bus.JetStream(), stream: i.options.Stream,
+		subjects: i.options.Subjects(w.partition), records: i.options.PrefetchRecords, bytes: i.options.PrefetchBytes, clock: i.clock,
+	}
+	asking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	pending, err := w.puller.open(asking, position+1)
+	if err != nil {
+		return err
+	}
+	consumer := w.puller.consumer
+	w.status.consumer.Store(&consumer)
+	if e.written > 0 {
+		w.status.checkpoint.Store(e.written)
+		w.lose(w.frontier.begin(sample.first), pending, sample)
+	} else {
+		w.frontier.begin(sample.first) // What was there before the stage ran first is not lost.
+	}
+	w.status.failure.Store(nil)
+	i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.replayedRecords }, float64(pending))
+	if pending == 0 {
+		w.caughtUp = true
+		i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.takeoverSeconds }, (i.clock() - w.since).Seconds())
+	}
+	w.publishStatus()
+	return nil
+}
+
+// seal makes this owner the only one that can write the partition's checkpoint. The order matters: what is read may be old, so the lease
+// is checked after reading, and the compare-and-set fails if anyone wrote in between.
+func (w *worker) seal(ctx context.Context) (entry, error) {
+	i := w.instance
+	for attempt := 0; ; attempt++ {
+		e, err := i.store.manifest(ctx, w.partition)
+		if err != nil {
+			return entry{}, err
+		}
+		if e.revision == 0 && i.wrote[w.partition].Load() {
+			i.metrics.lost(lossCheckpoint, 1)
+			i.wrote[w.partition].Store(false)
+		}
+		if !w.valid(ctx) {
+			return entry{}, errLapsed
+		}
+		revision, err := i.store.seal(ctx, w.partition, e, w.epoch)
+		if err == nil {
+			e.revision = revision
+			e.epoch = max(w.epoch, e.epoch+1)
+			return e, nil
+		}
+		if attempt >= 20 {
+			return entry{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return entry{}, errLapsed
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// checkpoint goes one step: takes a snapshot when one is due, and writes it when what it covers is stored.
+func (w *worker) checkpoint(ctx context.Context, force bool) error {
+	now := w.instance.clock()
+	if err := w.session.prepare(now, force); err != nil {
+		return err
+	}
+	pending, err := w.session.ready()
+	if err != nil || pending == nil {
+		return err
+	}
+	revision, chunks, stream, writes := w.revision, w.chunks, w.stream, w.writes
+	go func() { writes <- w.write(ctx, pending, revision, chunks, stream, now) }()
+	return nil
+}
+
+// write stores a checkpoint, trying again until the outcome is certain.
+func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision uint64, chunks string, stream int64, began time.Duration) written {
+	i := w.instance
+	c := checkpoint{
+		epoch: w.epoch, sequence: pending.position, stream: stream, told: pending.told.UnixNano(), written: time.Now().UnixNano(),
+		writer: i.id + "-" + strconv.FormatUint(i.checkpoints.Add(1), 36),
+	}
+	for attempt := 0; ; attempt++ {
+		if !w.valid(ctx) {
+			return written{err: errLapsed}
+		}
+		stored, size, err := i.store.write(ctx, w.partition, revision, c, pending.snapshot)
+		if err != nil && !errors.Is(err, errSnapshotTooLarge) {
+			i.metrics.add(func(m *metrics) prometheus.Counter { return m.checkpointErr }, 1)
+			// It may have been stored all the same: see what is there.
+			e, lookErr := i.store.manifest(ctx, w.partition)
+			switch {
+			case lookErr == nil && e.writer == c.writer:
+				stored, err = e.revision, nil
+			case lookErr == nil && e.revision > revision, lookErr == nil && e.revision == 0 && errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+				return written{err: fmt.Errorf("%w: %w", errFenced, err)}
+			}
+		}
+		switch {
+		case err == nil:
+			i.metrics.add(func(m *metrics) prometheus.Counter { return m.checkpoints }, 1)
+			i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.checkpointBytes }, float64(size))
+			i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.checkpointSeconds }, (i.clock() - began).Seconds())
+			w.status.checkpoint.Store(c.written)
+			i.wrote[w.partition].Store(true)
+			if chunks != "" {
+				if err := i.store.remove(ctx, w.partition, chunks); err != nil {
+					i.log.Debug("chunks of an old checkpoint stay for now", "partition", w.partition, "error", err)
+				}
+			}
+			chunks = ""
+			if size > i.store.chunkSize {
+				chunks = c.writer
+			}
+			return written{checkpoint: pending, revision: stored, chunks: chunks}
+		case errors.Is(err, errSnapshotTooLarge), attempt >= 100:
+			return written{checkpoint: pending, revision: revision, chunks: chunks, err: err}
+		}
+		select {
+		case <-ctx.Done():
+			return written{err: errLapsed}
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// wrote takes the result of write.
+func (w *worker) wrote(result written) error {
+	w.session.pending.writing = false
+	if result.err != nil {
+		if errors.Is(result.err, errSnapshotTooLarge) {
+			// Go on with the old checkpoint: the price is a longer replay, and it is visible as the checkpoint's age.
+			w.instance.log.Error("checkpoint not written", "partition", w.partition, "error", result.err)
+			w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.checkpointErr }, 1)
+			w.session.stored()
+			return nil
+		}
+		return result.err
+	}
+	w.session.stored()
+	w.revision, w.chunks = result.revision, result.chunks
+	return nil
+}
+
+// handOver writes a last checkpoint. Nothing is read any more.
+func (w *worker) handOver(ctx, writing context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	for {
+		if w.session.pending != nil && w.session.pending.writing {
+			select {
+			case result := <-w.writes:
+				if err := w.wrote(result); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return fmt.Errorf("hand over: %w", ctx.Err())
+			}
+		}
+		if w.session.pending == nil && !w.session.dirty() {
+			return nil
+		}
+		if err := w.outputs.wait(ctx); err != nil {
+			return fmt.Errorf("hand over: %w", err)
+		}
+		if err := w.checkpoint(writing, true); err != nil {
+			return err
+		}
+	}
+}
+
+var _ future = (*bus.Future)(nil)

@@ -1,0 +1,369 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"millrace.dev/lib/bus"
+)
+
+// errRefused: this instance cannot run the partition (a snapshot of another version, a damaged one); another might.
+var errRefused = errors.New("partition refused")
+
+const (
+	minPause = 500 * time.Millisecond
+	maxPause = 15 * time.Second
+	// grace is how long a processor may block after its partition is to be handed over.
+	grace = 2 * time.Second
+	// handOverTimeout bounds the last checkpoint; without it the next owner replays.
+	handOverTimeout = 5 * time.Second
+	// idleSlack is how far the time told to a processor without records stays behind the stream's clock: a message that was
+	// stored before that time is on its way for less than this.
+	idleSlack = 50 * time.Millisecond
+	// batchBytes is where a batch of records ends, decompressed.
+	batchBytes = 4 << 20
+)
+
+// worker runs one partition from acquiring its lease to losing or releasing it.
+type worker struct {
+	instance  *instance
+	partition int
+	epoch     uint64
+	since     time.Duration // when the lease was acquired
+	drain     chan struct{} // closed when the partition is to be handed over
+	done      chan struct{} // closed when run has returned
+	cancel    context.CancelFunc
+	previous  *worker // of the same partition; run waits for its end
+	reported  uint64  // records in the last report; belongs to the instance's goroutine
+
+	status workerStatus
+
+	// What follows belongs to run's goroutine and is made by serve.
+	puller   *puller
+	frontier frontier
+	session  *session
+	outputs  *outputs
+	revision uint64 // of the checkpoint's entry
+	chunks   string // writer of the chunks that the entry refers to, if any
+	stream   int64  // creation time of the input stream
+	writes   chan written
+	sampled  *streamSample
+	clear    bool // the puller was waiting at the server at the last beat, and nothing has come since
+	caughtUp bool
+	records  []Record
+	arena    []byte
+}
+
+// workerStatus is read by others.
+type workerStatus struct {
+	position   atomic.Uint64
+	records    atomic.Uint64
+	lag        atomic.Uint64
+	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
+	beat       atomic.Int64  // local clock when the worker was last not blocked
+	buffered   atomic.Uint64 // records received and not processed when it blocked
+	consumer   atomic.Pointer[jetstream.Consumer]
+	failure    atomic.Pointer[error]
+}
+
+// written is how writing a checkpoint ended.
+type written struct {
+	checkpoint *pendingCheckpoint
+	revision   uint64
+	chunks     string
+	err        error
+}
+
+func (w *worker) valid(ctx context.Context) bool { return ctx.Err() == nil && w.instance.valid() }
+
+func (w *worker) draining() bool {
+	select {
+	case <-w.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// run processes until the partition was handed over (nil), lost (errLapsed, errFenced) or must be refused (errRefused). After any other
+// failure it pauses and begins again from the last checkpoint, with a new processor.
+func (w *worker) run(ctx context.Context) error {
+	defer close(w.done)
+	if w.previous != nil {
+		<-w.previous.done
+		w.previous = nil
+	}
+	process, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-w.drain:
+		case <-process.Done():
+			return
+		}
+		select {
+		case <-time.After(grace):
+			stop()
+		case <-process.Done():
+		}
+	}()
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		began := w.instance.clock()
+		err := w.serve(ctx, process)
+		switch {
+		case ctx.Err() != nil:
+			return errLapsed
+		case err == nil, errors.Is(err, errLapsed), errors.Is(err, errFenced), errors.Is(err, errRefused):
+			return err
+		case w.draining():
+			w.instance.log.Warn("partition handed over without a fresh checkpoint", "partition", w.partition, "error", err)
+			return nil
+		}
+		if w.instance.clock()-began > maxPause {
+			pause = minPause
+		}
+		w.status.failure.Store(&err)
+		w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.errors }, 1)
+		w.instance.log.Error("partition stopped; it begins again from its checkpoint", "partition", w.partition, "pause", pause, "error", err)
+		select {
+		case <-ctx.Done():
+			return errLapsed
+		case <-w.drain:
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// serve restores the partition from its checkpoint and processes from there. process is the context of the processor; it ends before ctx
+// when a hand-over takes too long.
+func (w *worker) serve(ctx, process context.Context) error {
+	if err := w.restore(ctx, process); err != nil {
+		return err
+	}
+	defer func() {
+		w.puller.close()
+		w.status.consumer.Store(nil)
+		if closer, ok := w.session.processor.(io.Closer); ok {
+			if err := closer.Close(); err != nil {
+				w.instance.log.Warn("close processor", "partition", w.partition, "error", err)
+			}
+		}
+	}()
+	writing, stopWriting := context.WithCancel(ctx)
+	defer func() {
+		stopWriting()
+		if w.session.pending != nil && w.session.pending.writing {
+			<-w.writes // A write that is on its way must not overlap with what comes next.
+		}
+	}()
+	ticker := time.NewTicker(w.instance.options.TickInterval)
+	defer ticker.Stop()
+	for {
+		if err := w.puller.pull(); err != nil {
+			if err := w.reopen(ctx, err); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return errLapsed
+		case <-w.drain:
+			w.puller.close()
+			return w.handOver(ctx, writing)
+		case msg := <-w.puller.messages:
+			if err := w.receive(ctx, process, msg); err != nil {
+				return err
+			}
+		case <-ticker.C:
+			if err := w.beat(ctx, process); err != nil {
+				return err
+			}
+		case result := <-w.writes:
+			if err := w.wrote(result); err != nil {
+				return err
+			}
+		}
+		if err := w.checkpoint(writing, false); err != nil {
+			return err
+		}
+	}
+}
+
+// receive hands over a message and what has arrived behind it.
+func (w *worker) receive(ctx, process context.Context, msg *nats.Msg) error {
+	failure := w.collect(msg)
+	if failure == nil {
+		// The next request is on its way while this batch is processed.
+		failure = w.puller.pull()
+	}
+	if n := len(w.records); n > 0 {
+		bytes := 0
+		for i := range w.records {
+			bytes += len(w.records[i].Data)
+		}
+		w.status.buffered.Store(uint64(n + len(w.puller.messages)))
+		if err := w.session.deliver(process, w.records); err != nil {
+			return err
+		}
+		w.instance.metrics.in(n, bytes)
+		w.status.records.Add(uint64(n))
+	}
+	// Messages that could not be read are behind us as well.
+	w.session.skip(w.frontier.received)
+	w.publishStatus()
+	if !w.caughtUp && w.puller.pending == 0 && len(w.puller.messages) == 0 {
+		w.caughtUp = true
+		w.instance.metrics.observe(func(m *metrics) prometheus.Histogram { return m.takeoverSeconds }, (w.instance.clock() - w.since).Seconds())
+	}
+	if failure != nil {
+		return w.reopen(ctx, failure)
+	}
+	return nil
+}
+
+// collect fills w.records with msg and what is there behind it. After an error the consumer must be made again; w.records are good.
+func (w *worker) collect(msg *nats.Msg) error {
+	clear(w.records)
+	w.records = w.records[:0]
+	used, total := 0, 0
+	for {
+		d, ok, err := w.puller.accept(msg)
+		if err != nil {
+			return err
+		}
+		if ok {
+			w.lose(w.frontier.arrive(d.stream, w.sampled.first, w.clear), d.pending, w.sampled)
+			w.clear = false
+			encoding := ""
+			if msg.Header != nil {
+				encoding = msg.Header.Get(bus.HeaderEncoding)
+			}
+			data, err := bus.Decompress(encoding, w.arena[used:used], msg.Data, w.instance.options.MaxRecordBytes)
+			if err != nil {
+				w.instance.metrics.lost(lossUnreadable, 1)
+			} else {
+				if encoding != "" && len(data) <= cap(w.arena)-used {
+					used += len(data) // It was put there; otherwise it has memory of its own.
+				}
+				total += len(data)
+				w.records = append(w.records, Record{Subject: msg.Subject, Sequence: d.stream, Time: d.stored, Data: data})
+			}
+		}
+		if len(w.records) >= w.instance.options.PrefetchRecords || total >= batchBytes {
+			break
+		}
+		select {
+		case msg = <-w.puller.messages:
+			continue
+		default:
+		}
+		break
+	}
+	if total > cap(w.arena) {
+		w.arena = make([]byte, 0, min(total+total/4, batchBytes+batchBytes/4))
+		// The records of this batch refer to the old one, which the collector frees after them.
+	}
+	return nil
+}
+
+// beat is what is to be done every tick.
+func (w *worker) beat(ctx, process context.Context) error {
+	now := w.instance.clock()
+	w.status.beat.Store(int64(now))
+	if err := w.puller.check(now); err != nil {
+		if err := w.reopen(ctx, err); err != nil {
+			return err
+		}
+	}
+	if sample := w.instance.sample.Load(); sample != w.sampled {
+		w.sampled = sample
+		if err := w.survey(ctx, sample); err != nil {
+			return err
+		}
+		w.publishStatus()
+	}
+	told := w.session.told
+	if w.puller.waiting() {
+		w.clear = true
+		told = w.instance.streamTime(now).Add(-idleSlack)
+	}
+	return w.session.tick(process, told)
+}
+
+// survey compares the partition's position with the stream.
+func (w *worker) survey(ctx context.Context, sample *streamSample) error {
+	if sample.created != w.stream {
+		return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
+	}
+	if !w.puller.waiting() || !w.frontier.stale(sample.first, sample.last) {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	received := w.frontier.received
+	exists, err := w.puller.exists(asking, received+1)
+	if err != nil || exists || len(w.puller.messages) > 0 {
+		return nil // Another time.
+	}
+	// The stream held nothing for us after the sample was taken, so nothing up to its last sequence.
+	w.frontier.received = max(received, sample.last)
+	w.session.skip(w.frontier.received)
+	return nil
+}
+
+// lose counts what retention removed.
+func (w *worker) lose(removed, pending uint64, sample *streamSample) {
+	if removed == 0 {
+		return
+	}
+	lost := share(removed, pending, sample.messages)
+	w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.removed }, removed)
+	w.instance.metrics.lost(lossRetention, lost)
+	if lost > 0 {
+		w.instance.lossSeen(w.partition, lost)
+	}
+}
+
+// reopen makes the consumer again, behind what was handed in. It returns an error only when the worker is to end.
+func (w *worker) reopen(ctx context.Context, cause error) error {
+	w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.resets }, 1)
+	w.instance.log.Debug("consumer is made again", "partition", w.partition, "cause", cause)
+	for {
+		asking, cancel := context.WithTimeout(ctx, requestTimeout)
+		_, err := w.puller.open(asking, w.session.position+1)
+		cancel()
+		if err == nil {
+			consumer := w.puller.consumer
+			w.status.consumer.Store(&consumer)
+			w.frontier.received = w.session.position
+			w.clear = false
+			w.status.failure.Store(nil)
+			return w.puller.pull()
+		}
+		w.status.failure.Store(&err)
+		if sample := w.instance.sample.Load(); sample.created != w.stream {
+			return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
+		}
+		select {
+		case <-ctx.Done():
+			return errLapsed
+		case <-w.drain:
+			return err
+		case <-time.After(minPause):
+		}
+	}
+}
+
+func (w *worker) publishStatus() {
+	w.status.position.Store(w.session.position)
+	w.status.lag.Store(w.puller.pending + uint64(len(w.puller.messages)))
+}
