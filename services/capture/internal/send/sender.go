@@ -1,0 +1,199 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millrace.dev/lib/bus"
+)
+
+const (
+	// drainTime is how long what is left may take to go out when capture ends.
+	drainTime = 2 * time.Second
+	// maxSpare bounds the buffers kept for re-use.
+	maxSpare = 8
+	// inFlight bounds the messages whose outcome is awaited; bus.max_pending bounds their bytes.
+	inFlight = 4096
+)
+
+// Publisher publishes to a stream; [bus.Conn] does. data is the caller's again when Publish returns. Publish may wait.
+type Publisher interface {
+	Publish(ctx context.Context, subject, id string, data []byte) (*bus.Future, error)
+}
+
+// Batch is one message.
+type Batch struct {
+	Subject, ID string
+	Data        []byte // the sender's from Push on
+	Partition   int
+	Events      int
+}
+
+// Dropped is a batch that will not be sent.
+type Dropped struct {
+	Partition, Events, Bytes int
+}
+
+// Sender publishes batches in order. All methods are safe for concurrent use.
+type Sender struct {
+	publisher Publisher
+	limit     int
+
+	mu      sync.Mutex
+	queue   []Batch
+	head    int
+	bytes   int
+	spare   [][]byte
+	dropped []Dropped // by a failed publication, to be collected by Push
+	wake    chan struct{}
+
+	published atomic.Uint64
+}
+
+// New makes a sender that keeps at most limit bytes. A single batch larger than that is kept until a newer one comes.
+func New(publisher Publisher, limit int) *Sender {
+	return &Sender{publisher: publisher, limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// Push queues a batch and never waits. It appends to dropped the batches that had to go since the last call, to make room or because
+// the bus refused them for good.
+func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
+	s.mu.Lock()
+	s.queue = append(s.queue, b)
+	s.bytes += len(b.Data)
+	for s.bytes > s.limit && len(s.queue)-s.head > 1 {
+		old := s.pop()
+		dropped = append(dropped, Dropped{Partition: old.Partition, Events: old.Events, Bytes: len(old.Data)})
+		s.recycle(old.Data)
+	}
+	dropped = append(dropped, s.dropped...)
+	s.dropped = s.dropped[:0]
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return dropped
+}
+
+// Buffer gives an empty buffer to build a batch in.
+func (s *Sender) Buffer() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.spare); n > 0 {
+		buffer := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return buffer[:0]
+	}
+	return nil
+}
+
+// Bytes is how many bytes wait to be published.
+func (s *Sender) Bytes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
+// Published counts the batches that a stream has stored.
+func (s *Sender) Published() uint64 { return s.published.Load() }
+
+// pop takes the oldest batch. The caller holds mu.
+func (s *Sender) pop() Batch {
+	b := s.queue[s.head]
+	s.queue[s.head] = Batch{}
+	s.head++
+	if s.head == len(s.queue) {
+		s.queue, s.head = s.queue[:0], 0
+	} else if s.head > 64 && s.head*2 > len(s.queue) {
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
+	s.bytes -= len(b.Data)
+	return b
+}
+
+// recycle keeps a buffer. The caller holds mu.
+func (s *Sender) recycle(buffer []byte) {
+	if len(s.spare) < maxSpare {
+		s.spare = append(s.spare, buffer)
+	}
+}
+
+// next gives the oldest batch, if there is one.
+func (s *Sender) next() (Batch, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.head == len(s.queue) {
+		return Batch{}, false
+	}
+	return s.pop(), true
+}
+
+// outcome is a message on its way.
+type outcome struct {
+	future  *bus.Future
+	dropped Dropped
+}
+
+// Run publishes until ctx ends and then what is left, for at most two seconds. It returns an error only when the bus was closed.
+func (s *Sender) Run(ctx context.Context) error {
+	outcomes := make(chan outcome, inFlight)
+	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	// The deadline covers a Publish that waits for room and the acknowledgements that are still out.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, stop) })()
+	var waiting sync.WaitGroup
+	waiting.Go(func() { s.await(publishing, outcomes) })
+	defer waiting.Wait()
+	defer close(outcomes)
+	for {
+		b, ok := s.next()
+		if !ok {
+			select {
+			case <-s.wake:
+				continue
+			case <-ctx.Done():
+				if b, ok = s.next(); !ok {
+					return nil
+				}
+			}
+		}
+		future, err := s.publisher.Publish(publishing, b.Subject, b.ID, b.Data)
+		lost := Dropped{Partition: b.Partition, Events: b.Events, Bytes: len(b.Data)}
+		s.mu.Lock()
+		s.recycle(b.Data)
+		if err != nil {
+			s.dropped = append(s.dropped, lost)
+		}
+		s.mu.Unlock()
+		switch {
+		case err == nil:
+			outcomes <- outcome{future, lost}
+		case errors.Is(err, bus.ErrClosed) && ctx.Err() == nil:
+			return err
+		case publishing.Err() != nil:
+			return nil
+		}
+	}
+}
+
+// await counts the outcomes.
+func (s *Sender) await(ctx context.Context, outcomes <-chan outcome) {
+	for o := range outcomes {
+		if err := o.future.Wait(ctx); err == nil {
+			s.published.Add(1)
+			continue
+		}
+		if ctx.Err() != nil {
+			continue // Drain the channel; what is on its way may still arrive.
+		}
+		s.mu.Lock()
+		s.dropped = append(s.dropped, o.dropped)
+		s.mu.Unlock()
+	}
+}
