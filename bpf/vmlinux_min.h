@@ -48,7 +48,8 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
-	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax, ip, cs, sp;
+	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax, sp;
+	u16 cs; /* 8 bytes wide before FRED; the low two are enough */
 #elif defined(__TARGET_ARCH_arm64)
 	u64 regs[31];
 	u64 sp, pc, pstate, orig_x0;
@@ -107,10 +108,6 @@ struct net {
 	struct ns_common ns;
 };
 
-struct in6_addr_bytes {
-	u8 u6_addr8[16];
-};
-
 struct net_pointer {
 	struct net *net;
 };
@@ -128,6 +125,7 @@ struct sock_common {
 			u8 u6_addr8[16];
 		} in6_u;
 	} skc_v6_daddr, skc_v6_rcv_saddr;
+	unsigned long skc_flags;
 };
 
 struct sock_lock {
@@ -153,7 +151,6 @@ struct sock {
 	u16 sk_protocol;
 	u16 sk_type;
 	u8 sk_shutdown;
-	unsigned long sk_flags;
 	int sk_err;
 };
 

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Connections: their identity on the wire, the table that holds them, and positions in their byte streams. */
+#ifndef MILLRACE_CONNECTION_H
+#define MILLRACE_CONNECTION_H
+
+#include "millrace.h"
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+
+enum tcp_state {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_CLOSING,
+};
+
+#define STATE_BIT(state) (1u << (state))
+/* The local end has queued its FIN. */
+#define FIN_QUEUED                                                                                                     \
+	(STATE_BIT(TCP_FIN_WAIT1) | STATE_BIT(TCP_FIN_WAIT2) | STATE_BIT(TCP_LAST_ACK) | STATE_BIT(TCP_CLOSING))
+
+#define SHUTDOWN_SEND 2
+#define SOCK_DONE_BIT (1ul << 1) /* enum sock_flags: a FIN was received */
+
+enum transport { TRANSPORT_TCP = 1, TRANSPORT_UNIX = 2 };
+enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
+enum protocol { PROTOCOL_NONE, PROTOCOL_HTTP1, PROTOCOL_REDIS, PROTOCOL_TLS, PROTOCOL_UNKNOWN };
+enum side { SIDE_SEND, SIDE_RECEIVE };
+
+/* One direction of a connection. */
+struct direction {
+	u64 next;    /* offset behind the last byte seen */
+	u32 budget;  /* payload bytes still to ship of the current message */
+	u32 started; /* `next` is exact */
+};
+
+enum connection_flag {
+	CONNECTION_ANNOUNCED = 1, /* its facts were sent */
+	CONNECTION_IGNORED = 2,	  /* an end of Millrace's own */
+	CONNECTION_LOST = 4,	  /* events were lost since the last record */
+	CONNECTION_ENDED = 8,	  /* CLOSE or RESET was sent */
+	CONNECTION_PEER_CHECKED = 16,
+	CONNECTION_ABORTED = 32, /* ended by a reset that is not reported yet */
+};
+
+struct connection {
+	struct connection_facts facts;
+	struct direction sides[2];
+	u64 peer;  /* Unix-domain: the other sock */
+	u64 inode; /* Unix-domain: of this end's socket, 0 while it is not accepted */
+	u32 error;
+	u16 tries; /* data events without a known token */
+	u8 flags;
+	u8 pad;
+};
+
+/* TCP, by address of the sock: entries go when the kernel destroys it, so an address cannot mean an older connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+/* Unix-domain streams, by address of the sock. Nothing tells of their end, so the oldest make room. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct connection);
+} unix_connections SEC(".maps");
+
+/* Connections with an end of Millrace's own, as the halves of their flow in ascending order. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u8);
+} ignored_flows SEC(".maps");
+
+struct listener {
+	u32 netns;
+	u32 port;
+};
+
+/* Ports with a listening socket; the value is 1 if it is Millrace's own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct listener);
+	__type(value, u8);
+} listeners SEC(".maps");
+
+/* The same for both ends and both directions. */
+static __always_inline u64 unordered(u64 flow)
+{
+	u64 reverse = flow << 32 | flow >> 32;
+
+	return reverse < flow ? reverse : flow;
+}
+
+/* No two connections of a CPU begin in one nanosecond; the shift wraps after 208 days. */
+static __always_inline u64 new_identity(u64 now)
+{
+	return now << 10 | (bpf_get_smp_processor_id() & 1023);
+}
+
+static __always_inline void read_addresses(struct sock *sk, struct connection_facts *facts)
+{
+	struct sock_common *common = &sk->__sk_common;
+
+	facts->transport = TRANSPORT_TCP;
+	facts->family = BPF_CORE_READ(common, skc_family);
+	facts->local_port = BPF_CORE_READ(common, skc_num);
+	facts->remote_port = __builtin_bswap16(BPF_CORE_READ(common, skc_dport));
+	facts->netns = BPF_CORE_READ(common, skc_net.net, ns.inum);
+	if (facts->family == AF_INET6) {
+		BPF_CORE_READ_INTO(&facts->local, common, skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&facts->remote, common, skc_v6_daddr.in6_u.u6_addr8);
+	} else {
+		u32 address = BPF_CORE_READ(common, skc_rcv_saddr);
+
+		__builtin_memcpy(facts->local, &address, sizeof(address));
+		address = BPF_CORE_READ(common, skc_daddr);
+		__builtin_memcpy(facts->remote, &address, sizeof(address));
+	}
+}
+
+static __always_inline bool is_locked(struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_lock.owned))
+		return true;
+	/* Not with PREEMPT_RT, whose lock has another shape. */
+	if (bpf_core_field_exists(sk->sk_lock.slock.rlock.raw_lock.val.counter))
+		return BPF_CORE_READ(sk, sk_lock.slock.rlock.raw_lock.val.counter) != 0;
+	return false;
+}
+
+/* Reads that must see the same values twice, and an unlocked socket, to be taken; after that the last is taken if it was stable. */
+#define SNAPSHOT_TRIES 8
+
+/*
+ * Identity of a connection at any moment of its life. snd_una and bytes_acked move together (tcp_snd_una_update), as do rcv_nxt
+ * and bytes_received (tcp_rcv_nxt_update), whatever is in flight, retransmitted, dropped on this host or closed: FINs count in
+ * both. But the SYN of the end that connected counts in bytes_acked too. snd_nxt - (bytes_sent - bytes_retrans) is without the
+ * SYN, so the two differ by 1 at the client and by 0 at the server. It runs ahead when the local queue refused a packet; then
+ * the listening sockets tell the role.
+ */
+static __always_inline bool derive_identity(struct sock *sk, struct connection *connection, bool check_lock)
+{
+	struct connection_facts *facts = &connection->facts;
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct listener listener = {};
+	u32 una, received_next, by_acked, by_sent;
+	u64 acked, received;
+	bool stable = false;
+	u32 state;
+
+	for (int i = 0; i < SNAPSHOT_TRIES; i++) {
+		bool locked = check_lock && is_locked(sk);
+		u64 sent, retransmitted;
+		u32 next, written;
+
+		una = BPF_CORE_READ(tcp, snd_una);
+		acked = BPF_CORE_READ(tcp, bytes_acked);
+		received_next = BPF_CORE_READ(tcp, rcv_nxt);
+		received = BPF_CORE_READ(tcp, bytes_received);
+		next = BPF_CORE_READ(tcp, snd_nxt);
+		sent = BPF_CORE_READ(tcp, bytes_sent);
+		retransmitted = BPF_CORE_READ(tcp, bytes_retrans);
+		written = BPF_CORE_READ(tcp, write_seq);
+		state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		by_acked = una - (u32)acked;
+		by_sent = next - (u32)(sent - retransmitted);
+		if (STATE_BIT(state & 15) & FIN_QUEUED && next == written)
+			by_sent--;
+		if (una != BPF_CORE_READ(tcp, snd_una) || acked != BPF_CORE_READ(tcp, bytes_acked) ||
+		    received_next != BPF_CORE_READ(tcp, rcv_nxt) || received != BPF_CORE_READ(tcp, bytes_received))
+			continue;
+		stable = true;
+		if (!locked && !(check_lock && is_locked(sk)))
+			break;
+	}
+	if (!stable || state == TCP_SYN_SENT || state == TCP_LISTEN)
+		return false;
+	switch (by_sent - by_acked) {
+	case 0:
+		facts->role = ROLE_SERVER;
+		break;
+	case 1:
+		facts->role = ROLE_CLIENT;
+		break;
+	default:
+		listener.netns = facts->netns;
+		listener.port = facts->local_port;
+		facts->role = bpf_map_lookup_elem(&listeners, &listener) ? ROLE_SERVER : ROLE_CLIENT;
+	}
+	if (facts->role == ROLE_CLIENT) {
+		by_acked++;
+		acked -= acked > 0;
+	}
+	facts->send_flow = (u64)by_acked << 32 | (u32)(received_next - (u32)received);
+	connection->sides[SIDE_SEND].next = acked;
+	connection->sides[SIDE_RECEIVE].next = received;
+	return true;
+}
+
+/* Sends CLOSE or RESET once. */
+static __always_inline void send_end(u64 key, struct connection *connection, u32 kind, u32 error)
+{
+	struct record record = {};
+
+	if (connection->flags & CONNECTION_ENDED)
+		return;
+	connection->flags |= CONNECTION_ENDED;
+	if (!(connection->flags & CONNECTION_ANNOUNCED))
+		return;
+	record.kind = kind;
+	record.pid = connection->facts.owner;
+	record.error = error;
+	record.time = bpf_ktime_get_ns();
+	record.socket = connection->facts.id;
+	record.key = key;
+	send_record(&record, sizeof(record), 0);
+}
+
+#endif

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Which bytes of an event are shipped: telling protocols by their first bytes, budgets, and gathering from user memory. */
+#ifndef MILLRACE_PAYLOAD_H
+#define MILLRACE_PAYLOAD_H
+
+#include "connection.h"
+
+#define PAYLOAD_MAX 16384 /* most payload of one record's head */
+#define CHUNK_MAX 16128	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
+#define HEAD_BYTES 256
+#define TAIL_BYTES 256
+#define PIECE_BYTES 64 /* of each of the first PIECES buffers, when only head and tail are shipped */
+#define PIECES 8
+#define BUFFERS_MAX 64 /* buffers of one call that are looked at */
+#define SEGMENTS_MAX 16
+#define PEEK 16
+
+const volatile u32 payload_bytes = PAYLOAD_MAX;
+const volatile u32 message_bytes = 65536;
+
+/* One transfer of bytes, as the system call describes it. */
+struct work {
+	u64 key;    /* address of the sock */
+	u64 count;  /* bytes moved */
+	u64 after;  /* bytes that the same call moved behind these */
+	u64 buffer; /* 0: several buffers, or none */
+	u64 iov;
+	u64 iov_count;
+	u64 time;
+	u64 duration;
+	u64 goroutine;
+	u64 parent_goroutine;
+	/* Progress of gathering; kept here because the verifier follows values in memory more cheaply than in registers. */
+	u64 position;
+	u64 filled;
+	u64 last_base;
+	u64 last_length;
+	u64 last_position;
+	u32 head_done;
+	u32 unreadable;
+	u32 segments;
+	u32 side;
+	u32 pid;
+	u32 thread;
+	u8 peek[PEEK];
+};
+
+#define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
+
+/* A record in the making: with segments it begins at `cut`, without at `whole`, and payload follows either way. */
+struct scratch {
+	union {
+		struct {
+			struct record head;
+			struct segment segments[SEGMENTS_MAX];
+		} cut;
+		struct {
+			u8 unused[SEGMENTS_MAX * sizeof(struct segment)];
+			struct record head;
+		} whole;
+	};
+	u8 payload[SCRATCH_SIZE - sizeof(struct record) - SEGMENTS_MAX * sizeof(struct segment)];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct work);
+} works SEC(".maps");
+
+#define FOUR(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
+
+static __always_inline bool is_upper(u8 c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+static __always_inline bool is_digit(u8 c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* A request line: a method in capitals, a space, and what can begin a target. */
+static __always_inline bool is_request(const u8 *b)
+{
+	for (int i = 0; i < PEEK - 1; i++) {
+		if (is_upper(b[i]) || (i && b[i] == '-'))
+			continue;
+		/* RFC 9112, 3.2: origin form, asterisk form, absolute form. */
+		return i >= 3 && b[i] == ' ' && (b[i + 1] == '/' || b[i + 1] == '*' || b[i + 1] == 'h');
+	}
+	return false;
+}
+
+/* A length line of RESP: digits up to a carriage return. */
+static __always_inline bool is_length(const u8 *b)
+{
+	if (b[1] == '-' || b[1] == '?')
+		return b[2] == '1' || b[2] == '\r';
+	if (!is_digit(b[1]))
+		return false;
+	for (int i = 2; i < PEEK; i++) {
+		if (b[i] == '\r')
+			return true;
+		if (!is_digit(b[i]))
+			return false;
+	}
+	return false;
+}
+
+static __always_inline struct work *current_work(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&works, &zero);
+}
+
+static __always_inline struct scratch *current_scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/*
+ * The functions below that are not static are verified once, on their own, instead of at each call; inlined they exceed the
+ * verifier's limit of a million steps. On 5.10 such a function takes scalars only, so it looks its memory up itself.
+ */
+
+/* The protocol of which the peeked bytes could be the start of a message, else PROTOCOL_NONE. */
+__noinline int first_token(u64 length)
+{
+	struct work *w = current_work();
+	u8 *b;
+	u32 word;
+
+	if (!w)
+		return PROTOCOL_NONE;
+	b = w->peek;
+	word = FOUR(b[0], b[1], b[2], b[3]);
+	if (!length)
+		return PROTOCOL_NONE;
+
+	switch (b[0]) {
+	case 0x14:
+	case 0x15:
+	case 0x16:
+	case 0x17:
+		return b[1] == 3 && b[2] <= 4 ? PROTOCOL_TLS : PROTOCOL_NONE;
+	case '*':
+	case '$':
+	case '%':
+	case '~':
+	case '>':
+	case '|':
+	case '!':
+	case '=':
+		return is_length(b) ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	case ':':
+	case '(':
+	case ',':
+		return is_digit(b[1]) || b[1] == '-' || b[1] == 'i' || b[1] == 'n' ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	case '+':
+		return is_upper(b[1]) ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	case '-':
+		return is_upper(b[1]) && is_upper(b[2]) ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	case '_':
+		return b[1] == '\r' && b[2] == '\n' ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	case '#':
+		return (b[1] == 't' || b[1] == 'f') && b[2] == '\r' ? PROTOCOL_REDIS : PROTOCOL_NONE;
+	}
+	if (word == FOUR('H', 'T', 'T', 'P'))
+		return b[4] == '/' && b[5] == '1' ? PROTOCOL_HTTP1 : PROTOCOL_NONE;
+	if (word == FOUR('P', 'R', 'I', ' ')) /* HTTP/2 */
+		return PROTOCOL_UNKNOWN;
+	if (word == FOUR('P', 'I', 'N', 'G') && b[4] == '\r')
+		return PROTOCOL_REDIS;
+	if (word == FOUR('C', 'O', 'N', 'N') && b[7] == ' ')
+		return PROTOCOL_HTTP1;
+	return is_request(b) ? PROTOCOL_HTTP1 : PROTOCOL_NONE;
+}
+
+/* Reads the first bytes into w->peek. */
+static __always_inline void peek(struct work *w)
+{
+	u64 base = w->buffer, length = w->count;
+	struct iovec v = {};
+
+	__builtin_memset(w->peek, 0, sizeof(w->peek));
+	if (!base && w->iov) {
+		for (int i = 0; i < 4 && i < w->iov_count; i++) {
+			if (bpf_probe_read_user(&v, sizeof(v), (void *)(w->iov + i * sizeof(v))) || v.length)
+				break;
+		}
+		base = v.base;
+		if (v.length < length)
+			length = v.length;
+	}
+	if (!base || !length)
+		return;
+	if (length >= PEEK)
+		bpf_probe_read_user(w->peek, PEEK, (void *)base);
+	else
+		bpf_probe_read_user(w->peek, length & (PEEK - 1), (void *)base);
+}
+
+/*
+ * Whether the first bytes of an event hold the framing of small messages. Asked when the budget is used up: the middle of a long
+ * body has none, a long pipeline has it everywhere and must be shipped.
+ */
+__noinline int has_framing(u64 protocol)
+{
+	struct scratch *s = current_scratch();
+	struct work *w = current_work();
+	u8 *b;
+
+	if (!w || !s)
+		return false;
+	b = s->payload;
+	if (!w->buffer || w->count < HEAD_BYTES || bpf_probe_read_user(b, HEAD_BYTES, (void *)w->buffer))
+		return false;
+	for (int i = 0; i < HEAD_BYTES - 4; i++) {
+		u32 word = FOUR(b[i], b[i + 1], b[i + 2], b[i + 3]);
+
+		if (protocol == PROTOCOL_HTTP1) {
+			if (word == FOUR('T', 'P', '/', '1'))
+				return true;
+		} else if ((word & 0xffff) == FOUR('\r', '\n', 0, 0)) {
+			u8 type = word >> 16;
+
+			if (type == '*' || type == '$' || type == '+' || type == ':' || type == '-')
+				return true;
+		}
+	}
+	return false;
+}
+
+static __always_inline void add_segment(struct scratch *s, struct work *w, u64 at, u64 length)
+{
+	u32 count = w->segments;
+
+	if (count && count <= SEGMENTS_MAX) {
+		struct segment *last = &s->cut.segments[(count - 1) & (SEGMENTS_MAX - 1)];
+
+		if (last->at + last->length == at) {
+			last->length += length;
+			return;
+		}
+	}
+	if (count >= SEGMENTS_MAX)
+		return;
+	s->cut.segments[count & (SEGMENTS_MAX - 1)].at = at;
+	s->cut.segments[count & (SEGMENTS_MAX - 1)].length = length;
+	w->segments = count + 1;
+}
+
+/* Appends `length` bytes at `base`, which belong at position `at` of the event. */
+static __always_inline bool append(struct scratch *s, struct work *w, u64 base, u64 length, u64 at)
+{
+	u64 filled = w->filled;
+
+	/* The compiler must not derive these bounds from earlier ones: verifiers before 5.15 forget those. */
+	asm volatile("" : "+r"(filled), "+r"(length));
+	if (filled > PAYLOAD_MAX || length > CHUNK_MAX)
+		return false;
+	if (!length)
+		return true;
+	if (bpf_probe_read_user(s->payload + filled, length, (void *)base)) {
+		w->unreadable = 1;
+		return false;
+	}
+	add_segment(s, w, at, length);
+	w->filled = filled + length;
+	return true;
+}
+
+/* Appends what was not shipped yet of the last bytes of the buffer that gathering saw last. */
+static __always_inline void append_tail(struct scratch *s, struct work *w)
+{
+	u64 shipped = 0, begin = w->last_position, end = w->last_position + w->last_length;
+	u32 count = w->segments;
+
+	if (count && count <= SEGMENTS_MAX) {
+		struct segment *last = &s->cut.segments[(count - 1) & (SEGMENTS_MAX - 1)];
+
+		shipped = (u64)last->at + last->length;
+	}
+	if (end - begin > TAIL_BYTES)
+		begin = end - TAIL_BYTES;
+	if (begin < shipped)
+		begin = shipped;
+	if (begin < end)
+		append(s, w, w->last_base + (begin - w->last_position), end - begin, begin);
+}
+
+/* One step of gather(): the buffer `index` of several. False when there is nothing more to do. */
+__noinline int gather_buffer(u64 index, u64 limit)
+{
+	struct scratch *s = current_scratch();
+	struct work *w = current_work();
+	u64 position, chunk = 0;
+	struct iovec v;
+
+	if (!w || !s)
+		return false;
+	position = w->position;
+	if (index >= w->iov_count || position >= w->count)
+		return false;
+	if (bpf_probe_read_user(&v, sizeof(v), (void *)(w->iov + index * sizeof(v)))) {
+		w->unreadable = 1;
+		return false;
+	}
+	if (v.length > w->count - position)
+		v.length = w->count - position;
+	if (!w->head_done)
+		chunk = limit - w->filled;
+	else if (index < PIECES)
+		chunk = PIECE_BYTES;
+	if (chunk > CHUNK_MAX)
+		chunk = CHUNK_MAX;
+	if (chunk > v.length)
+		chunk = v.length;
+	if (!append(s, w, v.base, chunk, position))
+		return false;
+	if (chunk < v.length || w->filled >= limit)
+		w->head_done = 1;
+	w->last_base = v.base;
+	w->last_length = v.length;
+	w->last_position = position;
+	w->position = position + v.length;
+	return true;
+}
+
+/*
+ * Copies the first `limit` bytes to s->payload and, if there are more, the last ones and the beginnings of the first buffers.
+ */
+__noinline int gather(u64 limit)
+{
+	struct scratch *s = current_scratch();
+	struct work *w = current_work();
+
+	if (!w || !s)
+		return 0;
+	w->position = w->filled = w->last_length = w->last_position = 0;
+	w->head_done = w->unreadable = w->segments = 0;
+	if (w->buffer) {
+		u64 length = limit;
+
+		asm volatile("" : "+r"(length));
+		if (length > PAYLOAD_MAX)
+			length = PAYLOAD_MAX;
+		if (bpf_probe_read_user(s->payload, length, (void *)w->buffer)) {
+			w->unreadable = 1;
+			return 0;
+		}
+		w->filled = length;
+		if (length == w->count)
+			return 0;
+		add_segment(s, w, 0, length);
+		w->last_base = w->buffer;
+		w->last_length = w->count;
+		append_tail(s, w);
+		return 0;
+	}
+	for (u32 i = 0; i < BUFFERS_MAX; i++) {
+		if (!gather_buffer(i, limit))
+			break;
+	}
+	if (w->filled < w->count && !w->unreadable)
+		append_tail(s, w);
+	return 0;
+}
+
+#endif

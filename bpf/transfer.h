@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* From "so many bytes moved on this sock" to records: position, protocol, budget, payload. */
+#ifndef MILLRACE_TRANSFER_H
+#define MILLRACE_TRANSFER_H
+
+#include "payload.h"
+#include "lifecycle.h"
+
+/* Data events without a known token before a connection is given up. One that was joined may be in the middle of a message. */
+#define TRIES_FRESH 4
+#define TRIES_JOINED 16
+/* A connection that was joined and given up is looked at again once in so many events. */
+#define RETRY_EVENTS 16
+
+static __always_inline u32 unix_inode(struct sock *sk)
+{
+	struct socket_alloc *socket = (struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
+
+	return socket ? BPF_CORE_READ(socket, vfs_inode.i_ino) : 0;
+}
+
+/*
+ * Both ends are entered when one is seen first, so that they agree on the identity. The inode of an end that is not accepted yet
+ * does not exist; the complement of the other's stands in for it.
+ */
+static __noinline struct connection *unix_connection(struct sock *sk)
+{
+	u64 key = (u64)sk, peer = (u64)BPF_CORE_READ((struct unix_sock *)sk, peer);
+	struct connection fresh = {}, *known = bpf_map_lookup_elem(&unix_connections, &key);
+	u32 inode = unix_inode(sk), peer_inode;
+	bool named, peer_named;
+
+	if (known && (known->inode == inode || !known->inode) && (!peer || known->peer == peer)) {
+		known->inode = inode;
+		return known;
+	}
+	if (!peer) /* the other end has gone before we saw any of this one */
+		return NULL;
+	peer_inode = unix_inode((struct sock *)peer);
+	named = BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
+	peer_named = BPF_CORE_READ((struct unix_sock *)peer, addr) != NULL;
+	fresh.facts.id = new_identity(bpf_ktime_get_ns());
+	fresh.facts.transport = TRANSPORT_UNIX;
+	fresh.facts.family = AF_UNIX;
+	fresh.facts.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	/* The accepting end bears the listener's name, the connecting one seldom has any. */
+	if (named != peer_named)
+		fresh.facts.role = named ? ROLE_SERVER : ROLE_CLIENT;
+	fresh.facts.send_flow = (u64)inode << 32 | (peer_inode ? peer_inode : ~inode);
+	fresh.sides[SIDE_SEND].started = fresh.sides[SIDE_RECEIVE].started = 1;
+	fresh.peer = peer;
+	fresh.inode = inode;
+	bpf_map_update_elem(&unix_connections, &key, &fresh, BPF_ANY);
+	/* Then the other end, mirrored. */
+	fresh.facts.id ^= 1ull << 63;
+	fresh.facts.send_flow = fresh.facts.send_flow << 32 | fresh.facts.send_flow >> 32;
+	if (fresh.facts.role)
+		fresh.facts.role = fresh.facts.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	fresh.peer = key;
+	fresh.inode = peer_inode;
+	bpf_map_update_elem(&unix_connections, &peer, &fresh, BPF_ANY);
+	return bpf_map_lookup_elem(&unix_connections, &key);
+}
+
+/* A TCP connection that is not in the table: it could not be entered when the agent started, or the table was full. */
+static __noinline struct connection *late_connection(struct sock *sk)
+{
+	struct connection fresh = {};
+	u64 key = (u64)sk;
+
+	read_addresses(sk, &fresh.facts);
+	if (!derive_identity(sk, &fresh, true)) {
+		count_loss(LOSS_NO_OFFSET, 0);
+		return NULL;
+	}
+	fresh.facts.id = new_identity(bpf_ktime_get_ns());
+	if (bpf_map_update_elem(&connections, &key, &fresh, BPF_NOEXIST) == -7 /* E2BIG */)
+		count_loss(LOSS_TABLE_FULL, 0);
+	return bpf_map_lookup_elem(&connections, &key);
+}
+
+static __always_inline struct connection *connection_of(struct sock *sk, u64 bytes)
+{
+	u64 key = (u64)sk;
+	struct connection *known = bpf_map_lookup_elem(&connections, &key);
+	u16 family, protocol;
+
+	if (known)
+		return known;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_UNIX)
+		return BPF_CORE_READ(sk, sk_type) == SOCK_STREAM ? unix_connection(sk) : NULL;
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (protocol == IPPROTO_TCP)
+		return late_connection(sk);
+	if (protocol == IPPROTO_MPTCP) /* bytes of several subflows: the sock has no positions of its own */
+		count_loss(LOSS_NOT_OBSERVABLE, bytes);
+	return NULL;
+}
+
+/* Sends the connection's facts. Not 0 if they were lost: then the event that needs them must not be sent either. */
+static __always_inline long announce(struct scratch *s, struct work *w, struct connection *c)
+{
+	struct connection_record *record = (void *)s->payload;
+	struct unix_address *address;
+	int length;
+
+	if (c->flags & CONNECTION_ANNOUNCED)
+		return 0;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_OPEN;
+	record->head.pid = w->pid;
+	record->head.thread = w->thread;
+	record->head.time = c->facts.opened ?: w->time;
+	record->head.socket = c->facts.id;
+	record->head.key = w->key;
+	record->facts = c->facts;
+	if (c->facts.transport == TRANSPORT_UNIX) {
+		struct unix_sock *end = (struct unix_sock *)w->key, *peer = (struct unix_sock *)c->peer;
+
+		address = BPF_CORE_READ(end, addr);
+		if (!address)
+			address = BPF_CORE_READ(peer, addr);
+		length = (int)BPF_CORE_READ(address, len) - 2; /* sun_family */
+		if (address && length > 0) {
+			record->path_length = length > UNIX_PATH_MAX ? UNIX_PATH_MAX : length;
+			bpf_probe_read_kernel(record->path, UNIX_PATH_MAX, &address->name[0].sun_path);
+		}
+	}
+	if (send_record(record, sizeof(*record), w->count))
+		return -1;
+	c->flags |= CONNECTION_ANNOUNCED;
+	return 0;
+}
+
+/* The end is Millrace's own, or the other end is. */
+static __always_inline bool is_ignored(struct connection *c)
+{
+	u64 pair;
+
+	if (c->flags & CONNECTION_IGNORED)
+		return true;
+	if (c->flags & CONNECTION_PEER_CHECKED)
+		return false;
+	c->flags |= CONNECTION_PEER_CHECKED;
+	pair = unordered(c->facts.send_flow);
+	if (!bpf_map_lookup_elem(&ignored_flows, &pair))
+		return false;
+	c->flags |= CONNECTION_IGNORED;
+	return true;
+}
+
+/* A FIN takes a place in the sequence that no byte has. */
+static __always_inline bool fin_counted(struct sock *sk, u32 side)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	if (side == SIDE_SEND)
+		return STATE_BIT(BPF_CORE_READ(sk, __sk_common.skc_state) & 15) & FIN_QUEUED;
+	return BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT &&
+	       BPF_CORE_READ(tcp, copied_seq) == BPF_CORE_READ(tcp, rcv_nxt);
+}
+
+/* Offset of the first byte that moved, from where the socket is now. Sets FLAG_CONCURRENT if it does not follow the last one. */
+static __always_inline u64 position_of(struct work *w, struct connection *c, struct direction *d, u16 *flags)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)w->key;
+	u64 offset, next = d->next;
+	u32 low;
+
+	if (c->facts.transport == TRANSPORT_UNIX) {
+		d->next = next + w->count;
+		return next;
+	}
+	if (w->side == SIDE_SEND)
+		low = BPF_CORE_READ(tcp, write_seq) - (u32)(c->facts.send_flow >> 32);
+	else
+		low = BPF_CORE_READ(tcp, copied_seq) - (u32)c->facts.send_flow;
+	low -= (u32)(w->after + w->count);
+	offset = next + (s64)(s32)(low - (u32)next);
+	if ((!d->started || offset == next + 1) && fin_counted((struct sock *)w->key, w->side))
+		offset--;
+	if (d->started && offset != next)
+		*flags |= FLAG_CONCURRENT;
+	if (!d->started || (s64)(offset + w->count - next) > 0)
+		d->next = offset + w->count;
+	d->started = 1;
+	return offset;
+}
+
+/* Whether the event concerns us, going by the protocol. Sets *ship to whether its payload does too. */
+static __always_inline bool is_wanted(struct work *w, struct connection *c, struct direction *d, bool *ship)
+{
+	u8 protocol = c->facts.protocol, token;
+	bool joined = !c->facts.opened;
+
+	*ship = true;
+	if (protocol == PROTOCOL_TLS)
+		return false;
+	if (protocol == PROTOCOL_UNKNOWN && (!joined || ++c->tries % RETRY_EVENTS))
+		return false;
+	if (!w->count)
+		return protocol != PROTOCOL_UNKNOWN && c->flags & CONNECTION_ANNOUNCED;
+	peek(w);
+	token = first_token(w->count);
+	if (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS) {
+		if (token == protocol)
+			d->budget = message_bytes;
+		return true;
+	}
+	if (token) {
+		c->facts.protocol = token;
+		d->budget = message_bytes;
+		return token == PROTOCOL_HTTP1 || token == PROTOCOL_REDIS;
+	}
+	if (protocol == PROTOCOL_UNKNOWN)
+		return false;
+	if (!w->buffer && !w->iov) /* nothing to tell it by */
+		return true;
+	if (++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
+		c->facts.protocol = PROTOCOL_UNKNOWN;
+		c->tries = 0;
+		return false;
+	}
+	/* What was joined may be in the middle of a TLS record: that must not be shipped. */
+	*ship = !joined;
+	if (!d->budget)
+		d->budget = HEAD_BYTES + TAIL_BYTES;
+	return true;
+}
+
+/* How many of the first bytes to ship. */
+static __always_inline u32 head_bytes(struct work *w, struct connection *c, struct direction *d)
+{
+	u64 limit = w->count;
+
+	if (limit > payload_bytes)
+		limit = payload_bytes;
+	if (limit > d->budget) {
+		if (has_framing(c->facts.protocol))
+			d->budget = message_bytes;
+		else
+			limit = d->budget;
+	}
+	d->budget -= limit > d->budget ? d->budget : limit;
+	if (w->count <= HEAD_BYTES + TAIL_BYTES && w->count <= payload_bytes)
+		return w->count;
+	if (limit < HEAD_BYTES)
+		limit = HEAD_BYTES < payload_bytes ? HEAD_BYTES : payload_bytes;
+	return limit;
+}
+
+static __always_inline void fill_record(struct record *r, struct work *w, struct connection *c, u64 offset, u16 flags)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)w->key;
+
+	r->kind = w->side == SIDE_SEND ? RECORD_SEND : RECORD_RECEIVE;
+	r->flags = flags;
+	r->pid = w->pid;
+	r->thread = w->thread;
+	r->payload = w->filled;
+	r->length = w->count;
+	r->error = 0;
+	r->time = w->time;
+	r->duration = w->duration;
+	r->socket = c->facts.id;
+	r->key = w->key;
+	r->offset = offset;
+	r->goroutine = w->goroutine;
+	r->parent_goroutine = w->parent_goroutine;
+	if (c->facts.transport == TRANSPORT_TCP) {
+		r->srtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
+		r->retransmits = BPF_CORE_READ(tcp, total_retrans);
+	} else {
+		r->srtt_us = r->retransmits = 0;
+	}
+}
+
+/* Sends the record of one transfer. */
+static __noinline int transfer(struct scratch *s, struct work *w, struct connection *c)
+{
+	struct direction *d = &c->sides[w->side & 1];
+	u16 flags = 0;
+	u64 offset, size;
+	long failed;
+	bool ship;
+
+	if (is_ignored(c))
+		return 0;
+	if (!is_wanted(w, c, d, &ship)) {
+		d->started = 0; /* the position is not followed any more */
+		return 0;
+	}
+	if (!c->facts.owner)
+		c->facts.owner = w->pid;
+	offset = position_of(w, c, d, &flags);
+	if ((s64)offset < 0) {
+		count_loss(LOSS_NO_OFFSET, w->count);
+		c->flags |= CONNECTION_LOST;
+		return 0;
+	}
+	if (announce(s, w, c)) {
+		c->flags |= CONNECTION_LOST;
+		return 0;
+	}
+	w->filled = w->segments = w->unreadable = 0;
+	if (ship && w->count && (w->buffer || w->iov)) {
+		gather(head_bytes(w, c, d));
+		if (w->unreadable) {
+			count_loss(LOSS_PAYLOAD_UNREADABLE, w->count - w->filled);
+			flags |= FLAG_UNREADABLE;
+		}
+	}
+	if (w->filled < w->count)
+		flags |= FLAG_CUT;
+	if (c->flags & CONNECTION_LOST)
+		flags |= FLAG_LOST_BEFORE;
+	size = w->filled;
+	asm volatile("" : "+r"(size));
+	if (size > PAYLOAD_MAX + CHUNK_MAX)
+		return 0;
+	if (w->filled < w->count && w->segments) {
+		fill_record(&s->cut.head, w, c, offset, flags);
+		s->cut.head.segments = w->segments;
+		failed = send_record(&s->cut, sizeof(s->cut) + size, w->filled);
+	} else {
+		fill_record(&s->whole.head, w, c, offset, flags);
+		s->whole.head.segments = 0;
+		failed = send_record(&s->whole.head, sizeof(s->whole.head) + size, w->filled);
+	}
+	if (failed)
+		c->flags |= CONNECTION_LOST;
+	else
+		c->flags &= ~CONNECTION_LOST;
+	return 0;
+}
+
+#endif
