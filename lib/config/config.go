@@ -4,13 +4,19 @@ import "time"
 
 // Config is the whole file.
 type Config struct {
-	Bus       Bus       `yaml:"bus"`
-	Capture   Capture   `yaml:"capture"`
-	Decoder   Decoder   `yaml:"decoder"`
-	Enricher  Enricher  `yaml:"enricher"`
-	Exporters Exporters `yaml:"exporters"`
-	Telemetry Telemetry `yaml:"telemetry"`
-	Discovery Discovery `yaml:"discovery"`
+	Bus        Bus        `yaml:"bus"`
+	Capture    Capture    `yaml:"capture"`
+	Decoder    Decoder    `yaml:"decoder"`
+	Enricher   Enricher   `yaml:"enricher"`
+	Exporters  Exporters  `yaml:"exporters"`
+	Telemetry  Telemetry  `yaml:"telemetry"`
+	Discovery  Discovery  `yaml:"discovery"`
+	Metrics    Metrics    `yaml:"metrics"`
+	Network    Network    `yaml:"network"`
+	Attributes Attributes `yaml:"attributes"`
+	Routes     Routes     `yaml:"routes"`
+	EBPF       EBPF       `yaml:"ebpf"`
+	Sampling   Sampling   `yaml:"sampling"`
 }
 
 // Values of bus.storage and bus.compression.
@@ -24,26 +30,26 @@ const (
 // Bus says which NATS to use.
 type Bus struct {
 	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services need it.
-	URL string `yaml:"url"`
+	URL string `yaml:"url" secret:"url"`
 	// CredentialsFile is a NATS credentials file (.creds).
 	CredentialsFile string `yaml:"credentials_file"`
 	// TLS of the connection to NATS.
 	TLS TLS `yaml:"tls"`
 	// Partitions of every stream, fixed when the streams are created.
-	Partitions int `yaml:"partitions"`
+	Partitions int `yaml:"partitions" range:"1..4096"`
 	// Storage of the streams: memory or file.
-	Storage string `yaml:"storage"`
-	// Replicas of the streams: 1, 3 or 5.
-	Replicas int `yaml:"replicas"`
-	// MaxAge of messages in the streams.
-	MaxAge time.Duration `yaml:"max_age"`
-	// MaxBytes of each stream.
-	MaxBytes ByteSize `yaml:"max_bytes"`
+	Storage string `yaml:"storage" oneof:"memory file"`
+	// Replicas of the streams; more than 1 needs as many servers in a cluster.
+	Replicas int `yaml:"replicas" oneof:"1 3 5"`
+	// MaxAge of messages in the streams: how long an outage of what comes after a stream may last.
+	MaxAge time.Duration `yaml:"max_age" range:"1m..8760h"`
+	// MaxBytes of each stream; beyond it the oldest messages go. The server sets as much aside for each of the five streams.
+	MaxBytes ByteSize `yaml:"max_bytes" range:"1MiB..16TiB"`
 	// MaxPending bounds the bytes that one service has published and that no server has acknowledged yet. When it is reached,
 	// publishing waits: capture then drops its oldest batches (counted), the other services fall behind.
-	MaxPending ByteSize `yaml:"max_pending"`
+	MaxPending ByteSize `yaml:"max_pending" range:"1MiB..4GiB"`
 	// Compression of messages: s2 or none.
-	Compression string `yaml:"compression"`
+	Compression string `yaml:"compression" oneof:"s2 none"`
 	// Embedded server of `millrace run`.
 	Embedded Embedded `yaml:"embedded"`
 }
@@ -51,35 +57,38 @@ type Bus struct {
 // Embedded is the NATS server inside `millrace run`.
 type Embedded struct {
 	// Listen is the address on which the embedded server takes connections of other clients. Empty: in-process only.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" check:"address"`
 	// StoreDir is where file storage lives. Used with bus.storage file.
 	StoreDir string `yaml:"store_dir"`
 }
 
 // TLS is client-side TLS.
 type TLS struct {
-	CAFile   string `yaml:"ca_file"`
+	// CAFile is a PEM file of the authorities that may have signed the server's certificate. Empty: those of the system.
+	CAFile string `yaml:"ca_file"`
+	// CertFile is this client's certificate in PEM, for servers that ask for one. Goes with key_file.
 	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	// KeyFile is the certificate's private key in PEM.
+	KeyFile string `yaml:"key_file"`
 }
 
 // Capture is the privileged part on each node.
 type Capture struct {
 	// Node name of this machine. Empty: the host name.
 	Node string `yaml:"node"`
-	// FlushInterval is the longest time an event waits for its batch. 50ms to 200ms.
-	FlushInterval time.Duration `yaml:"flush_interval"`
+	// FlushInterval is the longest time an event waits for its batch. 50ms to 200ms suit most: shorter costs processor time, longer costs latency.
+	FlushInterval time.Duration `yaml:"flush_interval" range:"10ms..5s"`
 	// BatchBytes is the size at which a batch is published at once.
-	BatchBytes ByteSize `yaml:"batch_bytes"`
+	BatchBytes ByteSize `yaml:"batch_bytes" range:"4KiB..4MiB"`
 	// SendBuffer bounds the batches waiting for NATS; beyond it the oldest are dropped and counted.
-	SendBuffer ByteSize `yaml:"send_buffer"`
+	SendBuffer ByteSize `yaml:"send_buffer" range:"1MiB..4GiB"`
 	// RingBuffer is the size of the kernel's ring buffer, a power of two.
-	RingBuffer ByteSize `yaml:"ring_buffer"`
+	RingBuffer ByteSize `yaml:"ring_buffer" range:"64KiB..1GiB" check:"power_of_two"`
 	// PayloadBytes is the most bytes shipped of one send or receive.
-	PayloadBytes int `yaml:"payload_bytes"`
+	PayloadBytes int `yaml:"payload_bytes" range:"64..65536"`
 	// MessageBytes is the most payload shipped in one direction after the start of a message was seen; later sends and
 	// receives ship only their first and last bytes.
-	MessageBytes int `yaml:"message_bytes"`
+	MessageBytes int `yaml:"message_bytes" range:"64..16777216"`
 	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
 	CgroupPrefix string `yaml:"cgroup_prefix"`
 	// Redact says what is blanked before anything leaves the node.
@@ -100,11 +109,11 @@ type Redact struct {
 // Decoder turns raw events into exchanges.
 type Decoder struct {
 	// MaxStreamBytes bounds the bytes buffered of one direction of one connection.
-	MaxStreamBytes ByteSize `yaml:"max_stream_bytes"`
+	MaxStreamBytes ByteSize `yaml:"max_stream_bytes" range:"4KiB..1GiB"`
 	// MaxConnections bounds the connections tracked in one partition; beyond it the least recently used is given up.
-	MaxConnections int `yaml:"max_connections"`
+	MaxConnections int `yaml:"max_connections" range:"1..10000000"`
 	// ExchangeTimeout is how long a request waits for its response before it is given up.
-	ExchangeTimeout time.Duration `yaml:"exchange_timeout"`
+	ExchangeTimeout time.Duration `yaml:"exchange_timeout" range:"100ms..24h"`
 	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them.
 	KeepStatements bool `yaml:"keep_statements"`
 }
@@ -112,9 +121,9 @@ type Decoder struct {
 // Enricher pairs, resolves traces and adds identity.
 type Enricher struct {
 	// HoldTime is how long an exchange waits for its other side and its trace.
-	HoldTime time.Duration `yaml:"hold_time"`
+	HoldTime time.Duration `yaml:"hold_time" range:"10ms..10m"`
 	// MaxPending bounds the exchanges waiting in one partition; beyond it the oldest are sent on as they are, counted.
-	MaxPending int `yaml:"max_pending"`
+	MaxPending int `yaml:"max_pending" range:"1..100000000"`
 }
 
 // Exporters are where spans go. Settings below a name are those of the OpenTelemetry Collector's exporter of that name.
@@ -127,42 +136,28 @@ type Exporters struct {
 	Debug map[string]any `yaml:"debug"`
 	// File writes OTLP JSON, one object a line.
 	File *FileExporter `yaml:"file"`
+	// Prometheus serves metrics for scraping.
+	Prometheus *PrometheusExporter `yaml:"prometheus" inactive:"true"`
 }
 
 // FileExporter writes OTLP JSON lines.
 type FileExporter struct {
 	// Path of the file; created if missing, appended to.
-	Path string `yaml:"path"`
+	Path string `yaml:"path" check:"required"`
+}
+
+// PrometheusExporter serves metrics for scraping.
+type PrometheusExporter struct {
+	// Endpoint is the host:port to scrape.
+	Endpoint string `yaml:"endpoint" check:"address"`
 }
 
 // Telemetry is Millrace's own.
 type Telemetry struct {
 	// Listen address of /healthz, /readyz and /metrics. Empty: off.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" check:"address"`
 	// LogLevel: debug, info, warn or error.
-	LogLevel string `yaml:"log_level"`
+	LogLevel string `yaml:"log_level" oneof:"debug info warn error"`
 	// LogFormat: text or json.
-	LogFormat string `yaml:"log_format"`
-}
-
-// Discovery selects processes.
-type Discovery struct {
-	// Services to watch. Empty: every process.
-	Services []Service `yaml:"services"`
-	// ExcludeServices are never watched, even if Services selects them.
-	ExcludeServices []Service `yaml:"exclude_services"`
-}
-
-// Service is a discovery rule. A process matches when all the criteria that are given match.
-type Service struct {
-	// Name is the service.name of the processes that match. Empty: derived.
-	Name string `yaml:"name"`
-	// Namespace is their service.namespace.
-	Namespace string `yaml:"namespace"`
-	// OpenPorts: the process listens on one of these ports or connects to one of them, for example "80,8000-8999".
-	OpenPorts string `yaml:"open_ports"`
-	// ExePath is a glob over the path of the executable.
-	ExePath string `yaml:"exe_path"`
-	// Languages is a glob over the language (go, java, nodejs, python, ruby, php, dotnet, rust, cpp).
-	Languages string `yaml:"languages"`
+	LogFormat string `yaml:"log_format" oneof:"text json"`
 }

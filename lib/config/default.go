@@ -36,5 +36,20 @@ func Default() *Config {
 			LogLevel:  "info",
 			LogFormat: "text",
 		},
+		Metrics:    Metrics{Features: []string{"application"}},
+		Network:    Network{Source: "socket_filter", Direction: "both"},
+		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect"}},
+		Routes: Routes{
+			IgnoreMode:                "all",
+			Unmatched:                 "heuristic",
+			WildcardChar:              "*",
+			MaxPathSegmentCardinality: 10,
+		},
+		EBPF: EBPF{
+			MySQLPreparedStatementsCacheSize:    1024,
+			PostgresPreparedStatementsCacheSize: 1024,
+			ContextPropagation:                  "disabled",
+		},
+		Sampling: Sampling{DecisionWait: 10 * time.Second, NumTraces: 50000},
 	}
 }

@@ -1,0 +1,49 @@
+package config
+
+// Discovery selects processes.
+type Discovery struct {
+	// Services to watch. Empty: every process.
+	Services []Service `yaml:"services"`
+	// ExcludeServices are never watched, even if Services selects them.
+	ExcludeServices []Service `yaml:"exclude_services"`
+}
+
+// Service is a discovery rule. A process matches when all the criteria that are given match.
+type Service struct {
+	// Name is the service.name of the processes that match. Empty: derived.
+	Name string `yaml:"name"`
+	// Namespace is their service.namespace.
+	Namespace string `yaml:"namespace"`
+	// OpenPorts: the process listens on one of these ports or connects to one of them, for example "80,8000-8999".
+	OpenPorts string `yaml:"open_ports" check:"ports"`
+	// ExePath is a glob over the path of the executable.
+	ExePath string `yaml:"exe_path"`
+	// Languages is a glob over the language (go, java, nodejs, python, ruby, php, dotnet, rust, cpp).
+	Languages string `yaml:"languages"`
+	// K8sNamespace is a glob over the namespace of the process's pod.
+	K8sNamespace string `yaml:"k8s_namespace" inactive:"true"`
+	// K8sPodName is a glob over the name of the pod.
+	K8sPodName string `yaml:"k8s_pod_name" inactive:"true"`
+	// K8sDeploymentName is a glob over the name of the pod's Deployment.
+	K8sDeploymentName string `yaml:"k8s_deployment_name" inactive:"true"`
+	// K8sReplicaSetName is a glob over the name of the pod's ReplicaSet.
+	K8sReplicaSetName string `yaml:"k8s_replicaset_name" inactive:"true"`
+	// K8sStatefulSetName is a glob over the name of the pod's StatefulSet.
+	K8sStatefulSetName string `yaml:"k8s_statefulset_name" inactive:"true"`
+	// K8sDaemonSetName is a glob over the name of the pod's DaemonSet.
+	K8sDaemonSetName string `yaml:"k8s_daemonset_name" inactive:"true"`
+	// K8sOwnerName is a glob over the name of whatever owns the pod.
+	K8sOwnerName string `yaml:"k8s_owner_name" inactive:"true"`
+	// K8sContainerName is a glob over the name of the container in the pod.
+	K8sContainerName string `yaml:"k8s_container_name" inactive:"true"`
+	// K8sNodeName is a glob over the name of the node.
+	K8sNodeName string `yaml:"k8s_node_name" inactive:"true"`
+	// K8sPodLabels are globs over the values of labels of the pod.
+	K8sPodLabels map[string]string `yaml:"k8s_pod_labels" inactive:"true"`
+	// K8sPodAnnotations are globs over the values of annotations of the pod.
+	K8sPodAnnotations map[string]string `yaml:"k8s_pod_annotations" inactive:"true"`
+}
+
+// Selects reports whether the rule has a criterion that has an effect in this version. A rule that has none selects nothing: with its
+// criteria left out it would select everything.
+func (s Service) Selects() bool { return s.OpenPorts != "" || s.ExePath != "" || s.Languages != "" }

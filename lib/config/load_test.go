@@ -1,0 +1,271 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace.dev/lib/config"
+)
+
+func TestDefaultIsValid(t *testing.T) {
+	t.Parallel()
+	if err := config.Default().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(cfg, config.Default()) {
+		t.Errorf("Load of nothing is not the default: %+v", cfg)
+	}
+	if keys := cfg.Inactive(); len(keys) > 0 {
+		t.Errorf("inactive keys of the default: %v", keys)
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse("millrace.yaml", []byte(`
+bus: &bus
+  url: nats://user:secret@nats-1:4222, nats://nats-2
+  partitions: 8
+  max_age: 1h30m
+  max_bytes: 1.5GiB
+capture:
+  # everything below is a comment
+exporters:
+  otlp:
+    endpoint: localhost:4317
+    tls: {insecure: true}
+  debug:
+  file: {path: /var/log/spans.jsonl}
+discovery:
+  services:
+    - {name: web, open_ports: "80,8000-8999"}
+    - {exe_path: /usr/bin/*, k8s_pod_labels: {app: "web*"}}
+attributes:
+  kubernetes: {enable: true}
+  select:
+    "http.*": {include: [a, b], exclude: [c]}
+network: {enable: true}
+sampling:
+  policies:
+    - {name: slow, type: latency, latency: {threshold_ms: 500}}
+    - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Bus.Partitions != 8 || cfg.Bus.MaxAge != 90*time.Minute || cfg.Bus.MaxBytes != 3*config.GiB/2 {
+		t.Errorf("bus: %+v", cfg.Bus)
+	}
+	if cfg.Bus.Storage != config.StorageMemory || !reflect.DeepEqual(cfg.Capture, config.Default().Capture) {
+		t.Error("what is not in the file lost its default")
+	}
+	if want := map[string]any{"endpoint": "localhost:4317", "tls": map[string]any{"insecure": true}}; !reflect.DeepEqual(cfg.Exporters.OTLP, want) {
+		t.Errorf("otlp: %#v", cfg.Exporters.OTLP)
+	}
+	if cfg.Exporters.Debug == nil || cfg.Exporters.OTLPHTTP != nil {
+		t.Error("an empty section is set, an absent one is not")
+	}
+	if cfg.Exporters.File == nil || cfg.Exporters.File.Path != "/var/log/spans.jsonl" {
+		t.Errorf("file: %+v", cfg.Exporters.File)
+	}
+	if len(cfg.Discovery.Services) != 2 || cfg.Discovery.Services[0].Name != "web" || !cfg.Discovery.Services[1].Selects() {
+		t.Errorf("services: %+v", cfg.Discovery.Services)
+	}
+	want := []string{"attributes.kubernetes.enable", "attributes.select", "discovery.services[1].k8s_pod_labels", "network.enable", "sampling.policies"}
+	if got := cfg.Inactive(); !reflect.DeepEqual(got, want) {
+		t.Errorf("inactive: %v, want %v", got, want)
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "bus:\n  partition: 3", `f.yaml:2: unknown key "bus.partition": did you mean "bus.partitions"?`},
+		{"unknown section", "buss: {}", `f.yaml:1: unknown key "buss": did you mean "bus"?`},
+		{"key of another section", "capture:\n  hold_time: 3s", `did you mean "enricher.hold_time"?`},
+		{"nothing near", "xyzzyxyzzy: 1", "known keys here: attributes, bus,"},
+		{"unknown key in a list", "discovery:\n  services:\n    - open_port: 80", `f.yaml:3: unknown key "discovery.services[0].open_port": did you mean "discovery.services[0].open_ports"?`},
+		{"two errors", "bus:\n  url_: a\n  partitions: many", `f.yaml:3: bus.partitions: "many" is not a whole number`},
+		{"twice", "bus: {replicas: 1, replicas: 3}", "replicas"},
+		{"number for a duration", "bus:\n  max_age: 60", `f.yaml:2: bus.max_age: "60" has no unit: write for example 60ms or 60s`},
+		{"size", "bus:\n  max_bytes: 1XB", `f.yaml:2: bus.max_bytes: "1XB" is not a size`},
+		{"boolean", "capture: {redact: {enable: 1}}", `capture.redact.enable: "1" is neither true nor false`},
+		{"list for a scalar", "bus: {url: [a]}", "bus.url: want a single value"},
+		{"scalar for a section", "bus: 3", "f.yaml:1: bus: want keys and values below it"},
+		{"scalar for a list", "discovery: {services: web}", "discovery.services: want a list"},
+		{"scalar for everything", "hello", "f.yaml:1: configuration: want keys"},
+		{"scalar for an exporter", "exporters: {otlp: 3}", "exporters.otlp: want keys"},
+		{"two documents", "bus: {}\n---\nbus: {}", "a second document"},
+		{"not YAML", "bus: [", "f.yaml: "},
+		{"tab", "bus:\n\turl: x", "f.yaml: "},
+		{"alias of itself", "bus: &a\n  <<: *a", "f.yaml"},
+		{"out of range", "bus: {partitions: 0}", "f.yaml: bus.partitions: 0 is outside 1 to 4096"},
+		{"duration out of range", "enricher: {hold_time: 1h}", "enricher.hold_time: 1h is outside 10ms to 10m"},
+		{"not one of", "bus: {storage: disk}", `bus.storage: "disk" is none of memory, file`},
+		{"replicas", "bus: {replicas: 2}", `bus.replicas: "2" is none of 1, 3, 5`},
+		{"feature", "metrics: {features: [applications]}", `metrics.features[0]: "applications" is none of application,`},
+		{"address", "telemetry: {listen: 9090}", `telemetry.listen: "9090" is not an address`},
+		{"port", "telemetry: {listen: ':http'}", "the port is not a number"},
+		{"url", "bus: {url: 'http://x:4222'}", `bus.url: scheme "http" is none of`},
+		{"url with a password", "bus: {url: 'nats://u:hunter2@['}", "bus.url: not a list of addresses"},
+		{"power of two", "capture: {ring_buffer: 100000}", "capture.ring_buffer: 100000 is not a power of two"},
+		{"ports", "discovery: {services: [{open_ports: '80-70'}]}", `discovery.services[0].open_ports: "80-70" is not a port`},
+		{"no criterion", "discovery: {services: [{name: web}]}", "discovery.services[0]: the rule has no criterion"},
+		{"glob", "discovery: {exclude_services: [{exe_path: '[a'}]}", `discovery.exclude_services[0].exe_path: "[a" is not a glob`},
+		{"certificate without key", "bus: {tls: {cert_file: a}}", "bus.tls: cert_file and key_file go together"},
+		{"file without path", "exporters: {file: }", "exporters.file.path: must be set"},
+		{"policy", "sampling: {policies: [{name: a, type: latency}]}", "sampling.policies[0].latency: must be set"},
+		{"policy of another type", "sampling: {policies: [{name: a, type: always_sample, latency: {}}]}", `the policy's type is "always_sample"`},
+		{"send buffer", "capture: {send_buffer: 1MiB, batch_bytes: 2MiB}", "capture.send_buffer: 1MiB does not hold one batch"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse("f.yaml", []byte(tt.text))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %q, want %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows a password: %s", err)
+			}
+		})
+	}
+}
+
+func TestMergeKeys(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse("f.yaml", []byte("bus: &x\n  tls: &tls {ca_file: a, key_file: k}\n  <<: {url: 'nats://one', replicas: 3}\n  replicas: 5\n"+
+		"  tls: {cert_file: c, <<: {ca_file: b, key_file: k}, ca_file: d}"))
+	if err == nil {
+		t.Fatalf("a key that is set twice was accepted: %+v", cfg)
+	}
+	cfg, err = config.Parse("f.yaml", []byte("bus:\n  <<: {url: 'nats://one', replicas: 3}\n  replicas: 5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Bus.URL != "nats://one" || cfg.Bus.Replicas != 5 {
+		t.Errorf("bus: %+v", cfg.Bus)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "millrace.yaml")
+	if err := os.WriteFile(path, []byte("bus: {url: nats://file, replicas: 3}\nexporters: {otlp: {endpoint: a}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path, []string{
+		"PATH=/bin",
+		"MILLRACE_CONFIG=ignored",
+		"MILLRACE_BUS_URL=nats://environment",
+		"MILLRACE_BUS_STORAGE=",
+		"MILLRACE_CAPTURE_FLUSH_INTERVAL=150ms",
+		"MILLRACE_CAPTURE_REDACT_ENABLE=false",
+		"MILLRACE_CAPTURE_REDACT_HEADERS=X-One, X-Two",
+		"MILLRACE_BUS_MAX_BYTES=64MiB",
+		"MILLRACE_EXPORTERS_FILE_PATH=/tmp/spans",
+		"MILLRACE_EXPORTERS_OTLP_TLS__INSECURE=true",
+		"MILLRACE_EXPORTERS_OTLP_HEADERS__AUTHORIZATION=*x",
+		"MILLRACE_EXPORTERS_OTLPHTTP_ENDPOINT=http://b",
+		"MILLRACE_NATS_SERVICE_HOST=10.0.0.1",
+		"MILLRACE_NATS_SERVICE_PORT_CLIENT=4222",
+		"MILLRACE_NATS_PORT=tcp://10.0.0.1:4222",
+		"MILLRACE_NATS_PORT_4222_TCP_ADDR=10.0.0.1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Bus.URL != "nats://environment" || cfg.Bus.Replicas != 3 || cfg.Bus.MaxBytes != 64*config.MiB || cfg.Bus.Storage != "memory" {
+		t.Errorf("bus: %+v", cfg.Bus)
+	}
+	if c := cfg.Capture; c.FlushInterval != 150*time.Millisecond || c.Redact.Enable || !reflect.DeepEqual(c.Redact.Headers, []string{"X-One", "X-Two"}) {
+		t.Errorf("capture: %+v", c)
+	}
+	want := map[string]any{
+		"endpoint": "a", "tls": map[string]any{"insecure": true}, "headers": map[string]any{"authorization": "*x"},
+	}
+	if !reflect.DeepEqual(cfg.Exporters.OTLP, want) {
+		t.Errorf("otlp: %#v", cfg.Exporters.OTLP)
+	}
+	if cfg.Exporters.OTLPHTTP["endpoint"] != "http://b" || cfg.Exporters.File.Path != "/tmp/spans" {
+		t.Errorf("exporters: %+v", cfg.Exporters)
+	}
+}
+
+func TestEnvironmentErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ entry, want string }{
+		{"MILLRACE_BUS_URLS=x", "unknown environment variable MILLRACE_BUS_URLS: did you mean MILLRACE_BUS_URL?"},
+		{"MILLRACE_=x", "unknown environment variable MILLRACE_"},
+		{"MILLRACE_BUS_PARTITIONS=x", `environment variable MILLRACE_BUS_PARTITIONS: "x" is not a whole number`},
+		{"MILLRACE_BUS_PARTITIONS=5000", "bus.partitions: 5000 is outside"},
+	} {
+		if _, err := config.Load("", []string{tt.entry}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want %q", tt.entry, err, tt.want)
+		}
+	}
+}
+
+func TestLoadFileErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := config.Load(filepath.Join(dir, "none"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("absent file: %v", err)
+	}
+	if _, err := config.Load(dir, nil); err == nil {
+		t.Error("a directory is no error")
+	}
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, make([]byte, 5<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(large, nil); err == nil || !strings.Contains(err.Error(), "more than 4MiB") {
+		t.Errorf("large file: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("bus: {url: nats://x, partitions: 3}")
+	f.Add("bus: &a\n  <<: [*a, *a]")
+	f.Add("a: &a [*a]\nbus: *a")
+	f.Add("exporters: {otlp: &o {a: *o}}")
+	f.Add("exporters:\n  otlp: {a: [1, {b: c}]}\n  file:\nsampling: {policies: [{name: a, type: latency, latency: {threshold_ms: 5}}]}")
+	f.Add("attributes: {select: {? [a] : b}}")
+	f.Add("discovery: {services: [{open_ports: '1-2', k8s_pod_labels: {a: b}}]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg, err := config.Parse("f.yaml", []byte(text))
+		if err != nil {
+			if cfg != nil {
+				t.Fatal("a configuration besides an error")
+			}
+			return
+		}
+		var out strings.Builder
+		if err := cfg.Print(&out); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Inactive()
+	})
+}
+
+func FuzzEnvironment(f *testing.F) {
+	f.Add("BUS_URL", "x")
+	f.Add("EXPORTERS_OTLP_A__B", "{a: [")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		if cfg, err := config.Load("", []string{"MILLRACE_" + name + "=" + value}); err == nil {
+			if err := cfg.Validate(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Validate checks every value. All errors that were found are reported, each on a line of its own, with the key, its value and what is
+// allowed. [Load] calls it; code that changes a configuration calls it again.
+func (c *Config) Validate() error {
+	v := &validator{}
+	v.walk(reflect.ValueOf(c).Elem(), "", field{})
+	v.bus(c.Bus)
+	v.discovery("discovery.services", c.Discovery.Services)
+	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
+	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
+	v.policies(c.Sampling.Policies)
+	if c.Routes.WildcardChar != "" && utf8.RuneCountInString(c.Routes.WildcardChar) != 1 {
+		v.fail("routes.wildcard_char", "%q is not one character", c.Routes.WildcardChar)
+	}
+	if c.Capture.SendBuffer < c.Capture.BatchBytes {
+		v.fail("capture.send_buffer", "%s does not hold one batch (capture.batch_bytes is %s)", c.Capture.SendBuffer, c.Capture.BatchBytes)
+	}
+	return errors.Join(v.errs...)
+}
+
+type validator struct{ errs []error }
+
+func (v *validator) fail(path, format string, args ...any) {
+	if len(v.errs) < maxErrors {
+		v.errs = append(v.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	}
+}
+
+// walk applies the tags of the schema.
+func (v *validator) walk(value reflect.Value, at string, f field) {
+	switch value.Kind() {
+	case reflect.Struct:
+		for _, f := range fieldsOf(value.Type()) {
+			v.walk(value.Field(f.index), join(at, f.key), f)
+		}
+		return
+	case reflect.Pointer:
+		if !value.IsNil() {
+			v.walk(value.Elem(), at, field{})
+		}
+		return
+	case reflect.Map:
+		if value.Type() == freeFormType {
+			return
+		}
+		for _, key := range slices.SortedFunc(slices.Values(value.MapKeys()), func(a, b reflect.Value) int {
+			return cmp.Compare(a.String(), b.String())
+		}) {
+			v.walk(value.MapIndex(key), join(at, clip(key.String())), f)
+		}
+		return
+	case reflect.Slice:
+		if f.check == "required" && value.Len() == 0 {
+			v.fail(at, "must be set")
+		}
+		f.check = ""
+		for i := range value.Len() {
+			v.walk(value.Index(i), fmt.Sprintf("%s[%d]", at, i), f)
+		}
+		return
+	}
+	v.scalar(value, at, f)
+}
+
+func (v *validator) scalar(value reflect.Value, at string, f field) {
+	text := textOf(value)
+	if f.check == "required" && text == "" {
+		v.fail(at, "must be set")
+		return
+	}
+	if len(f.oneof) > 0 && !slices.Contains(f.oneof, text) {
+		v.fail(at, "%q is none of %s", clip(text), strings.Join(f.oneof, ", "))
+	}
+	if f.least != "" && outside(value, f) {
+		v.fail(at, "%s is outside %s to %s", text, f.least, f.greatest)
+	}
+	if text == "" {
+		return
+	}
+	var err error
+	switch f.check {
+	case "address":
+		err = checkAddress(text)
+	case "ports":
+		_, err = ParsePorts(text)
+	case "power_of_two":
+		if n := value.Int(); n&(n-1) != 0 {
+			err = fmt.Errorf("%s is not a power of two", text)
+		}
+	}
+	if err != nil {
+		v.fail(at, "%v", err)
+	}
+}
+
+// outside reports whether a number is outside of the range of its tag. The bounds are constants that a test checks.
+func outside(value reflect.Value, f field) bool {
+	least, greatest := reflect.New(value.Type()).Elem(), reflect.New(value.Type()).Elem()
+	if setText(least, f.least) != nil || setText(greatest, f.greatest) != nil {
+		return true
+	}
+	if value.Kind() == reflect.Float64 {
+		return value.Float() < least.Float() || value.Float() > greatest.Float()
+	}
+	return value.Int() < least.Int() || value.Int() > greatest.Int()
+}
+
+func checkAddress(text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:9090 or :9090", clip(text))
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port is not a number from 0 to 65535", clip(text))
+	}
+	return nil
+}
+
+func (v *validator) bus(b Bus) {
+	if (b.TLS.CertFile == "") != (b.TLS.KeyFile == "") {
+		v.fail("bus.tls", "cert_file and key_file go together")
+	}
+	if b.URL == "" {
+		return
+	}
+	for _, one := range strings.Split(b.URL, ",") {
+		one = strings.TrimSpace(one)
+		if !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
+		if err != nil || u.Host == "" {
+			// The error of url.Parse holds the password.
+			v.fail("bus.url", "not a list of addresses: write for example nats://127.0.0.1:4222")
+			return
+		}
+		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			v.fail("bus.url", "scheme %q is none of nats, tls, ws, wss", clip(u.Scheme))
+		}
+	}
+}
+
+func (v *validator) discovery(at string, rules []Service) {
+	for i, rule := range rules {
+		here := fmt.Sprintf("%s[%d]", at, i)
+		bare := rule
+		bare.Name, bare.Namespace = "", ""
+		if reflect.ValueOf(bare).IsZero() {
+			v.fail(here, "the rule has no criterion: give at least one of open_ports, exe_path, languages")
+		}
+		for _, f := range fieldsOf(reflect.TypeFor[Service]()) {
+			value := reflect.ValueOf(rule).Field(f.index)
+			switch {
+			case f.key == "name", f.key == "namespace", f.check != "":
+			case value.Kind() == reflect.String:
+				v.globs(join(here, f.key), []string{value.String()})
+			case value.Kind() == reflect.Map:
+				for _, key := range value.MapKeys() {
+					v.globs(join(join(here, f.key), clip(key.String())), []string{value.MapIndex(key).String()})
+				}
+			}
+		}
+	}
+}
+
+func (v *validator) globs(at string, globs []string) {
+	for _, glob := range globs {
+		if _, err := path.Match(glob, ""); err != nil {
+			v.fail(at, "%q is not a glob: %v", clip(glob), err)
+		}
+	}
+}
+
+func (v *validator) policies(policies []SamplingPolicy) {
+	for i, p := range policies {
+		at := fmt.Sprintf("sampling.policies[%d]", i)
+		for _, f := range fieldsOf(reflect.TypeFor[SamplingPolicy]()) {
+			value := reflect.ValueOf(p).Field(f.index)
+			if value.Kind() != reflect.Pointer {
+				continue
+			}
+			switch given := !value.IsNil(); {
+			case given && f.key != p.Type:
+				v.fail(join(at, f.key), "the policy's type is %q", clip(p.Type))
+			case !given && f.key == p.Type:
+				v.fail(join(at, f.key), "must be set for a policy of this type")
+			}
+		}
+		if s := p.StringAttribute; s != nil && s.EnabledRegexMatching {
+			for j, expression := range s.Values {
+				if _, err := regexp.Compile(expression); err != nil {
+					v.fail(fmt.Sprintf("%s.string_attribute.values[%d]", at, j), "%v", err)
+				}
+			}
+		}
+	}
+}
