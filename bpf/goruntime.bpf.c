@@ -83,11 +83,13 @@ struct {
 
 static __always_inline struct go_layout *layout_of(u32 pid)
 {
-	struct policy *policy = policy_of(pid);
+	struct go_layout *layout = bpf_map_lookup_elem(&go_layouts, &pid);
+	struct policy *policy;
 
-	if (policy && policy->flags & POLICY_IGNORE)
+	if (!layout)
 		return NULL;
-	return bpf_map_lookup_elem(&go_layouts, &pid);
+	policy = policy_of(pid);
+	return policy && policy->flags & POLICY_IGNORE ? NULL : layout;
 }
 
 /* One word of the program's memory. The goroutine in question just used it, so it is resident; if it is not, that is counted. */
