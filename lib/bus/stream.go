@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace.dev/lib/config"
@@ -143,6 +144,39 @@ func storageName(s jetstream.StorageType) string {
 	return config.StorageMemory
 }
 
+// Temporary reports whether an error of [EnsureStreams] or [Conn.KeyValue] may pass by itself: no answer, no leader, JetStream not started
+// yet, connection lost. What the configuration or the server must change for is not temporary.
+func Temporary(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		if resources(api) || api.ErrorCode == errReplicas || api.ErrorCode == jetstream.JSErrCodeJetStreamNotEnabledForAccount {
+			return false
+		}
+		return api.Code >= 500 || api.Code == 408
+	}
+	for _, temporary := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded,
+		nats.ErrDisconnected, jetstream.ErrNoStreamResponse, nats.ErrStaleConnection,
+	} {
+		if errors.Is(err, temporary) {
+			return true
+		}
+	}
+	return false
+}
+
+// Codes of the server (jetstream_errors_generated.go of nats-server) that nats.go has no names for.
+const (
+	errMemoryResources  jetstream.ErrorCode = 10028
+	errStorageResources jetstream.ErrorCode = 10047
+	errReplicas         jetstream.ErrorCode = 10074 // replicas > 1 not supported in non-clustered mode
+)
+
+// resources reports whether the server's storage is too small.
+func resources(err *jetstream.APIError) bool {
+	return err.ErrorCode == errMemoryResources || err.ErrorCode == errStorageResources
+}
+
 // explain adds what to do to errors that an operator can act on.
 func explain(err error) error {
 	var api *jetstream.APIError
@@ -153,10 +187,11 @@ func explain(err error) error {
 		return fmt.Errorf("%w: start nats-server with JetStream (nats-server -js)", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: enable JetStream for the account of these credentials", err)
-	case errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10023):
-		// JSStorageResourcesExceededErr, JSInsufficientResourcesErr.
+	case errors.As(err, &api) && resources(api):
 		return fmt.Errorf("%w: five streams of bus.max_bytes do not fit into the server's storage: lower bus.max_bytes or raise the "+
 			"server's max_memory_store or max_file_store", err)
+	case errors.As(err, &api) && api.ErrorCode == errReplicas:
+		return fmt.Errorf("%w: set bus.replicas to 1, or run a cluster of servers", err)
 	default:
 		return err
 	}

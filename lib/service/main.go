@@ -1,0 +1,285 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/telemetry"
+)
+
+// Exit codes of a service.
+const (
+	// ExitOK is a clean stop.
+	ExitOK = 0
+	// ExitFailure is a service that could not go on.
+	ExitFailure = 1
+	// ExitUsage is a wrong flag or a wrong configuration: starting again without a change does not help.
+	ExitUsage = 2
+)
+
+// stopTimeout bounds a stop after a signal.
+const stopTimeout = 10 * time.Second
+
+// errStopTimeout is the error of a service that did not return in time.
+var errStopTimeout = errors.New("did not stop within 10 s")
+
+// Main is the main function of a service's command: it reads flags and configuration, runs the service until it fails or the process gets
+// SIGTERM or SIGINT, and gives the exit code. After the first signal the service has ten seconds to stop; a second one ends the process
+// at once. A panic, in whichever goroutine, ends the process with its stack, as Go does.
+func Main(name string, run Run) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop) // From here on a signal has its default effect.
+	return command{
+		name: name, run: run, args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, stopTimeout: stopTimeout,
+	}.main(ctx)
+}
+
+// command is one start of a service.
+type command struct {
+	name           string
+	run            Run
+	args           []string
+	environ        []string
+	stdout, stderr io.Writer
+	stopTimeout    time.Duration
+}
+
+func (c command) main(ctx context.Context) int {
+	path, code, done := c.parse()
+	if done {
+		return code
+	}
+	cfg, err := config.Load(path, c.environ)
+	if err != nil {
+		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: %v\n", c.name, err)
+		return ExitUsage
+	}
+	tel, err := telemetry.NewTo(c.stderr, cfg.Telemetry, c.name)
+	if err != nil {
+		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: %v\n", c.name, err)
+		return ExitUsage
+	}
+	WarnInactive(tel.Log, cfg)
+	if err := c.serve(ctx, cfg, tel); err != nil {
+		tel.Log.Error("stopped", "error", err)
+		return ExitFailure
+	}
+	tel.Log.Info("stopped")
+	return ExitOK
+}
+
+// parse reads the command line. done: there is nothing to run, code is the exit code.
+func (c command) parse() (path string, code int, done bool) {
+	flags := flag.NewFlagSet("millrace-"+c.name, flag.ContinueOnError)
+	flags.SetOutput(c.stderr)
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(flags.Output(), "Usage: millrace-%s [--config file]\n       millrace-%s version\n\n"+
+			"Runs the %s of Millrace. Every key of the configuration has an environment variable, for example %s for bus.url.\n\n",
+			c.name, c.name, c.name, config.EnvironmentName("bus.url"))
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&path, "config", lookup(c.environ, config.EnvConfig), "configuration `file` in YAML (default: "+config.EnvConfig+", else none)")
+	version := flags.Bool("version", false, "print the version and exit")
+	switch err := flags.Parse(c.args); {
+	case errors.Is(err, flag.ErrHelp):
+		return "", ExitOK, true
+	case err != nil:
+		return "", ExitUsage, true
+	}
+	if *version || flags.NArg() == 1 && flags.Arg(0) == "version" {
+		_, _ = fmt.Fprintf(c.stdout, "millrace-%s %s\n", c.name, Version())
+		return "", ExitOK, true
+	}
+	if flags.NArg() > 0 {
+		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: unexpected argument %q; settings go into the configuration file\n", c.name, flags.Arg(0))
+		return "", ExitUsage, true
+	}
+	return path, ExitOK, false
+}
+
+// serve runs the service with everything it needs, and takes it down again.
+func (c command) serve(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry) error {
+	listener, err := tel.Listen(ctx) // First: a taken address is a mistake that should show at once.
+	if err != nil {
+		return err
+	}
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stopServing() // Last: health is served until everything has stopped.
+	if listener != nil {
+		tel.Log.Info("serving health and metrics", "address", listener.Addr().String())
+		group.Go(func() { serveTelemetry(serving, tel, listener) })
+	}
+	tel.Announce("bus", c.name)
+	conn, err := Connect(ctx, cfg, tel, c.name)
+	if err != nil {
+		return orStopped(ctx, err)
+	}
+	defer conn.Close()
+	return c.supervise(ctx, &Env{Config: cfg, Bus: conn, Telemetry: tel})
+}
+
+func serveTelemetry(ctx context.Context, tel *telemetry.Telemetry, listener net.Listener) {
+	if err := tel.ServeListener(ctx, listener); err != nil {
+		tel.Log.Error("telemetry endpoint stopped", "error", err)
+	}
+}
+
+// supervise runs the service until it returns, or has not returned in time after ctx ended.
+func (c command) supervise(ctx context.Context, env *Env) error {
+	env.Telemetry.Log.Info("starting", "version", Version())
+	result := make(chan error, 1)
+	go func() { result <- c.run(ctx, env) }() // Not recovered: a panic must be seen.
+	select {
+	case err := <-result:
+		if err == nil && ctx.Err() == nil {
+			return fmt.Errorf("%s ended by itself", c.name)
+		}
+		return orStopped(ctx, err)
+	case <-ctx.Done():
+	}
+	env.Telemetry.Log.Info("stopping")
+	env.Telemetry.SetReady(c.name, errors.New("stopping"))
+	timer := time.NewTimer(c.stopTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-result:
+		return orStopped(ctx, err)
+	case <-timer.C:
+		return fmt.Errorf("%s: %w", c.name, errStopTimeout)
+	}
+}
+
+// orStopped drops the error of a service that ended because it was told to.
+func orStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ctx.Err())) {
+		return nil
+	}
+	return err
+}
+
+// Connect connects to NATS, waiting for a server if need be, and creates or checks the streams. It logs once per change of the connection's
+// state and keeps the readiness component "bus" up to date. It is apart from [Main] for the all-in-one, which gives the option of its
+// embedded server.
+func Connect(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry, clientName string, options ...nats.Option) (*bus.Conn, error) {
+	report := &reporter{tel: tel, state: -1}
+	tel.Announce("bus")
+	conn, err := bus.ConnectObserved(ctx, cfg.Bus, "millrace-"+clientName, report.observe, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := ensure(ctx, conn, report); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	tel.SetReady("bus", nil)
+	return conn, nil
+}
+
+// ensure creates or checks the streams, and tries again what may pass: JetStream that is still starting, or a cluster without a leader.
+func ensure(ctx context.Context, conn *bus.Conn, report *reporter) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := bus.EnsureStreams(attempt, conn)
+		cancel()
+		if err == nil {
+			report.observe(bus.Connected, nil)
+			return nil
+		}
+		if !bus.Temporary(err) {
+			return err
+		}
+		report.observe(bus.Waiting, err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last attempt: %w)", context.Cause(ctx), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// reporter logs changes of the state of the connection.
+type reporter struct {
+	tel *telemetry.Telemetry
+
+	mu     sync.Mutex
+	state  bus.State
+	reason string
+}
+
+func (r *reporter) observe(state bus.State, err error) {
+	reason := ""
+	if err != nil {
+		reason = err.Error()
+	}
+	r.mu.Lock()
+	changed := state != r.state || reason != r.reason
+	first := r.state == -1
+	r.state, r.reason = state, reason
+	r.mu.Unlock()
+	switch {
+	case state == bus.Waiting:
+		r.tel.SetReady("bus", err)
+		if changed {
+			r.tel.Log.Warn("waiting for NATS", "error", err)
+		}
+	case state == bus.Connected && !first:
+		r.tel.SetReady("bus", nil)
+		if changed {
+			r.tel.Log.Info("connected to NATS")
+		}
+	case state == bus.Closed:
+		r.tel.SetReady("bus", bus.ErrClosed)
+	}
+}
+
+// WarnInactive logs the keys that are set and have no effect in this version.
+func WarnInactive(log *slog.Logger, cfg *config.Config) {
+	for _, key := range cfg.Inactive() {
+		log.Warn("this key has no effect in this version", "key", key)
+	}
+}
+
+// Version of the program: that of the module, or the commit it was built from.
+func Version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := build.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			return "devel-" + setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return "devel"
+}
+
+func lookup(environ []string, name string) string {
+	for _, entry := range environ {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
