@@ -1,0 +1,219 @@
+package join
+
+import (
+	"slices"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/identity"
+	"millrace.dev/services/enricher/internal/spans"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// decide does for an entry what can be done now; with force, everything.
+func (p *Partition) decide(e *entry, force bool) {
+	p.resolve(e, force)
+	if e.how != unknown {
+		if e.server.waiting() && (force || p.serverReady(e)) {
+			p.emit(e, &e.server, &e.client)
+		}
+		if e.client.waiting() && (force || p.clientReady(e)) {
+			p.emit(e, &e.client, &e.server)
+		}
+	}
+	p.settle(e)
+}
+
+// serverReady: the parent is known, and the client's facts have come or are not worth a longer wait.
+func (p *Partition) serverReady(e *entry) bool {
+	if e.client.started {
+		return e.client.exchange != nil || e.client.done || p.now >= e.server.arrivedAt+p.hold/peerFraction
+	}
+	return p.now >= e.server.startedAt+p.hold
+}
+
+// clientReady: the server's facts have come, or it is not watched.
+func (p *Partition) clientReady(e *entry) bool {
+	return e.server.exchange != nil || e.server.done || p.now >= p.clientDue(e)
+}
+
+func (p *Partition) clientDue(e *entry) int64 {
+	if e.server.started {
+		return e.client.arrivedAt + p.hold
+	}
+	return e.client.startedAt + p.hold
+}
+
+// nextLook is when the entry needs attention although nothing is heard of it.
+func (p *Partition) nextLook(e *entry) int64 {
+	due := e.usedAt + openFor
+	if e.how == unknown {
+		switch {
+		case e.client.started && e.asked:
+			due = min(due, e.client.startedAt+answerHolds*p.hold)
+		case e.client.started:
+			due = min(due, e.client.startedAt+p.hold)
+		case e.server.started:
+			due = min(due, e.server.startedAt+p.hold)
+		}
+		return due
+	}
+	if e.client.waiting() {
+		due = min(due, p.clientDue(e))
+	}
+	if e.server.waiting() {
+		if e.client.started {
+			due = min(due, e.server.arrivedAt+p.hold/peerFraction)
+		} else {
+			due = min(due, e.server.startedAt+p.hold)
+		}
+	}
+	return due
+}
+
+// settle files the entry: finished ones are remembered, others looked at again in time.
+func (p *Partition) settle(e *entry) {
+	if e.complete() {
+		p.close(e)
+		return
+	}
+	if !e.waiting() && len(e.askers) == 0 && p.now >= e.usedAt+openFor {
+		p.counters.Unfinished.Inc()
+		p.close(e)
+		return
+	}
+	if e.queue != &p.open {
+		p.open.push(e)
+	}
+	p.wheel.schedule(e, p.nextLook(e))
+}
+
+// close lets go of everything but the entry's trace and which spans were emitted.
+func (p *Partition) close(e *entry) {
+	if e.how == unknown {
+		p.askers -= len(e.askers)
+		e.askers = nil
+		p.forget(e)
+		return
+	}
+	e.client.exchange, e.client.process, e.server.exchange, e.server.process = nil, nil, nil, nil
+	e.context, e.cause = nil, identity.Key{}
+	p.done.push(e)
+}
+
+// emit sends the span of one half. Every exchange passes here exactly once.
+func (p *Partition) emit(e *entry, h, other *half) {
+	x := h.exchange
+	h.done = true
+	in := spans.Input{
+		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags, Assumed: e.how == byAssumption,
+	}
+	if e.context != nil && e.context.trace == e.trace {
+		in.Tracestate = e.context.tracestate
+	}
+	if x.Side == millracev1.Side_SIDE_SERVER {
+		in.ParentID = serverParent(e)
+		e.rootless = !e.client.started
+	} else {
+		in.ParentID, in.DetachedCause = clientParent(e)
+		in.Late = e.rootless
+	}
+	joined := Joined{Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID}
+	var peer spans.Peer
+	if other.exchange != nil {
+		peer = spans.Peer{Exchange: other.exchange, Service: other.process.service}
+		in.Peer = &peer
+		joined.Peer, joined.PeerProcess = other.exchange, other.process.facts
+	}
+	p.counters.emitted(e, x.Side, other)
+	if p.settings.Observe != nil {
+		p.settings.Observe(joined)
+	}
+	p.pages.add(p, h.process, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
+}
+
+// serverParent is the paired client span, else the span that the request names.
+func serverParent(e *entry) uint64 {
+	switch {
+	case e.client.started:
+		return identity.Span(e.key, millracev1.Side_SIDE_CLIENT)
+	case e.context != nil && e.context.trace == e.trace:
+		return e.context.span
+	}
+	return 0
+}
+
+// clientParent is the span that the request names, if the application made it; else the span of the request that caused this one.
+// A cause in another trace cannot be the parent and is given apart.
+func clientParent(e *entry) (parent, detached uint64) {
+	named := e.context != nil && e.context.trace == e.trace
+	forwarded := e.client.exchange.ContextForwarded
+	switch {
+	case named && !forwarded:
+		return e.context.span, 0
+	case !e.cause.IsZero():
+		cause := identity.Span(e.cause, millracev1.Side_SIDE_SERVER)
+		// A header that was forwarded unchanged puts both into the trace that it names.
+		if e.causeJoined || named {
+			return cause, 0
+		}
+		return 0, cause
+	case named:
+		return e.context.span, 0
+	}
+	return 0, 0
+}
+
+// pages are the span batches under construction, one for each process and span partition.
+type pages struct{ dirty []page }
+
+type page struct {
+	process   *process
+	partition int
+}
+
+func (g *pages) add(p *Partition, process *process, partition int, span []byte) {
+	batch := process.batches[partition]
+	if len(batch) == 0 {
+		batch = append(make([]byte, 0, len(process.head)+4*len(span)), process.head...)
+		g.dirty = append(g.dirty, page{process, partition})
+	}
+	batch = spans.AppendSpan(batch, span)
+	process.batches[partition] = batch
+	if len(batch) >= maxBatchBytes {
+		p.publishPage(page{process, partition})
+	}
+}
+
+func (p *Partition) publishPage(g page) {
+	batch := g.process.batches[g.partition]
+	if len(batch) == 0 {
+		return
+	}
+	g.process.batches[g.partition] = nil
+	// Readers drop spans that come twice by their ids, so the message needs none.
+	p.out.Publish(g.process.subject(g.partition), "", batch)
+}
+
+// flush publishes what the call made.
+func (p *Partition) flush() {
+	for _, g := range p.pages.dirty {
+		p.publishPage(g)
+	}
+	p.pages.dirty = p.pages.dirty[:0]
+	if len(p.links) == 0 {
+		return
+	}
+	partitions := make([]int, 0, len(p.links))
+	for partition := range p.links {
+		partitions = append(partitions, partition)
+	}
+	slices.Sort(partitions)
+	for _, partition := range partitions {
+		data, err := p.links[partition].MarshalVT()
+		if err == nil { // Marshalling fails on no message made here.
+			p.out.Publish(bus.LinkSubject(partition), "", data)
+		}
+	}
+	clear(p.links)
+}

@@ -1,0 +1,98 @@
+package join
+
+import (
+	"millrace.dev/lib/identity"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// how says what decided the trace of an exchange. The numbers are stored in snapshots.
+type how uint8
+
+const (
+	unknown how = iota
+	// byContext: the request carried a traceparent.
+	byContext
+	// byRoot: the client exchange has no cause, so it begins a trace.
+	byRoot
+	// byCause: the client exchange has the trace of the request that caused it.
+	byCause
+	// byAssumption: nothing better was known in time.
+	byAssumption
+)
+
+// traceContext is a valid traceparent.
+type traceContext struct {
+	trace      [16]byte
+	span       uint64
+	flags      uint32
+	tracestate string
+}
+
+// half is one side of an exchange.
+type half struct {
+	// started: the request was heard of, by a link or the exchange itself.
+	started bool
+	// done: the span was emitted.
+	done bool
+	// startedAt and arrivedAt are the times at which the request and the exchange were heard of.
+	startedAt, arrivedAt int64
+	// exchange is nil until it arrives. It stays after the span was emitted for as long as the entry is open, because the other
+	// side's span takes facts of it.
+	exchange *millracev1.Exchange
+	process  *process
+}
+
+func (h *half) waiting() bool { return h.exchange != nil && !h.done }
+
+// entry is what is known of one exchange key.
+type entry struct {
+	key            identity.Key
+	client, server half
+
+	how   how
+	trace [16]byte
+	flags uint32
+	// context is nil if the request carried none.
+	context *traceContext
+
+	// cause of the client side; zero if there is none.
+	cause identity.Key
+	// answered: the cause's partition told its trace.
+	answered    bool
+	answer      [16]byte
+	answerFlags uint32
+	// causeJoined: the cause is known to be in the entry's trace.
+	causeJoined bool
+	// asked: the question for the cause's trace was repeated.
+	asked bool
+	// rootless: the server span was emitted with no client span above it.
+	rootless bool
+	// askers wait for the trace of this exchange.
+	askers []identity.Key
+
+	// usedAt is when the entry was last needed.
+	usedAt int64
+
+	// queue holds the entry, between previous and next; nil if none does.
+	queue          *queue
+	previous, next *entry
+	// scheduled is the slot of the wheel that will look at the entry; 0 if none will.
+	scheduled int64
+}
+
+func (e *entry) waiting() bool { return e.client.waiting() || e.server.waiting() }
+
+// complete: nothing more is expected of the entry.
+func (e *entry) complete() bool {
+	return e.how != unknown && len(e.askers) == 0 && e.client.started == e.client.done && e.server.started == e.server.done
+}
+
+// contextOf gives the valid trace context of c, nil if there is none. An all-zero trace or parent id is invalid (W3C Trace Context,
+// 3.2.2.3 and 3.2.2.4).
+func contextOf(c *millracev1.TraceContext) *traceContext {
+	if c == nil || len(c.TraceId) != 16 || c.SpanId == 0 || [16]byte(c.TraceId) == ([16]byte{}) {
+		return nil
+	}
+	return &traceContext{trace: [16]byte(c.TraceId), span: c.SpanId, flags: c.Flags, tracestate: c.Tracestate}
+}

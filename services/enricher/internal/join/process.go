@@ -1,0 +1,98 @@
+package join
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/services/enricher/internal/resource"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// process is a process with its resource, encoded once.
+type process struct {
+	facts     *millracev1.Process
+	service   string
+	namespace string
+	// head begins every span batch of the process.
+	head []byte
+	// batches under construction and subjects, by span partition.
+	batches  [][]byte
+	subjects []string
+	usedAt   int64
+}
+
+func newProcess(facts *millracev1.Process, partitions int) *process {
+	return &process{
+		facts: facts, service: resource.ServiceName(facts), namespace: resource.ServiceNamespace(facts), head: resource.Encode(facts),
+		batches: make([][]byte, partitions), subjects: make([]string, partitions),
+	}
+}
+
+func (p *process) subject(partition int) string {
+	if p.subjects[partition] == "" {
+		p.subjects[partition] = bus.SpanSubject(partition, p.namespace, p.service)
+	}
+	return p.subjects[partition]
+}
+
+const (
+	processKeep  = int64(10 * time.Minute)
+	processSweep = int64(time.Minute)
+	maxProcesses = 20000
+)
+
+// registry holds the processes lately heard of.
+type registry struct {
+	partitions int
+	byID       map[uint64]*process
+	sweptAt    int64
+}
+
+func newRegistry(partitions int) *registry {
+	return &registry{partitions: partitions, byID: map[uint64]*process{}}
+}
+
+// put takes the facts of a process. Facts that are as before keep the encoded resource.
+func (r *registry) put(facts *millracev1.Process, now int64) {
+	if facts.GetId() == 0 {
+		return
+	}
+	known := r.byID[facts.Id]
+	if known == nil || !same(known.facts, facts) {
+		known = newProcess(facts, r.partitions)
+		if len(r.byID) >= maxProcesses {
+			clear(r.byID) // Every batch brings its processes again.
+		}
+		r.byID[facts.Id] = known
+	}
+	known.usedAt = now
+}
+
+// get gives the process with the id. Batches carry the processes they refer to; should one be missing, its spans have an unknown
+// service.
+func (r *registry) get(id uint64) *process {
+	if p := r.byID[id]; p != nil {
+		return p
+	}
+	return newProcess(&millracev1.Process{Id: id}, r.partitions)
+}
+
+func (r *registry) sweep(now int64) {
+	if now-r.sweptAt < processSweep {
+		return
+	}
+	r.sweptAt = now
+	maps.DeleteFunc(r.byID, func(_ uint64, p *process) bool { return now-p.usedAt >= processKeep })
+}
+
+// same reports whether two states of a process have the same resource.
+func same(a, b *millracev1.Process) bool {
+	return a.OtelServiceName == b.OtelServiceName && a.RuleServiceName == b.RuleServiceName &&
+		a.RuleServiceNamespace == b.RuleServiceNamespace && a.ExecutablePath == b.ExecutablePath && a.Command == b.Command &&
+		a.ContainerId == b.ContainerId && a.Language == b.Language && a.RuntimeVersion == b.RuntimeVersion && a.Node == b.Node &&
+		a.Pid == b.Pid && slices.Equal(a.CommandArgs, b.CommandArgs) &&
+		maps.Equal(a.OtelResourceAttributes, b.OtelResourceAttributes)
+}

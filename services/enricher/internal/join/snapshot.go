@@ -1,0 +1,333 @@
+package join
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"millrace.dev/lib/identity"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// snapshotVersion is the first byte of a snapshot.
+const snapshotVersion = 1
+
+var errSnapshot = errors.New("damaged enricher snapshot")
+
+// Bits of an entry in a snapshot.
+const (
+	bitClientStarted = 1 << iota
+	bitClientDone
+	bitServerStarted
+	bitServerDone
+	bitRootless
+	bitAsked
+	bitAnswered
+	bitCauseJoined
+	bitContext
+	// bitOwnTrace: the trace id is the hash of the key and is left out.
+	bitOwnTrace
+)
+
+// Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
+// entries in order. Numbers are varints, times relative to the clock.
+func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
+	w := writer{b: append(dst, snapshotVersion), now: p.now}
+	w.b = binary.AppendVarint(w.b, p.now)
+
+	index := map[*process]uint64{}
+	var processes []*process
+	for e := p.open.first; e != nil; e = e.next {
+		for _, h := range []*half{&e.client, &e.server} {
+			if h.process != nil && index[h.process] == 0 {
+				processes = append(processes, h.process)
+				index[h.process] = uint64(len(processes))
+			}
+		}
+	}
+	w.uint(uint64(len(processes)))
+	for _, process := range processes {
+		data, err := process.facts.MarshalVT()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot of a process: %w", err)
+		}
+		w.bytes(data)
+	}
+
+	w.uint(uint64(p.open.length))
+	for e := p.open.first; e != nil; e = e.next {
+		w.entry(e)
+		if err := w.details(e, index); err != nil {
+			return nil, err
+		}
+	}
+	w.uint(uint64(p.done.length))
+	for e := p.done.first; e != nil; e = e.next {
+		w.entry(e)
+	}
+	return w.b, nil
+}
+
+// Restore implements [stage.Processor].
+func (p *Partition) Restore(snapshot []byte) error {
+	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
+		return fmt.Errorf("enricher snapshot of an unknown version (expected %d)", snapshotVersion)
+	}
+	fresh := New(0, p.settings, p.counters)
+	fresh.pendingGauge, fresh.rememberedGauge = p.pendingGauge, p.rememberedGauge
+	fresh.restored = true
+	r := reader{b: snapshot[1:]}
+	fresh.now = r.int()
+	r.now = fresh.now
+	fresh.wheel.reached = max(fresh.now/slotWidth, 0)
+
+	var processes []*process
+	for range r.count() {
+		facts := &millracev1.Process{}
+		if err := facts.UnmarshalVT(r.bytes()); err != nil || r.failed {
+			return errSnapshot
+		}
+		process := newProcess(facts, p.settings.Partitions)
+		process.usedAt = fresh.now
+		processes = append(processes, process)
+		if facts.Id != 0 {
+			fresh.processes.byID[facts.Id] = process
+		}
+	}
+	for range r.count() {
+		e := r.entry()
+		r.details(e, processes)
+		if r.failed || fresh.entries[e.key] != nil {
+			return errSnapshot
+		}
+		fresh.entries[e.key] = e
+		fresh.askers += len(e.askers)
+		fresh.open.push(e)
+		fresh.wheel.schedule(e, fresh.nextLook(e))
+	}
+	for range r.count() {
+		e := r.entry()
+		if r.failed || fresh.entries[e.key] != nil {
+			return errSnapshot
+		}
+		fresh.entries[e.key] = e
+		fresh.done.push(e)
+	}
+	if r.failed || len(r.b) != 0 {
+		return errSnapshot
+	}
+	*p = *fresh
+	// The queues' entries point to the queue that holds them.
+	for _, q := range []*queue{&p.open, &p.done} {
+		for e := q.first; e != nil; e = e.next {
+			e.queue = q
+		}
+	}
+	return nil
+}
+
+// writer appends the parts of a snapshot.
+type writer struct {
+	b   []byte
+	now int64
+}
+
+func (w *writer) uint(v uint64)    { w.b = binary.AppendUvarint(w.b, v) }
+func (w *writer) fixed(v uint64)   { w.b = binary.BigEndian.AppendUint64(w.b, v) }
+func (w *writer) time(at int64)    { w.b = binary.AppendVarint(w.b, w.now-at) }
+func (w *writer) bytes(v []byte)   { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
+func (w *writer) trace(t [16]byte) { w.b = append(w.b, t[:]...) }
+
+func (w *writer) key(k identity.Key) {
+	w.fixed(k.Flow)
+	w.uint(k.Offset)
+	w.uint(k.Stream)
+}
+
+func (w *writer) entry(e *entry) {
+	bits := uint64(0)
+	own := e.how != unknown && e.trace == identity.Trace(e.key)
+	for _, f := range []struct {
+		set bool
+		bit uint64
+	}{
+		{e.client.started, bitClientStarted}, {e.client.done, bitClientDone}, {e.server.started, bitServerStarted},
+		{e.server.done, bitServerDone}, {e.rootless, bitRootless}, {e.asked, bitAsked}, {e.answered, bitAnswered},
+		{e.causeJoined, bitCauseJoined}, {e.context != nil, bitContext}, {own, bitOwnTrace},
+	} {
+		if f.set {
+			bits |= f.bit
+		}
+	}
+	w.key(e.key)
+	w.uint(bits)
+	w.b = append(w.b, byte(e.how))
+	w.time(e.usedAt)
+	if e.how != unknown {
+		if !own {
+			w.trace(e.trace)
+		}
+		w.uint(uint64(e.flags))
+	}
+	if e.answered {
+		w.trace(e.answer)
+		w.uint(uint64(e.answerFlags))
+	}
+	if c := e.context; c != nil {
+		w.trace(c.trace)
+		w.fixed(c.span)
+		w.uint(uint64(c.flags))
+		w.bytes([]byte(c.tracestate))
+	}
+}
+
+// details adds what only open entries have.
+func (w *writer) details(e *entry, index map[*process]uint64) error {
+	w.key(e.cause)
+	for _, h := range []*half{&e.client, &e.server} {
+		w.time(h.startedAt)
+		w.time(h.arrivedAt)
+		w.uint(index[h.process])
+		var data []byte
+		if h.exchange != nil {
+			var err error
+			if data, err = h.exchange.MarshalVT(); err != nil {
+				return fmt.Errorf("snapshot of an exchange: %w", err)
+			}
+		}
+		w.bytes(data)
+	}
+	w.uint(uint64(len(e.askers)))
+	for _, asker := range e.askers {
+		w.key(asker)
+	}
+	return nil
+}
+
+// reader takes a snapshot apart. After the first mistake it gives zeros.
+type reader struct {
+	b      []byte
+	now    int64
+	failed bool
+}
+
+func (r *reader) fail() { r.b, r.failed = nil, true }
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) time() int64 { return r.now - r.int() }
+
+// count is a number of things that take at least a byte each.
+func (r *reader) count() uint64 {
+	n := r.uint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return 0
+	}
+	return n
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return nil
+	}
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes() []byte { return r.take(r.uint()) }
+
+func (r *reader) fixed() uint64 {
+	if v := r.take(8); v != nil {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+func (r *reader) trace() (t [16]byte) {
+	copy(t[:], r.take(16))
+	return t
+}
+
+func (r *reader) key() identity.Key {
+	return identity.Key{Flow: r.fixed(), Offset: r.uint(), Stream: r.uint()}
+}
+
+func (r *reader) entry() *entry {
+	e := &entry{key: r.key()}
+	bits := r.uint()
+	is := func(bit uint64) bool { return bits&bit != 0 }
+	e.client.started, e.client.done = is(bitClientStarted), is(bitClientDone)
+	e.server.started, e.server.done = is(bitServerStarted), is(bitServerDone)
+	e.rootless, e.asked, e.answered, e.causeJoined = is(bitRootless), is(bitAsked), is(bitAnswered), is(bitCauseJoined)
+	if kind := r.take(1); kind != nil {
+		e.how = how(kind[0])
+	}
+	if e.how > byAssumption {
+		r.fail()
+	}
+	e.usedAt = r.time()
+	if e.how != unknown {
+		if is(bitOwnTrace) {
+			e.trace = identity.Trace(e.key)
+		} else {
+			e.trace = r.trace()
+		}
+		e.flags = uint32(r.uint())
+	}
+	if e.answered {
+		e.answer, e.answerFlags = r.trace(), uint32(r.uint())
+	}
+	if is(bitContext) {
+		e.context = &traceContext{trace: r.trace(), span: r.fixed(), flags: uint32(r.uint()), tracestate: string(r.bytes())}
+	}
+	return e
+}
+
+func (r *reader) details(e *entry, processes []*process) {
+	e.cause = r.key()
+	sides := [...]millracev1.Side{millracev1.Side_SIDE_CLIENT, millracev1.Side_SIDE_SERVER}
+	for i, h := range []*half{&e.client, &e.server} {
+		h.startedAt, h.arrivedAt = r.time(), r.time()
+		n := r.uint()
+		if n > uint64(len(processes)) {
+			r.fail()
+			return
+		}
+		if n > 0 {
+			h.process = processes[n-1]
+		}
+		if data := r.bytes(); len(data) > 0 {
+			h.exchange = &millracev1.Exchange{}
+			// A process belongs to every exchange: emitting relies on it.
+			if h.exchange.UnmarshalVT(data) != nil || h.process == nil || h.exchange.Side != sides[i] {
+				r.fail()
+				return
+			}
+		}
+	}
+	for range r.count() {
+		e.askers = append(e.askers, r.key())
+	}
+}

@@ -1,0 +1,140 @@
+package resource
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// ServiceName gives service.name of a process, in order: what its own OpenTelemetry environment says, the name of the discovery rule that
+// selected it, its program, its command name. For an interpreter the program is the script, module or jar it runs. Never
+// empty: "unknown_service" as the OpenTelemetry specification has it.
+func ServiceName(p *millracev1.Process) string {
+	for _, name := range []string{p.GetOtelServiceName(), p.GetRuleServiceName(), program(p), p.GetCommand()} {
+		if name != "" {
+			return name
+		}
+	}
+	return "unknown_service"
+}
+
+// ServiceNamespace gives service.namespace of a process, or empty.
+func ServiceNamespace(p *millracev1.Process) string {
+	if ns := p.GetOtelResourceAttributes()["service.namespace"]; ns != "" {
+		return ns
+	}
+	return p.GetRuleServiceNamespace()
+}
+
+// program names what the process runs.
+func program(p *millracev1.Process) string {
+	exe := path.Base(p.GetExecutablePath())
+	if p.GetExecutablePath() == "" {
+		return ""
+	}
+	// The kernel marks the path of an executable that was replaced while it runs.
+	exe = strings.TrimSuffix(exe, " (deleted)")
+	if takesValue := interpreter(exe); takesValue != nil && len(p.GetCommandArgs()) > 1 {
+		if name := script(exe, p.GetCommandArgs()[1:], takesValue); name != "" {
+			return name
+		}
+	}
+	return exe
+}
+
+// Options of interpreters whose value is the next argument. The scripts are found by skipping options.
+var (
+	pythonOptions = []string{"-W", "-X", "--check-hash-based-pycs"}
+	nodeOptions   = []string{"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--env-file"}
+	javaOptions   = []string{"-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", "--add-opens", "--add-exports",
+		"--add-reads", "--patch-module", "--upgrade-module-path"}
+	rubyOptions = []string{"-I", "-r", "-C", "-E"}
+	phpOptions  = []string{"-c", "-d", "-z"}
+)
+
+// interpreter gives the options with values of a known interpreter; nil for every other program.
+func interpreter(exe string) []string {
+	name := strings.TrimRight(exe, "0123456789.-")
+	switch name {
+	case "python", "pypy":
+		return pythonOptions
+	case "node", "nodejs":
+		return nodeOptions
+	case "java":
+		return javaOptions
+	case "ruby":
+		return rubyOptions
+	case "php", "php-cgi":
+		return phpOptions
+	}
+	return nil
+}
+
+// script finds what an interpreter runs in its arguments, which begin after the interpreter itself.
+func script(exe string, args, takesValue []string) string {
+	java := strings.HasPrefix(exe, "java")
+	python := strings.HasPrefix(exe, "py")
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case java && arg == "-jar", python && arg == "-m", java && (arg == "-m" || arg == "--module"):
+			if i+1 < len(args) {
+				return launched(args[i+1:], python)
+			}
+			return ""
+		case arg == "-c" && python, arg == "-e" || arg == "-r" && strings.HasPrefix(exe, "php") || arg == "-p" && !java, arg == "-":
+			return "" // Program text, not a file.
+		case slices.Contains(takesValue, arg):
+			i++
+		case strings.HasPrefix(arg, "-"):
+		default:
+			if java {
+				return className(arg)
+			}
+			return launched(args[i:], python)
+		}
+	}
+	return ""
+}
+
+// launched names args[0], or what it in turn runs where it is a known launcher of applications ("python -m gunicorn shop.wsgi:app").
+func launched(args []string, python bool) string {
+	name := stem(args[0])
+	if !python {
+		return name
+	}
+	switch name {
+	case "gunicorn", "uvicorn", "hypercorn", "waitress-serve", "daphne":
+		for _, arg := range args[1:] {
+			// The application is given as module:attribute.
+			if module, _, found := strings.Cut(arg, ":"); found && module != "" && !strings.HasPrefix(arg, "-") && !strings.ContainsAny(module, "/.0123456789") {
+				return module
+			}
+		}
+	}
+	return name
+}
+
+var suffixes = []string{".py", ".pyc", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".jar", ".war", ".rb", ".ru", ".php"}
+
+// stem shortens a script, module or jar to its name: /srv/app/shop.py is shop.
+func stem(arg string) string {
+	name := path.Base(arg)
+	for _, suffix := range suffixes {
+		if short, found := strings.CutSuffix(name, suffix); found && short != "" {
+			return short
+		}
+	}
+	return name
+}
+
+// className shortens com.example.shop.ShopApplication to ShopApplication.
+func className(arg string) string {
+	name := stem(arg)
+	if i := strings.LastIndexByte(name, '.'); i >= 0 && i+1 < len(name) {
+		return name[i+1:]
+	}
+	return name
+}

@@ -1,0 +1,29 @@
+package spans
+
+// ResourceEncoder writes a [millracev1.Resource] attribute by attribute.
+type ResourceEncoder struct{ e encoder }
+
+// NewResourceEncoder begins a resource.
+func NewResourceEncoder() *ResourceEncoder { return &ResourceEncoder{e: encoder{attribute: 1<<3 | 2}} }
+
+// Text adds a string attribute; empty strings are left out.
+func (r *ResourceEncoder) Text(key, value string) { text(&r.e, key, value) }
+
+// Number adds an integer attribute.
+func (r *ResourceEncoder) Number(key string, value int64) { r.e.number(key, value) }
+
+// BatchHead gives the beginning of a [millracev1.SpanBatch] of the resource: schema version and resource. Spans follow by
+// [AppendSpan].
+func (r *ResourceEncoder) BatchHead() []byte {
+	e := encoder{}
+	e.varint(1<<3|0, 1)
+	appendField(&e, 2<<3|2, r.e.b)
+	return e.b
+}
+
+// AppendSpan adds an encoded span to the bytes of a batch.
+func AppendSpan(batch, span []byte) []byte {
+	e := encoder{b: batch}
+	appendField(&e, 3<<3|2, span)
+	return e.b
+}

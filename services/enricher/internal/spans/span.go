@@ -1,0 +1,262 @@
+package spans
+
+import (
+	"net/netip"
+	"strconv"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Peer is what pairing tells about the other end of an exchange.
+type Peer struct {
+	// Exchange is the other side's view. Not nil.
+	Exchange *millracev1.Exchange
+	// Service is the other side's service.name.
+	Service string
+}
+
+// Input is one side of an exchange with everything that was found out about it.
+type Input struct {
+	Exchange *millracev1.Exchange
+	TraceID  [16]byte
+	SpanID   uint64
+	// ParentID is 0 for a root.
+	ParentID   uint64
+	Flags      uint32
+	Tracestate string
+	// Peer is nil if the other side was not seen.
+	Peer *Peer
+	// Assumed: the trace was decided without the fact that should have decided it.
+	Assumed bool
+	// Late: the server span of this client's exchange had been sent as a root before the client was heard of.
+	Late bool
+	// DetachedCause is the span id of a cause that ended up in another trace, so that it cannot be the parent; 0 otherwise.
+	DetachedCause uint64
+}
+
+// Encoder writes spans. The zero value is ready. Not safe for concurrent use.
+type Encoder struct {
+	e encoder
+	// scratch holds texts that are put together of parts.
+	scratch []byte
+}
+
+// status is how a span ended.
+type status struct {
+	isError   bool
+	errorType string
+	message   string
+}
+
+// Encode gives the protobuf form of a [millracev1.Span]. The bytes are valid until the next call.
+func (c *Encoder) Encode(in *Input) []byte {
+	x := in.Exchange
+	c.e.b, c.e.attribute = c.e.b[:0], tagSpanAttribute
+	e := &c.e
+	appendField(e, tagSpanTraceID, in.TraceID[:])
+	e.fixed(tagSpanSpanID, in.SpanID)
+	if in.ParentID != 0 {
+		e.fixed(tagSpanParent, in.ParentID)
+	}
+	kind := millracev1.SpanKind_SPAN_KIND_SERVER
+	if x.Side == millracev1.Side_SIDE_CLIENT {
+		kind = millracev1.SpanKind_SPAN_KIND_CLIENT
+	}
+	e.varint(tagSpanKind, uint64(kind))
+	e.fixed(tagSpanStart, x.StartUnixNs)
+	// Spans never end before they start, whatever clocks did.
+	e.fixed(tagSpanEnd, max(x.EndUnixNs, x.StartUnixNs))
+	e.varint(tagSpanFlags, uint64(in.Flags))
+	if in.Tracestate != "" {
+		appendText(e, tagSpanTracestate, in.Tracestate)
+	}
+
+	st := outcome(e, x)
+	c.describe(x, &st)
+	c.network(x, in.Peer)
+	observed(e, in)
+
+	if st.isError {
+		e.varint(tagSpanStatus, uint64(millracev1.StatusCode_STATUS_CODE_ERROR))
+		if st.message != "" {
+			appendText(e, tagSpanStatusMessage, st.message)
+		}
+	}
+	text(e, "error.type", st.errorType)
+	return e.b
+}
+
+// describe adds what the protocol says. The one place that lists protocols.
+func (c *Encoder) describe(x *millracev1.Exchange, st *status) {
+	switch detail := x.Detail.(type) {
+	case *millracev1.Exchange_Http:
+		c.http(x, detail.Http, st)
+	case *millracev1.Exchange_Redis:
+		c.redis(x, detail.Redis, st)
+	default:
+		appendField(&c.e, tagSpanName, x.Protocol.String())
+	}
+}
+
+// outcome says how an exchange that is not complete ended. What was lost or given up by Millrace is no error of the application.
+func outcome(e *encoder, x *millracev1.Exchange) status {
+	switch x.Outcome {
+	case millracev1.Outcome_OUTCOME_CLOSED:
+		text(e, "millrace.outcome", "closed")
+		return status{isError: true, errorType: "connection_closed"}
+	case millracev1.Outcome_OUTCOME_RESET:
+		text(e, "millrace.outcome", "reset")
+		return status{isError: true, errorType: "connection_reset"}
+	case millracev1.Outcome_OUTCOME_LOST:
+		text(e, "millrace.outcome", "lost")
+	case millracev1.Outcome_OUTCOME_EXPIRED:
+		text(e, "millrace.outcome", "expired")
+	case millracev1.Outcome_OUTCOME_ONE_WAY:
+		text(e, "millrace.outcome", "one_way")
+	case millracev1.Outcome_OUTCOME_UNSPECIFIED, millracev1.Outcome_OUTCOME_COMPLETE:
+	}
+	return status{}
+}
+
+// network adds transport, the peer's address and, at a server, the client's.
+func (c *Encoder) network(x *millracev1.Exchange, peer *Peer) {
+	e := &c.e
+	server := x.Side == millracev1.Side_SIDE_SERVER
+	if x.Transport == millracev1.Transport_TRANSPORT_UNIX {
+		text(e, "network.transport", "unix")
+		text(e, "network.peer.address", x.UnixPath)
+		return
+	}
+	switch x.Transport {
+	case millracev1.Transport_TRANSPORT_TCP:
+		text(e, "network.transport", "tcp")
+	case millracev1.Transport_TRANSPORT_UDP:
+		text(e, "network.transport", "udp")
+	case millracev1.Transport_TRANSPORT_UNIX, millracev1.Transport_TRANSPORT_UNSPECIFIED:
+	}
+	address, port := x.RemoteAddress, x.RemotePort
+	switch len(address) {
+	case 4:
+		text(e, "network.type", "ipv4")
+	case 16:
+		text(e, "network.type", "ipv6")
+	}
+	if server {
+		textBytes(e, "client.address", c.address(address))
+		c.port("client.port", port)
+	}
+	// The pair knows who really answered or asked, where the socket may only know a virtual address.
+	if peer != nil && len(peer.Exchange.LocalAddress) != 0 {
+		address, port = peer.Exchange.LocalAddress, peer.Exchange.LocalPort
+	}
+	textBytes(e, "network.peer.address", c.address(address))
+	c.port("network.peer.port", port)
+}
+
+// observed adds what only Millrace knows.
+func observed(e *encoder, in *Input) {
+	x := in.Exchange
+	if in.Peer != nil {
+		text(e, "peer.service", in.Peer.Service)
+		if d, ok := NetworkDuration(x, in.Peer.Exchange); ok && x.Side == millracev1.Side_SIDE_CLIENT {
+			e.double("millrace.network.duration", float64(d)/1e9)
+		}
+	}
+	switch x.CauseKind {
+	case millracev1.CauseKind_CAUSE_KIND_SAME_TASK:
+		text(e, "millrace.cause", "same_task")
+	case millracev1.CauseKind_CAUSE_KIND_CHILD_TASK:
+		text(e, "millrace.cause", "child_task")
+	case millracev1.CauseKind_CAUSE_KIND_HANDOFF:
+		text(e, "millrace.cause", "handoff")
+	case millracev1.CauseKind_CAUSE_KIND_INFERRED:
+		text(e, "millrace.cause", "inferred")
+	case millracev1.CauseKind_CAUSE_KIND_UNSPECIFIED:
+	}
+	if in.DetachedCause != 0 {
+		var b [16]byte
+		textBytes(e, "millrace.cause.span_id", appendHex(b[:0], in.DetachedCause))
+	}
+	if in.Assumed {
+		e.yes("millrace.trace.assumed")
+	}
+	if in.Late {
+		e.yes("millrace.trace.late")
+	}
+	if x.LostBytes != 0 {
+		e.number("millrace.lost_bytes", int64(x.LostBytes))
+	}
+	if x.SizesEstimated {
+		e.yes("millrace.sizes_estimated")
+	}
+	if x.ConcurrentUse {
+		e.yes("millrace.concurrent_use")
+	}
+	if x.Retransmits != 0 {
+		e.number("millrace.tcp.retransmits", int64(x.Retransmits))
+	}
+	if x.SrttUs != 0 {
+		e.double("millrace.tcp.srtt", float64(x.SrttUs)/1e6)
+	}
+}
+
+// NetworkDuration is the time that request and response spent between the two ends, in nanoseconds: the client's duration minus
+// the server's, each taken on one clock. x and peer are the two sides in any order. False where an end did not see the
+// exchange whole, or where the server's took longer (it went on after its last byte was read, or timestamps are too coarse).
+func NetworkDuration(x, peer *millracev1.Exchange) (int64, bool) {
+	client, server := x, peer
+	if client.Side != millracev1.Side_SIDE_CLIENT {
+		client, server = peer, x
+	}
+	if client.Outcome != millracev1.Outcome_OUTCOME_COMPLETE || server.Outcome != millracev1.Outcome_OUTCOME_COMPLETE {
+		return 0, false
+	}
+	d := int64(client.EndUnixNs-client.StartUnixNs) - int64(server.EndUnixNs-server.StartUnixNs)
+	return d, d >= 0
+}
+
+// address gives the text of an IP address; empty if it is none.
+func (c *Encoder) address(ip []byte) []byte {
+	a, ok := netip.AddrFromSlice(ip)
+	if !ok {
+		return nil
+	}
+	c.scratch = a.AppendTo(c.scratch[:0])
+	return c.scratch
+}
+
+func (c *Encoder) port(key string, port uint32) {
+	if port != 0 {
+		c.e.number(key, int64(port))
+	}
+}
+
+// serverAddress adds server.address and server.port: as the client named it, else of the connection.
+func (c *Encoder) serverAddress(x *millracev1.Exchange, host string, port uint32) {
+	e := &c.e
+	address, socketPort := x.RemoteAddress, x.RemotePort
+	if x.Side == millracev1.Side_SIDE_SERVER {
+		address, socketPort = x.LocalAddress, x.LocalPort
+	}
+	switch {
+	case host != "":
+		text(e, "server.address", host)
+	case x.Transport == millracev1.Transport_TRANSPORT_UNIX:
+		text(e, "server.address", x.UnixPath)
+	default:
+		textBytes(e, "server.address", c.address(address))
+	}
+	if port == 0 {
+		port = socketPort
+	}
+	c.port("server.port", port)
+}
+
+func appendHex(b []byte, v uint64) []byte {
+	var digits [16]byte
+	s := strconv.AppendUint(digits[:0], v, 16)
+	for range 16 - len(s) {
+		b = append(b, '0')
+	}
+	return append(b, s...)
+}
