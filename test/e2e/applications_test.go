@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"millrace.dev/test/e2e/internal/product"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/product"
+	"millrace.dev/test/internal/spans"
 )
 
 // tally is what the spans of a process must be: a number of one kind, all alike.

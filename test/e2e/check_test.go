@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/spans"
 )
 
 const (

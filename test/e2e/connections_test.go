@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/spans"
 )
 
 // After 101 the bytes are another protocol's: the upgrade is the last exchange, whatever the frames hold.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
-	"millrace.dev/test/e2e/internal/product"
+	"millrace.dev/test/internal/product"
 )
 
 // Bytes that look like a protocol and are none. Nothing may be invented, and the observer must stay well.

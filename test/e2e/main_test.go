@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
-	"millrace.dev/test/e2e/internal/product"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/product"
+	"millrace.dev/test/internal/spans"
 )
 
 // observed is an instance of Millrace and the spans it has exported.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"millrace.dev/test/e2e/internal/product"
+	"millrace.dev/test/internal/product"
 )
 
 // resolve finds a program. Version managers put wrappers before the interpreters, which are shells that then become the

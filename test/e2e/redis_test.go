@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"millrace.dev/test/e2e/internal/actor"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/spans"
 )
 
 // tenCommands are Redis commands and the replies of a fresh server, each command different from the others.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"millrace.dev/test/e2e/internal/product"
-	"millrace.dev/test/e2e/internal/spans"
+	"millrace.dev/test/internal/product"
+	"millrace.dev/test/internal/spans"
 )
 
 // natsServer is an external NATS server that can go away and come back.

@@ -12,7 +12,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 
-	"millrace.dev/test/e2e/internal/product"
+	"millrace.dev/test/internal/product"
 )
 
 // tap collects the raw batches on the bus.
