@@ -54,10 +54,6 @@ const (
 	rememberFor = int64(30 * time.Second)
 	// openFor is how long a request may run without being heard of.
 	openFor = int64(15 * time.Minute)
-	// idleFor is how long no record has come before the clock follows the wall instead of the stream.
-	idleFor = int64(300 * time.Millisecond)
-	// quietAfterRestore is how long after a restore the clock waits for the first record.
-	quietAfterRestore = int64(5 * time.Second)
 	// maxBatchBytes is the size at which a span batch is published before the call ends.
 	maxBatchBytes = 256 << 10
 )
@@ -74,13 +70,9 @@ type Partition struct {
 	askers  int
 	wheel   wheel
 
-	// now is the partition's clock, nanoseconds since the Unix epoch: the time of the stream while records come, so that a backlog is
-	// read as if live; the wall's when there is nothing to read.
+	// now is the stream's time as the stage tells it, nanoseconds since the Unix epoch. A backlog is so read as if live, and a hold ends
+	// at the same record in a replay.
 	now int64
-	// restored is set until the first record after a restore: what was pending waits for the records that follow it in the stream.
-	restored bool
-	// quietSince is the wall time of the first tick since the last record; 0 before it.
-	quietSince int64
 
 	processes *registry
 	encoder   spans.Encoder
@@ -112,7 +104,6 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 // Process implements [stage.Processor].
 func (p *Partition) Process(_ context.Context, records []stage.Record, out stage.Output) error {
 	p.out = out
-	p.restored, p.quietSince = false, 0
 	for i := range records {
 		r := &records[i]
 		p.advance(r.Time.UnixNano())
@@ -129,17 +120,7 @@ func (p *Partition) Process(_ context.Context, records []stage.Record, out stage
 // Tick implements [stage.Processor].
 func (p *Partition) Tick(_ context.Context, now time.Time, out stage.Output) error {
 	p.out = out
-	wall := now.UnixNano()
-	if p.quietSince == 0 || wall < p.quietSince {
-		p.quietSince = wall
-	}
-	patience := idleFor
-	if p.restored {
-		patience = quietAfterRestore
-	}
-	if wall-p.quietSince >= patience {
-		p.advance(wall)
-	}
+	p.advance(now.UnixNano())
 	p.flush()
 	return nil
 }

@@ -187,14 +187,13 @@ func (s *simulation) checkpoint(i int) {
 
 func (s *simulation) crash(i int) {
 	s.restore(i, s.checkpoints[i])
-	// The new owner ticks before the first record comes.
-	for range 3 {
-		if err := s.partitions[i].Tick(context.Background(), time.Unix(0, s.now), output{s}); err != nil {
+	for _, record := range s.since[i] {
+		if err := s.partitions[i].Tick(context.Background(), record.Time, output{s}); err != nil {
 			s.t.Fatal(err)
 		}
-	}
-	if err := s.partitions[i].Process(context.Background(), s.since[i], output{s}); err != nil {
-		s.t.Fatal(err)
+		if err := s.partitions[i].Process(context.Background(), []stage.Record{record}, output{s}); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 

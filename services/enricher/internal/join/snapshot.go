@@ -76,7 +76,6 @@ func (p *Partition) Restore(snapshot []byte) error {
 	}
 	fresh := New(0, p.settings, p.counters)
 	fresh.pendingGauge, fresh.rememberedGauge = p.pendingGauge, p.rememberedGauge
-	fresh.restored = true
 	r := reader{b: snapshot[1:]}
 	fresh.now = r.int()
 	r.now = fresh.now

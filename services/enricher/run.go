@@ -1,0 +1,35 @@
+package enricher
+
+import (
+	"context"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/service"
+	"millrace.dev/lib/stage"
+	"millrace.dev/services/enricher/internal/join"
+)
+
+// Run works on partitions of the exchange stream until ctx ends. Any number of instances may run.
+func Run(ctx context.Context, env *service.Env) error {
+	counters, err := join.NewCounters(env.Telemetry.Registry)
+	if err != nil {
+		return err
+	}
+	settings := join.Settings{
+		Partitions: env.Bus.Partitions(),
+		Hold:       env.Config.Enricher.HoldTime,
+		MaxPending: env.Config.Enricher.MaxPending,
+	}
+	return stage.Run(ctx, stage.Options{
+		Name:   "enricher",
+		Stream: bus.StreamExchange,
+		Subjects: func(partition int) []string {
+			return []string{bus.ExchangeSubject(partition), bus.LinkSubject(partition)}
+		},
+		Factory: func(partition int) (stage.Processor, error) {
+			return join.New(partition, settings, counters), nil
+		},
+		Bus:       env.Bus,
+		Telemetry: env.Telemetry,
+	})
+}
