@@ -4,7 +4,7 @@ package config
 type Discovery struct {
 	// Services to watch. Empty: every process.
 	Services []Service `yaml:"services"`
-	// ExcludeServices are never watched, even if Services selects them.
+	// ExcludeServices are never watched, even if `services` selects them.
 	ExcludeServices []Service `yaml:"exclude_services"`
 }
 

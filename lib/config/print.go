@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -16,18 +15,19 @@ const masked = "***"
 // secretName matches keys of free-form sections whose values are masked.
 var secretName = regexp.MustCompile(`(?i)password|passwd|secret|token|credential|authorization|api[_-]?key|access[_-]?key|_pem$|^auth$`)
 
-// Print writes c as YAML in the order of the reference, with secrets masked: passwords in URLs, the values of all headers, and free-form
+// Print gives c as YAML in the order of the reference, with secrets masked: passwords in URLs, the values of all headers, and free-form
 // keys whose names speak of secrets. Without masked values the output can be loaded again.
-func (c *Config) Print(w io.Writer) error {
-	encoder := yaml.NewEncoder(w)
+func (c *Config) Print() (string, error) {
+	var out strings.Builder
+	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(nodeOf(reflect.ValueOf(c).Elem(), field{})); err != nil {
-		return fmt.Errorf("print configuration: %w", err)
+		return "", fmt.Errorf("print configuration: %w", err)
 	}
 	if err := encoder.Close(); err != nil {
-		return fmt.Errorf("print configuration: %w", err)
+		return "", fmt.Errorf("print configuration: %w", err)
 	}
-	return nil
+	return out.String(), nil
 }
 
 // nodeOf gives the YAML of v; nil for what is absent.

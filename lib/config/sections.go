@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Metrics says which metrics are made.
+// Metrics is which metrics are made.
 type Metrics struct {
 	// Features are the groups of metrics: application, application_host, application_process, application_span,
 	// application_service_graph, network, network_inter_zone.
@@ -33,7 +33,7 @@ type KubernetesAttributes struct {
 	Enable string `yaml:"enable" inactive:"true" oneof:"autodetect true false"`
 }
 
-// AttributeSelection says which attributes a metric has.
+// AttributeSelection is which attributes a metric has.
 type AttributeSelection struct {
 	// Include these attributes; globs are allowed. Empty: the metric's default attributes.
 	Include []string `yaml:"include" inactive:"true"`

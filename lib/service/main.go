@@ -66,23 +66,42 @@ func (c command) main(ctx context.Context) int {
 	if done {
 		return code
 	}
-	cfg, err := config.Load(path, c.environ)
+	cfg, tel, err := c.prepare(path)
 	if err != nil {
 		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: %v\n", c.name, err)
 		return ExitUsage
 	}
-	tel, err := telemetry.NewTo(c.stderr, cfg.Telemetry, c.name)
-	if err != nil {
-		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: %v\n", c.name, err)
-		return ExitUsage
-	}
-	WarnInactive(tel.Log, cfg)
 	if err := c.serve(ctx, cfg, tel); err != nil {
 		tel.Log.Error("stopped", "error", err)
 		return ExitFailure
 	}
 	tel.Log.Info("stopped")
 	return ExitOK
+}
+
+// Start is [Main] for a command line that reads flags and handles signals itself: it runs the service with the configuration at path (none
+// when path is empty) and the environment of the process until ctx ends, and gives the reason why it could not go on.
+func Start(ctx context.Context, name, path string, run Run) error {
+	c := command{name: name, run: run, environ: os.Environ(), stderr: os.Stderr, stopTimeout: stopTimeout}
+	cfg, tel, err := c.prepare(path)
+	if err != nil {
+		return err
+	}
+	return c.serve(ctx, cfg, tel)
+}
+
+// prepare reads the configuration and makes what needs nothing but it.
+func (c command) prepare(path string) (*config.Config, *telemetry.Telemetry, error) {
+	cfg, err := config.Load(path, c.environ)
+	if err != nil {
+		return nil, nil, err
+	}
+	tel, err := telemetry.NewTo(c.stderr, cfg.Telemetry, c.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	WarnInactive(tel.Log, cfg)
+	return cfg, tel, nil
 }
 
 // parse reads the command line. done: there is nothing to run, code is the exit code.
