@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
+	"millrace.dev/test/internal/callgraph"
 	"millrace.dev/test/internal/product"
 	"millrace.dev/test/internal/spans"
 )
@@ -37,7 +38,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	actor.Main() // does not return in a traffic process
+	actor.Main() // neither returns in a traffic process
+	callgraph.Main()
 	os.Exit(run(m))
 }
 
