@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"millrace.dev/test/internal/callgraph"
+	"millrace.dev/test/internal/product"
 	"millrace.dev/test/internal/spans"
 )
 
@@ -55,6 +57,54 @@ func node(t *testing.T, n callgraph.Node, command ...string) (pid int, address s
 	return c.Process.Pid, "127.0.0.1:" + strings.TrimSpace(string(line[:k]))
 }
 
+// The same with the trace applications: parallel calls from goroutines two away from the serving one, few idle connections, so that
+// fresh and pooled ones mix, and two Redis commands one after the other.
+func TestTracesOfEdge(t *testing.T) {
+	needRoot(t)
+	var o *observed
+	if !truthOnly {
+		o = own(t, "decoder:\n  keep_statements: true\n")
+	}
+	edge, err := product.Build(workspace, "millrace.dev/test/apps/edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loadgen, err := product.Build(workspace, "millrace.dev/test/apps/loadgen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withGet := maps.Clone(parents)
+	withGet["b 3 GET"], withGet["redis 2 GET"] = "b 2 /b", "b 3 GET"
+	for _, test := range []struct {
+		name     string
+		command  []string
+		requests int
+	}{
+		{"Go", []string{edge, "-depth", "2"}, 640},
+		{"Python threads", []string{"python3", "../apps/edge/edge.py"}, 320},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			serve := func(flags ...string) (*program, string) {
+				p := launchProgram(t, append(test.command[:len(test.command):len(test.command)], flags...)...)
+				return p, strings.TrimPrefix(p.line(), "listening ")
+			}
+			redis, port := redisServer(t)
+			c, addressC := serve()
+			b, addressB := serve("-redis", fmt.Sprintf("127.0.0.1:%d", port),
+				"-calls", fmt.Sprintf("http://%[1]s/c?n=0,http://%[1]s/c?n=1", addressC))
+			a, addressA := serve("-calls", "http://"+addressB+"/b")
+			time.Sleep(attach)
+			load := launchProgram(t, loadgen, "-url", "http://"+addressA+"/a", "-concurrency", "32", "-count", strconv.Itoa(test.requests))
+			load.wait()
+			if truthOnly {
+				return
+			}
+			g := graph{load: load.pid(), a: a.pid(), b: b.pid(), c: c.pid(), redis: redis.pid(), parents: withGet}
+			g.check(t, o, test.requests)
+		})
+	}
+}
+
 // A -> B -> (C twice in parallel, Redis) at a concurrency of 32: each request is one trace, and every edge is the true one.
 func TestTraces(t *testing.T) {
 	needRoot(t)
@@ -92,21 +142,24 @@ func TestTraces(t *testing.T) {
 			if truthOnly {
 				return
 			}
-			g := graph{load: load.Process.Pid, a: a, b: b, c: c, redis: redis.pid()}
+			g := graph{load: load.Process.Pid, a: a, b: b, c: c, redis: redis.pid(), parents: parents}
 			g.check(t, o, test.requests)
 		})
 	}
 }
 
 // graph holds the processes of the call graph.
-type graph struct{ load, a, b, c, redis int }
+type graph struct {
+	load, a, b, c, redis int
+	parents              map[string]string
+}
 
 // edges is what the spans of one request are, by what they stand for.
 type edges map[string]*spans.Span
 
 func (g *graph) check(t *testing.T, o *observed, requests int) {
 	t.Helper()
-	const perRequest = 10
+	perRequest := len(g.parents)
 	all := o.await(perRequest*requests, g.load, g.a, g.b, g.c, g.redis)
 	if len(all) != perRequest*requests {
 		t.Errorf("%d spans, want %d; losses %v", len(all), perRequest*requests, o.losses())
@@ -163,7 +216,7 @@ func (g *graph) request(r *report, id int, e edges, traces map[string]int) {
 		r.errorf("requests %d and %d share trace %s", id, other, root.TraceID)
 	}
 	traces[root.TraceID] = id
-	for name, parent := range parents {
+	for name, parent := range g.parents {
 		sp := e[name]
 		if sp == nil {
 			r.errorf("request %d: no span %s", id, name)
@@ -186,7 +239,7 @@ func (g *graph) request(r *report, id int, e edges, traces map[string]int) {
 func meaning(sp *spans.Span) (id int, step string) {
 	if sp.Text("db.system.name") == "redis" {
 		statement := sp.Text("db.query.text")
-		_, rest, _ := strings.Cut(statement, "key-")
+		_, rest, _ := strings.Cut(strings.Replace(statement, "edge:", "key-", 1), "key-")
 		word, _, _ := strings.Cut(rest, " ")
 		id, err := strconv.Atoi(strings.Trim(word, `"`))
 		if err != nil {
