@@ -154,14 +154,15 @@ static __always_inline void count_loss(u32 cause, u64 bytes)
 	loss->bytes += bytes;
 }
 
-/* Bytes that may wait in the ring before the reader is woken; below that its timer finds them. */
+/* Pending bytes at which the reader is woken, once, if it sleeps; below that its timer finds them. */
 #define WAKE_BYTES (64 << 10)
 
 /* Sends a record. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
 static __always_inline long send_record(void *record, u64 size, u64 bytes)
 {
-	u64 flags = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= WAKE_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	long failed = bpf_ringbuf_output(&events, record, size, flags);
+	u64 pending = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	bool crosses = pending < WAKE_BYTES && pending + size >= WAKE_BYTES;
+	long failed = bpf_ringbuf_output(&events, record, size, crosses ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 
 	if (failed)
 		count_loss(LOSS_RING_FULL, bytes);

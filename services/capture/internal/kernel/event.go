@@ -76,6 +76,8 @@ type Segment struct {
 type Policy struct {
 	// Ignore: nothing is captured. New processes inherit their parent's policy until told otherwise.
 	Ignore bool
+	// IgnorePeers, with Ignore: nor is the other local end of the process's connections captured. For Millrace's own processes.
+	IgnorePeers bool
 	// GoidOffset and ParentGoidOffset are the positions of the fields in runtime.g, 0 if unknown or not Go.
 	GoidOffset, ParentGoidOffset uint32
 }

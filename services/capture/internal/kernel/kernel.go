@@ -1,0 +1,300 @@
+package kernel
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"millrace.dev/bpf/objects"
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Kernel is the loaded and attached kernel side. It implements [Source].
+type Kernel struct {
+	options    Options
+	collection *ebpf.Collection
+	optional   []*ebpf.Collection
+	links      []link.Link
+	features   []Feature
+	reader     *ringbuf.Reader
+	table      *table
+	segments   []Segment // room for an event's, used again
+	closed     chan struct{}
+	closeOnce  sync.Once
+	malformed  atomic.Uint64
+	lostBytes  atomic.Uint64 // of malformed records
+}
+
+var _ Source = (*Kernel)(nil)
+
+// Attach loads the programs and attaches them. When it returns, events are being recorded; [Kernel.Run] reads them. The error is a
+// [*StartError] where the kernel or its settings are the reason. The caller must Close the Kernel.
+func Attach(options Options) (_ *Kernel, err error) {
+	options, err = options.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("options of the kernel side: %w", err)
+	}
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return nil, &StartError{Reason: ErrNoBTF, Remedy: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, which all major distributions' are since Linux 5.10", Err: err}
+	}
+	// Kernels before 5.11 charge maps to this limit; where it cannot be raised it is not needed, or loading says so.
+	_ = rlimit.RemoveMemlock()
+
+	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	spec, err := k.specification()
+	if err != nil {
+		return nil, err
+	}
+	if err := k.load(spec); err != nil {
+		return nil, startError(fmt.Errorf("load the kernel side: %w", err))
+	}
+	// Before anything is attached, so that no event of ours is ever seen.
+	for _, pid := range append([]uint32{uint32(os.Getpid())}, options.IgnorePIDs...) {
+		if err := k.SetPolicy(pid, Policy{Ignore: true, IgnorePeers: true}); err != nil {
+			return nil, err
+		}
+	}
+	if err := k.attach(spec); err != nil {
+		return nil, startError(err)
+	}
+	k.reader, err = ringbuf.NewReader(k.collection.Maps["events"])
+	if err != nil {
+		return nil, fmt.Errorf("open the ring buffer: %w", err)
+	}
+	return k, nil
+}
+
+// specification is the object with the options set.
+func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(objects.Capture))
+	if err != nil {
+		return nil, fmt.Errorf("read the capture object: %w", err)
+	}
+	spec.Maps["events"].MaxEntries = uint32(k.options.RingBytes)
+	spec.Maps["connections"].MaxEntries = uint32(k.options.MaxConnections)
+	set := map[string]any{
+		"payload_bytes": uint32(k.options.PayloadBytes),
+		"message_bytes": uint32(k.options.MessageBytes),
+	}
+	if k.options.CgroupPrefix != "" {
+		id, level, err := cgroupID(k.options.CgroupPrefix)
+		if err != nil {
+			return nil, err
+		}
+		set["cgroup_id"], set["cgroup_level"] = id, level
+	}
+	for name, value := range set {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s of the capture object: %w", name, err)
+		}
+	}
+	return spec, nil
+}
+
+// load loads what is required, in the fastest form that the kernel accepts.
+func (k *Kernel) load(spec *ebpf.CollectionSpec) error {
+	var required []string
+	for _, p := range programs {
+		if p.required {
+			required = append(required, p.name)
+		}
+	}
+	var errs []error
+	for _, fast := range []bool{true, false} {
+		if err := spec.Variables["task_btf"].Set(fast); err != nil {
+			return err
+		}
+		attempt := spec.Copy()
+		trim(attempt, required...)
+		collection, err := ebpf.NewCollection(attempt)
+		if err == nil {
+			k.collection = collection
+			return nil
+		}
+		errs = append(errs, err)
+		if errors.Is(err, ebpf.ErrMapIncompatible) {
+			break
+		}
+	}
+	return errs[len(errs)-1]
+}
+
+// loadOptional loads one program that shares the maps of those that are required.
+func (k *Kernel) loadOptional(spec *ebpf.CollectionSpec, name string) (*ebpf.Program, error) {
+	if spec.Programs[name] == nil {
+		return nil, fmt.Errorf("program %s: not in this object", name)
+	}
+	attempt := spec.Copy()
+	trim(attempt, name)
+	shared := map[string]*ebpf.Map{}
+	for mapName, m := range k.collection.Maps {
+		if attempt.Maps[mapName] != nil {
+			shared[mapName] = m
+		}
+	}
+	collection, err := ebpf.NewCollectionWithOptions(attempt, ebpf.CollectionOptions{MapReplacements: shared})
+	if err != nil {
+		return nil, err
+	}
+	k.optional = append(k.optional, collection)
+	return collection.Programs[name], nil
+}
+
+func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
+	for _, p := range programs {
+		feature := Feature{Name: p.feature, Required: p.required, Lost: p.lost}
+		loaded, err := k.collection.Programs[p.name], error(nil)
+		if loaded == nil {
+			loaded, err = k.loadOptional(spec, p.name)
+		}
+		if err == nil {
+			if p.name == "existing_sockets" {
+				err = iterateSockets(loaded)
+			} else {
+				var l link.Link
+				l, err = link.AttachTracing(link.TracingOptions{Program: loaded})
+				if err == nil {
+					k.links = append(k.links, l)
+				}
+			}
+		}
+		if err != nil {
+			if p.required {
+				return fmt.Errorf("attach %s: %w", p.name, err)
+			}
+			feature.Reason, feature.Log = reasonOf(err), verifierLog(err)
+		}
+		feature.Active = err == nil
+		k.features = append(k.features, feature)
+	}
+	// Without it verdicts are written from user space.
+	if _, err := k.loadOptional(spec, programVerdict); err != nil {
+		k.features = append(k.features, Feature{Name: "verdicts", Lost: "verdicts on a connection's protocol may race with its traffic", Reason: reasonOf(err), Log: verifierLog(err)})
+	} else {
+		k.features = append(k.features, Feature{Name: "verdicts", Active: true})
+	}
+	return nil
+}
+
+// Maps gives the maps that other kernel-side objects share: the ring buffer, the policies and the loss counters. They belong to
+// the Kernel and are valid until Close.
+func (k *Kernel) Maps() (events, policies, losses *ebpf.Map) {
+	m := k.collection.Maps
+	return m["events"], m["policies"], m["losses"]
+}
+
+// rawPolicy is struct policy in millrace.h.
+type rawPolicy struct {
+	Flags, GoidOffset, ParentGoidOffset, _ uint32
+}
+
+// Flags of struct policy.
+const (
+	policyIgnore      = 1
+	policyIgnorePeers = 2
+)
+
+// SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes that ended are
+// removed by the kernel side; setting one after that leaves an entry behind until the pid is used again.
+func (k *Kernel) SetPolicy(pid uint32, p Policy) error {
+	policies := k.collection.Maps["policies"]
+	if p == (Policy{}) {
+		if err := policies.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("remove policy of process %d: %w", pid, err)
+		}
+		return nil
+	}
+	raw := rawPolicy{GoidOffset: p.GoidOffset, ParentGoidOffset: p.ParentGoidOffset}
+	if p.Ignore {
+		raw.Flags |= policyIgnore
+	}
+	if p.Ignore && p.IgnorePeers {
+		raw.Flags |= policyIgnorePeers
+	}
+	if err := policies.Put(pid, raw); err != nil {
+		return fmt.Errorf("set policy of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ErrUnknownConnection is returned for a connection that has ended.
+var ErrUnknownConnection = errors.New("unknown connection")
+
+// rawVerdict is struct verdict in capture.bpf.c.
+type rawVerdict struct {
+	Key, Identity, Protocol uint64
+}
+
+// SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events (its end is still
+// reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again. Safe for concurrent use with Run.
+func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
+	key, ok := k.table.keyOf(socket)
+	if !ok {
+		return ErrUnknownConnection
+	}
+	if program := k.programNamed(programVerdict); program != nil {
+		status, err := program.Run(&ebpf.RunOptions{Context: rawVerdict{key, socket, uint64(protocol)}})
+		if err != nil {
+			return fmt.Errorf("set verdict on connection %d: %w", socket, err)
+		}
+		if status != 0 {
+			return ErrUnknownConnection
+		}
+		return nil
+	}
+	for _, m := range []*ebpf.Map{k.collection.Maps["connections"], k.collection.Maps["unix_connections"]} {
+		var raw rawConnection
+		if m.Lookup(key, &raw) == nil && raw.Facts.ID == socket {
+			raw.Facts.Protocol = uint8(protocol)
+			raw.Tries = 0
+			raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
+			return m.Update(key, &raw, ebpf.UpdateExist)
+		}
+	}
+	return ErrUnknownConnection
+}
+
+func (k *Kernel) programNamed(name string) *ebpf.Program {
+	for _, c := range k.optional {
+		if p := c.Programs[name]; p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// Close detaches everything and ends Run. It may be called more than once and concurrently with Run; other methods must not be
+// called after it.
+func (k *Kernel) Close() error {
+	var errs []error
+	k.closeOnce.Do(func() {
+		close(k.closed)
+		for _, l := range k.links {
+			errs = append(errs, l.Close())
+		}
+		if k.reader != nil {
+			errs = append(errs, k.reader.Close())
+		}
+		for _, c := range k.optional {
+			c.Close()
+		}
+		if k.collection != nil {
+			k.collection.Close()
+		}
+	})
+	return errors.Join(errs...)
+}

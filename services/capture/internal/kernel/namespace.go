@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// iterateSockets runs the iterator over the TCP sockets of every network namespace that a process is in.
+func iterateSockets(program *ebpf.Program) error {
+	iterator, err := link.AttachIter(link.IterOptions{Program: program})
+	if err != nil {
+		return err
+	}
+	defer iterator.Close()
+	if err := drain(iterator); err != nil {
+		return err
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return nil // namespaces are a compile-time choice
+	}
+	seen := map[string]bool{own: true}
+	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, path := range paths {
+		name, err := os.Readlink(path)
+		if err != nil || seen[name] {
+			continue // ended, or done
+		}
+		seen[name] = true
+		// Sockets that are missed because a namespace cannot be entered are found at their next event.
+		_ = inNamespace(path, func() error { return drain(iterator) })
+	}
+	return nil
+}
+
+// drain lets the iterator pass over all sockets of the thread's namespace.
+func drain(iterator *link.Iter) error {
+	reader, err := iterator.Open()
+	if err != nil {
+		return fmt.Errorf("open iterator: %w", err)
+	}
+	defer reader.Close()
+	if _, err := io.Copy(io.Discard, reader); err != nil {
+		return fmt.Errorf("read iterator: %w", err)
+	}
+	return nil
+}
+
+// inNamespace runs f on a thread of its own in the network namespace at path.
+func inNamespace(path string, f func() error) error {
+	target, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
+		if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// ErrNoCgroup is returned for a CgroupPrefix that does not exist.
+var ErrNoCgroup = errors.New("no such cgroup (v2)")
+
+// cgroupID gives the id of a cgroup, which is its inode, and how deep it lies below the root.
+func cgroupID(path string) (id uint64, level uint32, err error) {
+	root, err := cgroupRoot()
+	if err != nil {
+		return 0, 0, err
+	}
+	path = strings.Trim(filepath.Clean("/"+path), "/")
+	var stat unix.Stat_t
+	if err := unix.Stat(filepath.Join(root, path), &stat); err != nil {
+		return 0, 0, fmt.Errorf("cgroup %s: %w: %w", path, ErrNoCgroup, err)
+	}
+	if path != "" {
+		level = uint32(strings.Count(path, "/") + 1)
+	}
+	return stat.Ino, level, nil
+}
+
+// cgroupRoot finds where the unified hierarchy is mounted.
+func cgroupRoot() (string, error) {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("find the cgroup hierarchy: %w", err)
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		mount, kind, found := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(mount)
+		if found && strings.HasPrefix(kind, "cgroup2 ") && len(fields) > 4 {
+			return fields[4], nil
+		}
+	}
+	return "", fmt.Errorf("%w: the hierarchy is not mounted; leave capture.cgroup_prefix empty or mount cgroup2", ErrNoCgroup)
+}

@@ -1,0 +1,60 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Sizes that Options may have. PayloadBytes is bounded by the per-CPU memory in which the kernel side builds a record.
+const (
+	MaxPayloadBytes = 16384
+	minRingBytes    = 256 << 10
+	maxRingBytes    = 1 << 30
+)
+
+// Options say what [Attach] sets up. The zero value captures everything with the defaults below.
+type Options struct {
+	// RingBytes is the size of the ring buffer, a power of two. Default 8 MiB.
+	RingBytes int
+	// PayloadBytes is the most bytes of one event's head that are shipped, at most [MaxPayloadBytes], which is the default.
+	PayloadBytes int
+	// MessageBytes is the payload shipped in one direction after a message began; after that only the first and last bytes of
+	// each event. Default 64 KiB.
+	MessageBytes int
+	// CgroupPrefix is the path of a cgroup (v2), relative to the root of the hierarchy: only processes in it or below are
+	// captured. Empty: all.
+	CgroupPrefix string
+	// IgnorePIDs are thread groups whose connections are not captured, at neither end. The calling process is always one.
+	IgnorePIDs []uint32
+	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About 200 bytes of
+	// kernel memory each. Default 65,536.
+	MaxConnections int
+}
+
+func (o Options) withDefaults() (Options, error) {
+	set := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	set(&o.RingBytes, 8<<20)
+	set(&o.PayloadBytes, MaxPayloadBytes)
+	set(&o.MessageBytes, 64<<10)
+	set(&o.MaxConnections, 65536)
+	var errs []error
+	if o.RingBytes < minRingBytes || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 {
+		errs = append(errs, fmt.Errorf("ring buffer of %d bytes: must be a power of two from %d to %d", o.RingBytes, minRingBytes, maxRingBytes))
+	}
+	if o.PayloadBytes < 0 {
+		errs = append(errs, fmt.Errorf("payload of %d bytes: must not be negative", o.PayloadBytes))
+	}
+	o.PayloadBytes = min(o.PayloadBytes, MaxPayloadBytes)
+	if o.MessageBytes < 0 || o.MessageBytes > 1<<30 {
+		errs = append(errs, fmt.Errorf("message of %d bytes: must be from 0 to 1 GiB", o.MessageBytes))
+	}
+	if o.MaxConnections < 0 || o.MaxConnections > 1<<24 {
+		errs = append(errs, fmt.Errorf("%d connections: must be from 1 to %d", o.MaxConnections, 1<<24))
+	}
+	return o, errors.Join(errs...)
+}

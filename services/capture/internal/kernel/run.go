@@ -1,0 +1,181 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+const (
+	// pollInterval is how long records wait in the ring at most. Reading by timer costs a fifth of being woken for each.
+	pollInterval = 5 * time.Millisecond
+	// batchRecords is how many records are handed on before idle is called although there are more.
+	batchRecords = 4096
+)
+
+// Run implements [Source]. It must be called once at most.
+func (k *Kernel) Run(handle func(*Event), idle func()) error {
+	var (
+		record ringbuf.Record
+		event  Event
+	)
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		// Flush makes the reader give what there is and then ErrFlushed, without ever waiting to be woken.
+		if err := k.reader.Flush(); err != nil && !errors.Is(err, ringbuf.ErrClosed) {
+			return fmt.Errorf("flush the ring buffer: %w", err)
+		}
+		for n := 0; ; n++ {
+			err := k.reader.ReadInto(&record)
+			if errors.Is(err, ringbuf.ErrFlushed) {
+				break
+			}
+			if errors.Is(err, ringbuf.ErrClosed) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("read the ring buffer: %w", err)
+			}
+			if k.decode(record.RawSample, &event) {
+				handle(&event)
+			}
+			if n%batchRecords == batchRecords-1 {
+				idle()
+			}
+		}
+		k.table.expire(time.Now())
+		idle()
+		select {
+		case <-k.closed:
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// decode turns a record into *e, whose payload then aliases sample. False if there is nothing to hand on.
+func (k *Kernel) decode(sample []byte, e *Event) bool {
+	if len(sample) < recordSize {
+		return k.refuse(0)
+	}
+	r := recordAt[rawRecord](sample)
+	*e = Event{
+		Kind: Kind(r.Kind), PID: r.PID, Thread: r.Thread, TimeNS: r.Time,
+		Goroutine: r.Goroutine, ParentGoroutine: r.ParentGoroutine, Flags: uint32(r.Flags), Error: r.Error,
+	}
+	switch e.Kind {
+	case Send, Receive:
+		entry := k.entryOf(r)
+		if entry == nil {
+			return k.refuse(uint64(r.Length))
+		}
+		var ok bool
+		e.Segments, e.Payload, ok = split(r, sample, k.segments[:0])
+		if !ok {
+			return k.refuse(uint64(r.Length))
+		}
+		if e.Segments != nil {
+			k.segments = e.Segments
+		}
+		e.Connection = entry.connection
+		e.DurationNS, e.Offset, e.Length = r.Duration, r.Offset, r.Length
+		e.SRTTUS, e.Retransmits = r.SRTTUS, r.Retransmits
+	case Open:
+		if len(sample) < connectionRecordSize {
+			return k.refuse(0)
+		}
+		full := recordAt[rawConnectionRecord](sample)
+		if full.PathLength > uint32(len(full.Path)) {
+			return k.refuse(0)
+		}
+		c := full.Facts.connection()
+		c.UnixPath = unixPath(full.Path[:full.PathLength])
+		k.table.put(r.Key, c)
+		e.Connection = c
+		return c.OpenedNS != 0 // what was open before was not opened now
+	case Close, Reset:
+		entry := k.entryOf(r)
+		if entry == nil {
+			return k.refuse(0)
+		}
+		e.Connection = entry.connection
+		k.table.end(entry, time.Now())
+	case ProcessFork:
+		e.ParentPID = r.Payload
+	case TaskStart:
+		e.ParentThread = r.Length
+	case Handoff:
+		e.ParentThread = r.Length
+		if r.Socket != 0 {
+			if entry := k.entryOf(r); entry != nil {
+				e.Connection = entry.connection
+			}
+		}
+	case TaskEnd, ProcessExec, ProcessExit:
+	default:
+		return k.refuse(0)
+	}
+	return true
+}
+
+// entryOf gives the connection of a record, from the kernel side's table if its facts are not known here; nil if they are lost.
+func (k *Kernel) entryOf(r *rawRecord) *entry {
+	if e := k.table.get(r.Socket); e != nil {
+		return e
+	}
+	for _, name := range []string{"connections", "unix_connections"} {
+		var raw rawConnection
+		if k.collection.Maps[name].Lookup(r.Key, &raw) == nil && raw.Facts.ID == r.Socket {
+			return k.table.put(r.Key, raw.Facts.connection())
+		}
+	}
+	return nil
+}
+
+func (k *Kernel) refuse(bytes uint64) bool {
+	k.malformed.Add(1)
+	k.lostBytes.Add(bytes)
+	return false
+}
+
+// rawLoss is struct loss in millrace.h.
+type rawLoss struct {
+	Events, Bytes uint64
+}
+
+// Losses implements [Source].
+func (k *Kernel) Losses() (Losses, error) {
+	losses := Losses{}
+	add := func(cause millracev1.LossCause, events, bytes uint64) {
+		if events == 0 && bytes == 0 {
+			return
+		}
+		l := losses[cause]
+		l.Events += events
+		l.Bytes += bytes
+		losses[cause] = l
+	}
+	m := k.collection.Maps["losses"]
+	var perCPU []rawLoss
+	for cause := range m.MaxEntries() {
+		if err := m.Lookup(cause, &perCPU); err != nil {
+			return nil, fmt.Errorf("read loss counters: %w", err)
+		}
+		for _, l := range perCPU {
+			add(millracev1.LossCause(cause), l.Events, l.Bytes)
+		}
+	}
+	add(millracev1.LossCause_LOSS_CAUSE_MALFORMED, k.malformed.Load(), k.lostBytes.Load())
+	// Calls that the kernel did not run because the same program was running on that CPU (kernels that preempt programs).
+	if program := k.collection.Programs["syscall_exit"]; program != nil {
+		if stats, err := program.Stats(); err == nil {
+			add(millracev1.LossCause_LOSS_CAUSE_NOT_OBSERVABLE, stats.RecursionMisses, 0)
+		}
+	}
+	return losses, nil
+}
