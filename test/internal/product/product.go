@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -190,14 +191,25 @@ func (x *Instance) get(path string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// FreePort gives a TCP port of 127.0.0.1 on which nothing listens.
+// Ports of [FreePort] lie below those that the kernel gives to connections (32768 and up by default), which would otherwise
+// take one between the moment it is found and the moment a program listens on it.
+const (
+	firstPort = 20000
+	portCount = 12000
+)
+
+var portsGiven atomic.Int32
+
+// FreePort gives a TCP port of 127.0.0.1 on which nothing listens, another one each time.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 1000 {
+		port := firstPort + (os.Getpid()*131+int(portsGiven.Add(1)))%portCount
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no free port found")
 }
 
 type lockedBuffer struct {
