@@ -16,7 +16,7 @@ const (
 	apiPrefix = "$JS.API."
 	// A pull request waits this long at the server when there is nothing, and shows signs of life in between.
 	pullExpires   = 30 * time.Second
-	pullHeartbeat = 3 * time.Second
+	pullHeartbeat = 5 * time.Second
 	// consumerIdle is when the server removes a consumer that nobody pulls from: its instance died.
 	consumerIdle = time.Minute
 	// messageFraming is more than subject, headers and reply of a message need besides its payload.

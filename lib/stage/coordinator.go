@@ -263,7 +263,17 @@ func (c *coordinator) decide(now time.Duration) []action {
 				continue
 			}
 			h.retryAt = 0
-			if c.leaving || owners[p] != c.self || !c.available(h) {
+			if c.leaving {
+				continue
+			}
+			if owners[p] != c.self {
+				if h.seen.Owner == c.self && owners[p] != "" {
+					// From before a lapse, or an answer that was lost. Others see us alive and would wait for ever.
+					h.state, h.lease, h.revision = finished, h.seen, h.seenRevision
+				}
+				continue
+			}
+			if !c.available(h) {
 				continue
 			}
 			h.state, h.lapse = acquiring, c.lapses

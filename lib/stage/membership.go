@@ -77,6 +77,7 @@ func (i *instance) heartbeat(ctx context.Context) {
 			i.beating = false
 			if err == nil {
 				i.coordinator.heartbeatStored(sent, revision)
+				i.contact.Store(int64(sent))
 			}
 		})
 	}()

@@ -26,13 +26,19 @@ type Output interface {
 }
 
 // Processor is the pure part of a stage: state of one partition and what to do with records. It knows nothing of NATS. The stage
-// never calls one processor concurrently; several processors (of several partitions) run in parallel.
+// never calls one processor concurrently; several processors (of several partitions) run in parallel. After an error of Process, Tick or
+// Snapshot, or a panic, the processor is discarded, and a new one is restored from the last checkpoint that was written and gets the
+// records after it again. A processor that is an io.Closer is closed when it is discarded.
 type Processor interface {
 	// Process handles records in stream order. Malformed records are counted and skipped by the processor; an error means
 	// that the processor cannot go on, and that the records will be handed in again after a pause. Process may block, for
 	// example on a backend that is away: the stage then shows lag, not memory. It must return when ctx ends.
 	Process(ctx context.Context, records []Record, out Output) error
-	// Tick tells the time. It is called about every 100 ms, also without records.
+	// Tick tells the stream's time, which never goes back: that of the next record before it is handed in when it was stored 100 ms or
+	// more after the time told last, and the clock of the stream's server while nothing is left to read. A processor that works off a backlog is
+	// so told the time at which records came, not at which it gets to them, and waits that it measures by now end at
+	// the same record in a replay. Local clocks do not matter. It is called about every 100 ms, also without records (every 500 ms
+	// when there was nothing for ten seconds).
 	Tick(ctx context.Context, now time.Time, out Output) error
 	// Snapshot appends the state to dst. The bytes begin with a version.
 	Snapshot(dst []byte) ([]byte, error)

@@ -17,7 +17,10 @@ type streamSample struct {
 }
 
 // surveyInterval is how often the input stream is looked at.
-const surveyInterval = time.Second
+const surveyInterval = 2 * time.Second
+
+// maxSilence is how long the stream's clock runs on without a word from the server.
+const maxSilence = 2 * time.Second
 
 func (i *instance) survey(ctx context.Context) error {
 	info, err := i.input.Info(ctx)
@@ -58,7 +61,7 @@ func (i *instance) refreshLags(ctx context.Context) {
 	var blocked []*worker
 	now := int64(i.clock())
 	for _, w := range i.workers {
-		if now-w.status.beat.Load() > int64(surveyInterval) && w.status.consumer.Load() != nil {
+		if now-w.status.beat.Load() > int64(time.Second) && w.status.consumer.Load() != nil {
 			blocked = append(blocked, w)
 		}
 	}
@@ -80,9 +83,10 @@ func (i *instance) refreshLags(ctx context.Context) {
 	}()
 }
 
-// streamTime is the stream's time at a local time. It stands still a little after the last answer from the stream: while NATS is
+// streamTime is the stream's time at a local time. It stands still a little after the last answer from the server: while NATS is
 // away, records cannot arrive either, and a processor must not conclude from the time alone that there were none.
 func (i *instance) streamTime(now time.Duration) time.Time {
 	sample := i.sample.Load()
-	return time.Unix(0, int64(min(now, sample.at+2*surveyInterval)+sample.offset)).UTC()
+	contact := max(sample.at, time.Duration(i.contact.Load()))
+	return time.Unix(0, int64(min(now, contact+maxSilence)+sample.offset)).UTC()
 }

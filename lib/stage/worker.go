@@ -40,6 +40,7 @@ type worker struct {
 	since     time.Duration // when the lease was acquired
 	drain     chan struct{} // closed when the partition is to be handed over
 	done      chan struct{} // closed when run has returned
+	ticks     chan struct{} // of the instance's metronome
 	cancel    context.CancelFunc
 	previous  *worker // of the same partition; run waits for its end
 	reported  uint64  // records in the last report; belongs to the instance's goroutine
@@ -68,6 +69,7 @@ type workerStatus struct {
 	records    atomic.Uint64
 	lag        atomic.Uint64
 	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
+	active     atomic.Int64  // local clock when records were last processed or something published
 	beat       atomic.Int64  // local clock when the worker was last not blocked
 	buffered   atomic.Uint64 // records received and not processed when it blocked
 	consumer   atomic.Pointer[jetstream.Consumer]
@@ -165,8 +167,6 @@ func (w *worker) serve(ctx, process context.Context) error {
 			<-w.writes // A write that is on its way must not overlap with what comes next.
 		}
 	}()
-	ticker := time.NewTicker(w.instance.options.TickInterval)
-	defer ticker.Stop()
 	for {
 		if err := w.puller.pull(); err != nil {
 			if err := w.reopen(ctx, err); err != nil {
@@ -183,7 +183,7 @@ func (w *worker) serve(ctx, process context.Context) error {
 			if err := w.receive(ctx, process, msg); err != nil {
 				return err
 			}
-		case <-ticker.C:
+		case <-w.ticks:
 			if err := w.beat(ctx, process); err != nil {
 				return err
 			}
@@ -289,14 +289,21 @@ func (w *worker) beat(ctx, process context.Context) error {
 		if err := w.survey(ctx, sample); err != nil {
 			return err
 		}
-		w.publishStatus()
+		w.status.position.Store(w.session.position)
 	}
 	told := w.session.told
 	if w.puller.waiting() {
 		w.clear = true
 		told = w.instance.streamTime(now).Add(-idleSlack)
 	}
-	return w.session.tick(process, told)
+	issued := w.outputs.issued()
+	if err := w.session.tick(process, told); err != nil {
+		return err
+	}
+	if w.outputs.issued() != issued {
+		w.status.active.Store(int64(now))
+	}
+	return nil
 }
 
 // survey compares the partition's position with the stream.
@@ -365,5 +372,6 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 
 func (w *worker) publishStatus() {
 	w.status.position.Store(w.session.position)
+	w.status.active.Store(int64(w.instance.clock()))
 	w.status.lag.Store(w.puller.pending + uint64(len(w.puller.messages)))
 }
