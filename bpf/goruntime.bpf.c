@@ -57,29 +57,42 @@ struct {
 	__type(value, struct go_layout);
 } go_layouts SEC(".maps");
 
-/* A request on its way from the goroutine that wants it to the one that writes it. */
-struct go_request {
-	u64 connection; /* *net/http.persistConn */
-	u64 request;	/* *net/http.Request */
-	u32 pid;
-	u32 reserved;
-};
-
+/* A goroutine that wants a request written. */
 struct go_caller {
+	u64 request; /* *net/http.Request; 0: none */
 	u64 goroutine;
 	u64 parent;
 };
 
+struct go_connection_key {
+	u64 connection; /* *net/http.persistConn */
+	u32 pid;
+	u32 reserved;
+};
+
 /*
- * An entry lives from roundTrip until write, microseconds; those of connections that broke in between stay until they are
- * evicted or overwritten.
+ * Requests on their way from roundTrip to write, microseconds. Between them a connection has one, except for http.ClientConn of Go
+ * 1.26, where several goroutines may wait in roundTrip for their turn.
  */
+#define CALLERS 4
+
+struct go_connection {
+	struct go_caller callers[CALLERS];
+};
+
+/* Nothing tells when a connection ends: those not used for long make room. An entry is made once and then changed in place. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct go_request);
-	__type(value, struct go_caller);
-} go_requests SEC(".maps");
+	__type(key, struct go_connection_key);
+	__type(value, struct go_connection);
+} go_connections SEC(".maps");
+
+/* Requests are allocated in a size class of 256 bytes. */
+static __always_inline struct go_caller *slot(struct go_connection *connection, u64 request)
+{
+	return &connection->callers[(request >> 8) & (CALLERS - 1)];
+}
 
 static __always_inline struct go_layout *layout_of(u32 pid)
 {
@@ -121,22 +134,36 @@ SEC("uprobe")
 int go_round_trip(struct pt_regs___go *regs)
 {
 	u64 g = GO_G(regs), transport_request = GO_ARGUMENT_2(regs);
-	struct go_request key = {
+	struct go_connection_key key = {
 		.connection = GO_ARGUMENT_1(regs),
 		.pid = bpf_get_current_pid_tgid() >> 32,
 	};
 	struct go_layout *layout = layout_of(key.pid);
-	struct go_caller caller = {};
+	struct go_connection *connection, fresh = {};
+	volatile struct go_caller *caller;
+	u64 request, goroutine, parent = 0;
 
 	if (!layout)
 		return 0;
 	/* transportRequest begins with its *Request. */
-	if (!word(&key.request, transport_request) || !word(&caller.goroutine, g + layout->goid))
+	if (!word(&request, transport_request) || !word(&goroutine, g + layout->goid))
 		return 0;
-	if (layout->parent_goid && !word(&caller.parent, g + layout->parent_goid))
+	if (layout->parent_goid && !word(&parent, g + layout->parent_goid))
 		return 0;
-	if (bpf_map_update_elem(&go_requests, &key, &caller, BPF_ANY))
+	connection = bpf_map_lookup_elem(&go_connections, &key);
+	if (!connection) {
+		bpf_map_update_elem(&go_connections, &key, &fresh, BPF_NOEXIST);
+		connection = bpf_map_lookup_elem(&go_connections, &key);
+	}
+	if (!connection) {
 		count_loss(LOSS_TABLE_FULL, 0);
+		return 0;
+	}
+	caller = slot(connection, request);
+	caller->request = 0; /* not valid while it changes */
+	caller->goroutine = goroutine;
+	caller->parent = parent;
+	caller->request = request;
 	return 0;
 }
 
@@ -144,28 +171,33 @@ int go_round_trip(struct pt_regs___go *regs)
 SEC("uprobe")
 int go_request_write(struct pt_regs___go *regs)
 {
-	u64 g = GO_G(regs), writer = GO_ARGUMENT_3(regs), goroutine;
-	struct go_request key = {
-		.request = GO_ARGUMENT_1(regs),
-		.pid = bpf_get_current_pid_tgid() >> 32,
-	};
+	u64 g = GO_G(regs), request = GO_ARGUMENT_1(regs), writer = GO_ARGUMENT_3(regs), goroutine, from, parent;
+	struct go_connection_key key = { .pid = bpf_get_current_pid_tgid() >> 32 };
 	struct go_layout *layout = layout_of(key.pid);
-	struct go_caller *found, caller;
+	struct go_connection *connection;
+	volatile struct go_caller *caller;
 
 	/* w may be anything when the program itself writes a request somewhere: what is read then is not in the table. */
 	if (!layout || bpf_probe_read_user(&key.connection, sizeof(key.connection), (void *)(writer + BUFIO_WRITER_TARGET)))
 		return 0;
-	found = bpf_map_lookup_elem(&go_requests, &key);
-	if (!found)
+	connection = bpf_map_lookup_elem(&go_connections, &key);
+	if (!connection || !word(&goroutine, g + layout->goid))
 		return 0;
-	caller = *found;
-	bpf_map_delete_elem(&go_requests, &key);
-	if (!word(&goroutine, g + layout->goid))
-		return 0;
+	caller = slot(connection, request);
+	if (caller->request != request)
+		goto overwritten;
+	from = caller->goroutine;
+	parent = caller->parent;
+	if (caller->request != request)
+		goto overwritten;
 	/* Where goroutines are not reported as they are made, the caller's creator is worth knowing now. */
-	if (!(layout->flags & GO_TREE) && caller.parent)
-		report(RECORD_TASK_START, caller.goroutine, caller.parent);
-	report(RECORD_HANDOFF, goroutine, caller.goroutine);
+	if (!(layout->flags & GO_TREE) && parent)
+		report(RECORD_TASK_START, from, parent);
+	report(RECORD_HANDOFF, goroutine, from);
+	return 0;
+
+overwritten:
+	count_loss(LOSS_TABLE_FULL, 0);
 	return 0;
 }
 
