@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -46,10 +45,9 @@ func Run(ctx context.Context, env *service.Env) error {
 		<-ctx.Done()
 		return nil
 	}
-	group, running := errgroup.WithContext(ctx)
 	for _, d := range destinations {
 		if err := d.Start(ctx); err != nil {
-			return errors.Join(err, group.Wait())
+			return err
 		}
 		defer func() {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
@@ -58,11 +56,12 @@ func Run(ctx context.Context, env *service.Env) error {
 				env.Telemetry.Log.Warn("destination did not close", "exporter", d.Name(), "error", err)
 			}
 		}()
+	}
+	group, running := errgroup.WithContext(ctx)
+	for _, d := range destinations {
 		if file, ok := d.(*destination.File); ok {
 			group.Go(func() error { return reopenOnHangup(running, file) })
 		}
-	}
-	for _, d := range destinations {
 		counters := metrics.Of(d.Name(), env.Telemetry.Log)
 		group.Go(func() error {
 			err := stage.Run(running, stage.Options{

@@ -72,15 +72,16 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 	}, nil
 }
 
-// logger of a component, to standard error. Output of the debug exporter is what the user asked for; of the others only warnings are of
-// interest, and of each at most one in ten seconds, because a backend that is away fails many times a second.
+// logger of a component, to standard error. Output of the debug exporter is what the user asked for. Of the others warnings are of interest
+// (a backend that took a part), each at most once in ten seconds; errors are returned too, and reported by who called.
 func logger(name string) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	if name == "debug" {
 		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.Lock(os.Stderr), zapcore.InfoLevel))
 	}
-	core := zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.Lock(os.Stderr), zapcore.WarnLevel)
+	warnings := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l == zapcore.WarnLevel })
+	core := zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.Lock(os.Stderr), warnings)
 	return zap.New(zapcore.NewSamplerWithOptions(core, 10*time.Second, 1, 0)).Named("exporters." + name)
 }
 
