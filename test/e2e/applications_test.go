@@ -86,6 +86,11 @@ http {
 		t.Fatal(err)
 	}
 	master := launchProgram(t, "nginx", "-c", file, "-e", filepath.Join(home, "error.log"))
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(filepath.Join(home, "error.log")); err == nil && t.Failed() {
+			t.Logf("nginx: %s", text)
+		}
+	})
 	listening(t, port)
 	t.Cleanup(func() { _ = master.command.Process.Signal(os.Interrupt) })
 	for range 100 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace.dev/test/e2e/internal/actor"
 	"millrace.dev/test/internal/product"
 	"millrace.dev/test/internal/spans"
 )
@@ -159,4 +160,63 @@ func TestSeparateProcesses(t *testing.T) {
 func tail(log string, n int) string {
 	lines := strings.Split(log, "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// NATS away for longer than the send buffer lasts: the oldest batches go, every one is counted, and capture goes on afterwards.
+func TestSendBufferOverflow(t *testing.T) {
+	needRoot(t)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newNATS(t)
+	server.start()
+	capture, err := product.Start(product.Options{
+		Binary: path, Arguments: []string{"capture"}, Directory: t.TempDir(), NoFile: true,
+		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\ncapture:\n  send_buffer: 128KiB\n", server.port),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := capture.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(tail(capture.Log(), 40))
+		}
+	})
+	if err := capture.Ready(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	server.stop()
+	s := newScene(t)
+	s.open("c")
+	ask := request("GET", "/overflow/{{i}}")
+	answer := response(200, 0)
+	s.onClient(actor.Step{Op: actor.Loop, Count: 20_000, Steps: []actor.Step{
+		{Op: actor.Send, Conn: "c", Data: ask}, {Op: actor.Receive, Conn: "c", N: len(answer)},
+	}})
+	s.onServer(actor.Step{Op: actor.Loop, Count: 20_000, Steps: []actor.Step{
+		{Op: actor.Receive, Conn: "c", N: len(ask) - len("{{i}}") + 6}, {Op: actor.Send, Conn: "c", Data: answer},
+	}})
+	s.close("c")
+	s.play()
+	o := &observed{Instance: capture}
+	counted := false
+	for end := time.Now().Add(deadline); time.Now().Before(end) && !counted; time.Sleep(100 * time.Millisecond) {
+		for _, line := range o.losses() {
+			counted = counted || strings.Contains(line, "send_buffer")
+		}
+	}
+	if !counted {
+		t.Errorf("no loss is counted for the send buffer: %v", o.losses())
+	}
+	server.start()
+	if err := capture.Ready(30 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if log := capture.Log(); strings.Count(log, "\n") > 60 {
+		t.Errorf("%d lines of log about an outage", strings.Count(log, "\n"))
+	}
 }
