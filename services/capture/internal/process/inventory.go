@@ -161,6 +161,14 @@ func (inv *Inventory) Each(f func(*Process)) {
 	}
 }
 
+// Known gives the process with a pid if it was heard of and has not exited, else nil.
+func (inv *Inventory) Known(pid uint32) *Process {
+	if p := inv.byPID[pid]; p != nil && !p.Exited {
+		return p
+	}
+	return nil
+}
+
 // Lookup gives the process with a pid. One that was not heard of is read now; nil only for pid 0.
 func (inv *Inventory) Lookup(pid uint32) *Process {
 	p := inv.byPID[pid]

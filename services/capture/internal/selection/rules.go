@@ -152,9 +152,9 @@ func (r *rule) listens(p *process.Process) bool {
 	return slices.ContainsFunc(p.Facts().ListenPorts, func(port uint32) bool { return r.port(uint16(port)) })
 }
 
-// Own reports whether a program is Millrace's own and so never watched.
-func Own(p process.Program) bool {
-	return strings.HasPrefix(p.GoModule, ownModule) && !strings.HasPrefix(p.GoMain, testPrograms)
+// Own reports whether a process is Millrace's own and so never watched: the calling one, and those of its programs.
+func (r *Rules) Own(p *process.Process) bool {
+	return p.PID == r.self || strings.HasPrefix(p.Program.GoModule, ownModule) && !strings.HasPrefix(p.Program.GoMain, testPrograms)
 }
 
 // Decide decides about a process as far as its facts tell. Undecided means that its program was not inspected yet; Conditional that
@@ -162,12 +162,10 @@ func Own(p process.Program) bool {
 // a service that is not to be watched may well be.
 func (r *Rules) Decide(p *process.Process) process.Selection {
 	switch {
-	case p.KernelThread, p.PID == r.self:
+	case p.KernelThread, r.Own(p):
 		return process.Selection{State: process.Ignored}
 	case !p.Inspected:
 		return process.Selection{State: process.Undecided}
-	case Own(p.Program):
-		return process.Selection{State: process.Ignored}
 	}
 	for i := range r.exclude {
 		if rule := &r.exclude[i]; rule.program(p) && (len(rule.ports) == 0 || rule.listens(p)) {

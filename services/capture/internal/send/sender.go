@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/services/capture/internal/batch"
 )
 
 const (
@@ -30,11 +31,17 @@ type Batch struct {
 	Data        []byte // the sender's from Push on
 	Partition   int
 	Events      int
+	Losses      []batch.Loss // that the batch reports
 }
 
 // Dropped is a batch that will not be sent.
 type Dropped struct {
 	Partition, Events, Bytes int
+	Losses                   []batch.Loss // that it would have reported
+}
+
+func (b Batch) dropped() Dropped {
+	return Dropped{Partition: b.Partition, Events: b.Events, Bytes: len(b.Data), Losses: b.Losses}
 }
 
 // Sender publishes batches in order. All methods are safe for concurrent use.
@@ -58,6 +65,15 @@ func New(publisher Publisher, limit int) *Sender {
 	return &Sender{publisher: publisher, limit: limit, wake: make(chan struct{}, 1)}
 }
 
+// Collect appends what was dropped since the last call of Push or Collect.
+func (s *Sender) Collect(dropped []Dropped) []Dropped {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dropped = append(dropped, s.dropped...)
+	s.dropped = s.dropped[:0]
+	return dropped
+}
+
 // Push queues a batch and never waits. It appends to dropped the batches that had to go since the last call, to make room or because
 // the bus refused them for good.
 func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
@@ -66,7 +82,7 @@ func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
 	s.bytes += len(b.Data)
 	for s.bytes > s.limit && len(s.queue)-s.head > 1 {
 		old := s.pop()
-		dropped = append(dropped, Dropped{Partition: old.Partition, Events: old.Events, Bytes: len(old.Data)})
+		dropped = append(dropped, old.dropped())
 		s.recycle(old.Data)
 	}
 	dropped = append(dropped, s.dropped...)
@@ -164,7 +180,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			}
 		}
 		future, err := s.publisher.Publish(publishing, b.Subject, b.ID, b.Data)
-		lost := Dropped{Partition: b.Partition, Events: b.Events, Bytes: len(b.Data)}
+		lost := b.dropped()
 		s.mu.Lock()
 		s.recycle(b.Data)
 		if err != nil {

@@ -1,0 +1,185 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/service"
+	"millrace.dev/services/capture/internal/goruntime"
+	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/pipeline"
+	"millrace.dev/services/capture/internal/process"
+	"millrace.dev/services/capture/internal/selection"
+	"millrace.dev/services/capture/internal/send"
+)
+
+// component is the name under which capture reports readiness.
+const component = "capture"
+
+// minRing is the smallest ring buffer that the kernel side takes; less is configured only in error.
+const minRing = 256 << 10
+
+// Run captures until ctx ends. It fails when the kernel side cannot be loaded, with an error that says what is missing and what to
+// do ([Doctor] says more), or when the bus connection is closed.
+func Run(ctx context.Context, env *service.Env) error {
+	env.Telemetry.SetReady(component, errors.New("starting"))
+	cfg := env.Config.Capture
+	node, err := nodeName(cfg)
+	if err != nil {
+		return err
+	}
+	rules, err := selection.New(env.Config.Discovery, uint32(os.Getpid()))
+	if err != nil {
+		return err
+	}
+	if err := bus.EnsureStreams(ctx, env.Bus); err != nil {
+		return fmt.Errorf("streams: %w", err)
+	}
+	inventory, err := process.New(node)
+	if err != nil {
+		return err
+	}
+	// The slow part of the first look comes before the kernel side records anything, the rest after.
+	if err := inventory.Scan(); err != nil {
+		return err
+	}
+	k, err := kernel.Attach(kernelOptions(cfg))
+	if err != nil {
+		return fmt.Errorf("start the kernel side: %w", err)
+	}
+	defer k.Close()
+	report(env.Telemetry.Log, k.Features())
+	return run(ctx, env, parts{node: node, rules: rules, inventory: inventory, source: k, probes: probes(env.Telemetry.Log, k), features: k.Features()})
+}
+
+func nodeName(cfg config.Capture) (string, error) {
+	if cfg.Node != "" {
+		return cfg.Node, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("host name (set capture.node): %w", err)
+	}
+	return name, nil
+}
+
+func kernelOptions(cfg config.Capture) kernel.Options {
+	return kernel.Options{
+		RingBytes: max(int(cfg.RingBuffer), minRing), PayloadBytes: cfg.PayloadBytes, MessageBytes: cfg.MessageBytes, CgroupPrefix: cfg.CgroupPrefix,
+	}
+}
+
+// report says once what works.
+func report(log *slog.Logger, features []kernel.Feature) {
+	for _, f := range features {
+		if !f.Active {
+			log.Warn("a feature of the kernel side is not active", "feature", f.Name, "lost", f.Lost, "reason", f.Reason)
+		}
+	}
+}
+
+// goProbes are probes of Go runtimes that may be closed; nil where the kernel cannot have them.
+type goProbes interface {
+	pipeline.Runtimes
+	Close() error
+}
+
+func probes(log *slog.Logger, k *kernel.Kernel) goProbes {
+	events, policies, losses := k.Maps()
+	p, err := goruntime.NewProbes(goruntime.Maps{Events: events, Policies: policies, Losses: losses}, goruntime.Options{
+		Failed: func(executable string, err error) {
+			log.Warn("a Go program is followed less surely", "executable", executable, "reason", err)
+		},
+	})
+	if err != nil {
+		log.Warn("Go programs are followed by thread only: causes of their outgoing requests may be missing", "reason", err)
+		return nil
+	}
+	return p
+}
+
+// parts are what run puts together.
+type parts struct {
+	node      string
+	rules     *selection.Rules
+	inventory *process.Inventory
+	source    kernel.Source
+	probes    goProbes
+	features  []kernel.Feature
+}
+
+func run(ctx context.Context, env *service.Env, with parts) error {
+	cfg := env.Config.Capture
+	sender := send.New(env.Bus, int(cfg.SendBuffer))
+	options := pipeline.Options{
+		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Bus.Partitions(), Config: cfg,
+		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender,
+	}
+	if with.probes != nil {
+		options.Runtimes = with.probes
+	}
+	p, err := pipeline.New(options)
+	if err != nil {
+		return err
+	}
+	unregister, err := register(env.Telemetry.Registry, p.Counters(), sender, with.features)
+	if err != nil {
+		return err
+	}
+	defer unregister()
+
+	var background sync.WaitGroup
+	defer background.Wait()
+	working, stopWork := context.WithCancel(ctx)
+	defer stopWork()
+	background.Go(func() { with.inventory.Work(working) })
+	var watching sync.WaitGroup
+	if options.Runtimes != nil {
+		watching.Go(func() { p.WatchRuntimes(working) })
+	}
+	// The sender outlives the reader, so that what the reader finishes with still goes out.
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, 1)
+	background.Go(func() { failed <- sender.Run(sending) })
+	defer stopSending()
+
+	p.Start()
+	stopped := make(chan error, 1)
+	go func() { stopped <- with.source.Run(p.Handle, p.Idle) }()
+	env.Telemetry.SetReady(component, nil)
+	env.Telemetry.Log.Info("capturing", "node", with.node, "processes", with.inventory.Len(), "partitions", options.Partitions)
+
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+		cause = fmt.Errorf("publish: %w", cause)
+	case err := <-stopped:
+		if cause = err; err == nil {
+			cause = errors.New("the kernel side's reader ended")
+		}
+		stopped <- nil
+	}
+	env.Telemetry.SetReady(component, errors.New("stopping"))
+	// The probes share the source's maps, so they go first.
+	stopWork()
+	watching.Wait()
+	if with.probes != nil {
+		cause = errors.Join(cause, with.probes.Close())
+	}
+	if err := with.source.Close(); err != nil {
+		cause = errors.Join(cause, fmt.Errorf("close the kernel side: %w", err))
+	}
+	if err := <-stopped; err != nil && cause == nil {
+		cause = fmt.Errorf("read events: %w", err)
+	}
+	p.Finish()
+	return cause
+}

@@ -1,0 +1,11 @@
+// Command millrace-capture is the privileged part of Millrace: it publishes the raw events of its node.
+package main
+
+import (
+	"os"
+
+	"millrace.dev/lib/service"
+	"millrace.dev/services/capture"
+)
+
+func main() { os.Exit(service.Main("capture", capture.Run)) }

@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"sync/atomic"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/kernel"
+)
+
+// causes is one more than the highest LossCause that is counted; later ones count as unspecified.
+const causes = 16
+
+// Counters are what a pipeline did. They are safe for concurrent use.
+type Counters struct {
+	events, bytes, batches       atomic.Uint64
+	policyErrors, runtimesMissed atomic.Uint64
+	processes, connections       atomic.Int64
+	lostHere, lostKernel         [causes]atomic.Uint64
+}
+
+// Counters gives the pipeline's counters.
+func (p *Pipeline) Counters() *Counters { return &p.counters }
+
+// Events read from the kernel side.
+func (c *Counters) Events() uint64 { return c.events.Load() }
+
+// Bytes of payload read from the kernel side.
+func (c *Counters) Bytes() uint64 { return c.bytes.Load() }
+
+// Batches handed to the send buffer.
+func (c *Counters) Batches() uint64 { return c.batches.Load() }
+
+// Processes known.
+func (c *Counters) Processes() int64 { return c.processes.Load() }
+
+// Connections with state.
+func (c *Counters) Connections() int64 { return c.connections.Load() }
+
+// PolicyErrors counts processes that the kernel side could not be told about.
+func (c *Counters) PolicyErrors() uint64 { return c.policyErrors.Load() }
+
+// RuntimesMissed counts processes of which the runtime was not looked at, because too many came at once.
+func (c *Counters) RuntimesMissed() uint64 { return c.runtimesMissed.Load() }
+
+// Lost counts events lost for a cause, by the kernel side and here.
+func (c *Counters) Lost(cause millracev1.LossCause) uint64 {
+	return c.lostHere[causeIndex(cause)].Load() + c.lostKernel[causeIndex(cause)].Load()
+}
+
+func (c *Counters) lose(cause millracev1.LossCause, events uint64) {
+	c.lostHere[causeIndex(cause)].Add(events)
+}
+
+func (c *Counters) kernel(losses kernel.Losses) {
+	for cause, loss := range losses {
+		c.lostKernel[causeIndex(cause)].Store(loss.Events)
+	}
+}
+
+func causeIndex(cause millracev1.LossCause) int {
+	if cause < 0 || cause >= causes {
+		return 0
+	}
+	return int(cause)
+}

@@ -1,0 +1,138 @@
+package pipeline
+
+import (
+	"context"
+	"strconv"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/process"
+)
+
+// decide applies the rules to a process whose facts are new. fresh: the process has a new program or was never decided about, so that the
+// kernel side must be told in any case; else only a change is told.
+func (p *Pipeline) decide(proc *process.Process, fresh bool) {
+	before := proc.Selection.State
+	s := p.Rules.Decide(proc)
+	if before == process.Selected && s.State == process.Conditional {
+		return // One of its connections selected it before.
+	}
+	if fresh || (before == process.Ignored) != (s.State == process.Ignored) {
+		ignored := s.State == process.Ignored
+		p.setPolicy(proc, kernel.Policy{Ignore: ignored, IgnorePeers: ignored && p.Rules.Own(proc)})
+	}
+	switch s.State {
+	case process.Ignored:
+		proc.Select(s)
+		p.held.drop(proc)
+	case process.Selected:
+		p.selected(proc, s)
+	case process.Conditional:
+		proc.Select(s)
+		p.replay(proc)
+	default:
+		proc.Select(s)
+	}
+}
+
+// selected begins to watch a process.
+func (p *Pipeline) selected(proc *process.Process, s process.Selection) {
+	before := proc.Selection.State
+	proc.Select(s)
+	if before != process.Selected && proc.Program.Language == "go" {
+		p.tellRuntimes(runtimeJob{pid: proc.PID}) // A policy with its layout follows.
+	}
+	p.replay(proc)
+}
+
+// replay passes on what was held of a process.
+func (p *Pipeline) replay(proc *process.Process) {
+	for _, h := range p.held.take(proc) {
+		ev := &h.event
+		if h.connection == nil {
+			if proc.Selection.State == process.Selected {
+				p.emit(proc, nil, ev)
+			}
+			continue
+		}
+		if proc.Selection.State == process.Conditional {
+			s, ok := p.Rules.Connection(proc, ev.Connection)
+			if !ok {
+				continue
+			}
+			p.selected(proc, s)
+		}
+		p.emit(proc, h.connection, ev) // Redacted already.
+	}
+	if lost := p.held.takeLost(proc); lost.Events > 0 && proc.Selection.State == process.Selected {
+		p.lose(millracev1.LossCause_LOSS_CAUSE_TABLE_FULL, lost.Events, lost.Bytes)
+	}
+}
+
+// factsChanged looks again at a process about which the inventory learned something.
+func (p *Pipeline) factsChanged(proc *process.Process) {
+	if proc.Exited && proc.Selection.State != process.Undecided {
+		return
+	}
+	p.decide(proc, false)
+}
+
+func (p *Pipeline) setPolicy(proc *process.Process, policy kernel.Policy) {
+	if !proc.Exited { // Its pid may be another's by now.
+		p.policy(proc.PID, policy)
+	}
+}
+
+// policy is safe for concurrent use.
+func (p *Pipeline) policy(pid uint32, policy kernel.Policy) {
+	if err := p.Source.SetPolicy(pid, policy); err != nil {
+		// The table is full, or the process is gone: more than wanted is reported by the kernel side, and left out here.
+		p.counters.policyErrors.Add(1)
+	}
+}
+
+// runtimeJob tells the goroutine of WatchRuntimes about a process.
+type runtimeJob struct {
+	pid    uint32
+	exited bool
+}
+
+// leaveRuntime notes that a process does not run its program any more.
+func (p *Pipeline) leaveRuntime(proc *process.Process) {
+	if proc.Selection.State == process.Selected && proc.Program.Language == "go" {
+		p.tellRuntimes(runtimeJob{pid: proc.PID, exited: true})
+	}
+}
+
+func (p *Pipeline) tellRuntimes(j runtimeJob) {
+	if p.Runtimes == nil {
+		return
+	}
+	select {
+	case p.runtimes <- j:
+	default:
+		p.counters.runtimesMissed.Add(1)
+	}
+}
+
+// WatchRuntimes tells Runtimes about processes and the kernel side what it learns, until ctx ends or [Pipeline.Finish].
+func (p *Pipeline) WatchRuntimes(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j, open := <-p.runtimes:
+			switch {
+			case !open:
+				return
+			case j.exited:
+				p.Runtimes.Exited(j.pid)
+			default:
+				goid, parent := p.Runtimes.Discovered(j.pid, "/proc/"+strconv.FormatUint(uint64(j.pid), 10)+"/exe")
+				if goid != 0 || parent != 0 {
+					p.policy(j.pid, kernel.Policy{GoidOffset: goid, ParentGoidOffset: parent})
+				}
+			}
+		}
+	}
+}

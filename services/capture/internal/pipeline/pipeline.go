@@ -1,0 +1,389 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/batch"
+	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/process"
+	"millrace.dev/services/capture/internal/redact"
+	"millrace.dev/services/capture/internal/selection"
+	"millrace.dev/services/capture/internal/send"
+)
+
+const (
+	clockInterval = time.Second
+	// lossInterval is how long a loss waits for a batch that reports it before an empty batch does.
+	lossInterval = time.Second
+	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late events.
+	sweepInterval = 5 * time.Second
+	closedFor     = 5 * time.Second
+	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew if they are not.
+	maxConnections = 65536
+)
+
+// Runtimes is told about processes whose runtime can tell more than the kernel. It is called from one goroutine of its own.
+type Runtimes interface {
+	// Discovered gives the positions of the goroutine ids in runtime.g; zeros if they are not known.
+	Discovered(pid uint32, executable string) (goid, parentGoid uint32)
+	Exited(pid uint32)
+}
+
+// Output takes batches; [send.Sender] does.
+type Output interface {
+	Push(b send.Batch, dropped []send.Dropped) []send.Dropped
+	Collect(dropped []send.Dropped) []send.Dropped
+	Buffer() []byte
+}
+
+// Options say what a pipeline is made of.
+type Options struct {
+	Node       string
+	Epoch      uint64 // start of this instance, Unix nanoseconds
+	Partitions int
+	Config     config.Capture
+	Rules      *selection.Rules
+	Inventory  *process.Inventory
+	Source     kernel.Source
+	Output     Output
+	// Runtimes may be nil.
+	Runtimes Runtimes
+}
+
+// Pipeline handles events. But for [Pipeline.Counters] and [Pipeline.WatchRuntimes] its methods are for one goroutine.
+type Pipeline struct {
+	Options
+	redactor    *redact.Redactor
+	builders    []*batch.Builder
+	connections map[*kernel.Connection]*connection
+	losses      batch.Losses
+	dropped     []send.Dropped
+	clockOffset int64
+	held        hold
+	runtimes    chan runtimeJob
+	counters    Counters
+
+	now                                 time.Time
+	flushedAt, clockAt, sweptAt, lossAt time.Time
+}
+
+// connection is the state of a connection end.
+type connection struct {
+	redact  redact.Connection
+	batch   batch.Connection
+	owner   *process.Process
+	builder *batch.Builder
+	// opened waits for the owner: an accepted connection has none until its process reads or writes.
+	opened   *kernel.Event
+	used     time.Time
+	closedAt time.Time
+}
+
+// New makes a pipeline.
+func New(o Options) (*Pipeline, error) {
+	redactor, err := redact.New(o.Config.Redact)
+	if err != nil {
+		return nil, err
+	}
+	offset, err := batch.ClockOffset()
+	if err != nil {
+		return nil, fmt.Errorf("measure the clock: %w", err)
+	}
+	now := time.Now()
+	return &Pipeline{
+		Options: o, redactor: redactor, builders: make([]*batch.Builder, o.Partitions),
+		connections: map[*kernel.Connection]*connection{}, clockOffset: offset, runtimes: make(chan runtimeJob, 1024),
+		now: now, flushedAt: now, clockAt: now, sweptAt: now, lossAt: now, held: newHold(),
+	}, nil
+}
+
+// Start decides about all processes that the inventory knows. Call it once before events come.
+func (p *Pipeline) Start() {
+	p.Inventory.Each(func(proc *process.Process) { p.decide(proc, true) })
+	p.counters.processes.Store(int64(p.Inventory.Len()))
+}
+
+// Handle takes one event. It is the handler of [kernel.Source.Run].
+func (p *Pipeline) Handle(ev *kernel.Event) {
+	p.counters.events.Add(1)
+	if ev.Kind <= kernel.Reset && ev.Connection != nil {
+		p.counters.bytes.Add(uint64(len(ev.Payload)))
+		p.onConnection(ev)
+		return
+	}
+	ev.Connection = nil
+	switch ev.Kind {
+	case kernel.ProcessFork:
+		if child := p.Inventory.Fork(ev.PID, ev.ParentPID, ev.TimeNS); child != nil {
+			p.decide(child, false)
+		}
+	case kernel.ProcessExec:
+		if ev.PID == 0 {
+			return
+		}
+		if old := p.Inventory.Known(ev.PID); old != nil {
+			p.leaveRuntime(old)
+		}
+		p.decide(p.Inventory.Exec(ev.PID, string(ev.Payload), ev.TimeNS), true)
+	case kernel.ProcessExit:
+		p.onExit(ev)
+	default:
+		ev.Payload, ev.Segments = nil, nil
+		if proc := p.Inventory.Lookup(ev.PID); proc != nil {
+			p.route(proc, nil, ev)
+		}
+	}
+}
+
+func (p *Pipeline) onExit(ev *kernel.Event) {
+	proc := p.Inventory.Exit(ev.PID)
+	if proc == nil {
+		return
+	}
+	ev.Payload, ev.Segments = nil, nil
+	p.route(proc, nil, ev)
+	p.leaveRuntime(proc)
+}
+
+// onConnection finds the connection's owner and passes the event on.
+func (p *Pipeline) onConnection(ev *kernel.Event) {
+	c := p.connections[ev.Connection]
+	if c == nil {
+		c = &connection{}
+		p.connections[ev.Connection] = c
+	}
+	c.used = p.now
+	if c.owner == nil {
+		pid := ev.Connection.Owner
+		if pid == 0 && (ev.Kind == kernel.Send || ev.Kind == kernel.Receive) {
+			pid = ev.PID
+		}
+		c.owner = p.Inventory.Lookup(pid)
+	}
+	if c.owner == nil {
+		p.withoutOwner(c, ev)
+		return
+	}
+	if c.opened != nil {
+		opened := c.opened
+		c.opened = nil
+		p.pass(c, opened)
+	}
+	p.pass(c, ev)
+	if ev.Kind == kernel.Close || ev.Kind == kernel.Reset {
+		c.closedAt = p.now
+	}
+}
+
+// withoutOwner keeps an opening until there is an owner. A connection that ends without one moved no data for anybody, unless the event
+// names who acted.
+func (p *Pipeline) withoutOwner(c *connection, ev *kernel.Event) {
+	if ev.Kind == kernel.Open {
+		opened := *ev
+		opened.Payload, opened.Segments = nil, nil
+		c.opened = &opened
+		return
+	}
+	c.closedAt = p.now
+	c.opened = nil
+}
+
+// pass redacts an event of a connection and routes it, unless it is known not to be watched.
+func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
+	switch c.owner.Selection.State {
+	case process.Ignored:
+		return
+	case process.Conditional:
+		s, ok := p.Rules.Connection(c.owner, ev.Connection)
+		if !ok {
+			p.wantPorts(c, ev)
+			return
+		}
+		p.selected(c.owner, s)
+	}
+	p.redactor.Event(&c.redact, ev)
+	p.route(c.owner, c, ev)
+}
+
+// wantPorts asks for a look at listening ports when a connection came in on a port that the owner is not known to listen on.
+func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
+	if ev.Kind == kernel.Open && ev.Connection.Role == millracev1.Role_ROLE_SERVER && ev.Connection.Local.IsValid() &&
+		!slices.Contains(c.owner.Facts().ListenPorts, uint32(ev.Connection.Local.Port())) {
+		p.Inventory.Ports()
+	}
+}
+
+// route sends an event of a process to its batch, holds it, or leaves it.
+func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event) {
+	switch proc.Selection.State {
+	case process.Selected:
+		p.emit(proc, c, ev)
+	case process.Undecided:
+		p.held.add(proc, c, ev, p.now)
+	}
+}
+
+// emit adds an event to the batch of its process's partition.
+func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) {
+	if c == nil {
+		b := p.builder(proc)
+		b.Process(proc.ID, proc.Encoded())
+		b.Event(ev, nil, 0, proc.ID)
+		p.full(b)
+		return
+	}
+	if c.builder == nil {
+		c.builder = p.builder(proc)
+		p.wantPorts(c, ev)
+	}
+	b := c.builder
+	reference, first := b.Intern(&c.batch, ev.Connection, proc.ID)
+	if first {
+		b.Process(proc.ID, proc.Encoded())
+	}
+	actor := uint64(0)
+	if ev.PID != proc.PID && ev.PID != 0 && ev.Kind <= kernel.Receive {
+		if acting := p.Inventory.Lookup(ev.PID); acting != nil {
+			actor = acting.ID
+			b.Process(actor, acting.Encoded())
+		}
+	}
+	b.Event(ev, &c.batch, reference, actor)
+	p.full(b)
+}
+
+func (p *Pipeline) builder(proc *process.Process) *batch.Builder {
+	return p.builderOf(bus.ProcessPartition(proc.ID, p.Partitions))
+}
+
+func (p *Pipeline) builderOf(partition int) *batch.Builder {
+	if p.builders[partition] == nil {
+		p.builders[partition] = batch.NewBuilder(p.Node, p.Epoch, partition)
+	}
+	return p.builders[partition]
+}
+
+func (p *Pipeline) full(b *batch.Builder) {
+	if b.Size() >= int(p.Config.BatchBytes) {
+		p.flush(b)
+	}
+}
+
+// flush hands a batch to the output.
+func (p *Pipeline) flush(b *batch.Builder) {
+	message := send.Batch{
+		Subject:   bus.RawSubject(b.Partition(), p.Node),
+		ID:        fmt.Sprintf("%s-%d-%d-%d", p.Node, p.Epoch, b.Partition(), b.Sequence()),
+		Partition: b.Partition(),
+		Events:    b.Events(),
+	}
+	if p.losses.Pending() {
+		message.Losses = slices.Clone(p.losses.Take())
+		p.lossAt = p.now
+	}
+	message.Data = b.Finish(p.Output.Buffer(), p.clockOffset, message.Losses)
+	p.counters.batches.Add(1)
+	p.dropped = p.Output.Push(message, p.dropped[:0])
+	p.takeDropped()
+}
+
+// takeDropped counts the batches that the output gave up.
+func (p *Pipeline) takeDropped() {
+	for _, d := range p.dropped {
+		p.builderOf(d.Partition).Lost()
+		p.lose(millracev1.LossCause_LOSS_CAUSE_SEND_BUFFER_FULL, uint64(d.Events), uint64(d.Bytes))
+		for _, loss := range d.Losses {
+			p.losses.Add(loss.Cause, loss.Events, loss.Bytes) // Still to be reported; counted already.
+		}
+	}
+	p.dropped = p.dropped[:0]
+}
+
+func (p *Pipeline) lose(cause millracev1.LossCause, events, bytes uint64) {
+	p.losses.Add(cause, events, bytes)
+	p.counters.lose(cause, events)
+}
+
+// Idle does what is due. It is the idle function of [kernel.Source.Run].
+func (p *Pipeline) Idle() {
+	p.now = time.Now()
+	p.Inventory.Poll(p.factsChanged)
+	p.held.expire(p.now, func(proc *process.Process) {
+		// The worker did not get to its program. Without it, rules by language do not match; all else holds.
+		proc.Inspected = true
+		p.decide(proc, false)
+	})
+	if p.now.Sub(p.clockAt) >= clockInterval {
+		p.clockAt = p.now
+		if offset, err := batch.ClockOffset(); err == nil {
+			p.clockOffset = offset
+		}
+		p.counters.processes.Store(int64(p.Inventory.Len()))
+		p.counters.connections.Store(int64(len(p.connections)))
+	}
+	if p.now.Sub(p.flushedAt) >= p.Config.FlushInterval {
+		p.readLosses()
+		p.flushAll()
+	}
+	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > maxConnections {
+		p.sweep()
+	}
+}
+
+// flushAll publishes all that was collected since the last time.
+func (p *Pipeline) flushAll() {
+	p.flushedAt = p.now
+	p.dropped = p.Output.Collect(p.dropped[:0])
+	p.takeDropped()
+	for _, b := range p.builders {
+		switch {
+		case b == nil:
+		case b.Events() > 0:
+			p.flush(b)
+		default:
+			b.Release() // Idle for a whole interval.
+		}
+	}
+	if p.losses.Pending() && p.now.Sub(p.lossAt) >= lossInterval {
+		// Nothing was published that could report them.
+		p.flush(p.builderOf(os.Getpid() % p.Partitions))
+	}
+}
+
+// readLosses takes over the kernel side's counters.
+func (p *Pipeline) readLosses() {
+	if losses, err := p.Source.Losses(); err == nil {
+		p.losses.Update(losses)
+		p.counters.kernel(losses)
+	}
+}
+
+// Finish publishes what is left. Call it after the source's Run has returned; it does not use the source.
+func (p *Pipeline) Finish() {
+	p.now = time.Now()
+	p.flushAll()
+	close(p.runtimes)
+}
+
+// sweep forgets connections that were closed, and the idle ones when there are too many.
+func (p *Pipeline) sweep() {
+	p.sweptAt = p.now
+	for k, c := range p.connections {
+		if !c.closedAt.IsZero() && p.now.Sub(c.closedAt) > closedFor {
+			delete(p.connections, k)
+		}
+	}
+	for idle := 10 * time.Minute; len(p.connections) > maxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
+		for k, c := range p.connections {
+			if p.now.Sub(c.used) > idle {
+				delete(p.connections, k)
+			}
+		}
+	}
+}

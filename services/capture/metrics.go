@@ -1,0 +1,69 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/pipeline"
+	"millrace.dev/services/capture/internal/send"
+)
+
+// register adds capture's metrics; unregister takes them away again.
+func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sender, features []kernel.Feature) (unregister func(), err error) {
+	counter := func(name, help string, value func() uint64, labels prometheus.Labels) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "millrace_capture_" + name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(value()) })
+	}
+	gauge := func(name, help string, value func() float64, labels prometheus.Labels) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_capture_" + name, Help: help, ConstLabels: labels}, value)
+	}
+	collectors := []prometheus.Collector{
+		counter("events_total", "Events read from the kernel side.", c.Events, nil),
+		counter("bytes_total", "Bytes of payload read from the kernel side, before redaction and minimisation.", c.Bytes, nil),
+		counter("batches_total", "Batches handed to the send buffer.", c.Batches, nil),
+		counter("published_total", "Batches that the stream has stored.", s.Published, nil),
+		counter("policy_errors_total", "Processes that the kernel side could not be told about.", c.PolicyErrors, nil),
+		counter("runtimes_missed_total", "Go processes whose runtime was not looked at, because too many came at once.", c.RuntimesMissed, nil),
+		gauge("send_buffer_bytes", "Bytes of batches that wait to be published.", func() float64 { return float64(s.Bytes()) }, nil),
+		gauge("processes", "Processes known.", func() float64 { return float64(c.Processes()) }, nil),
+		gauge("connections", "Connections followed.", func() float64 { return float64(c.Connections()) }, nil),
+	}
+	var causes []int32
+	for cause := range millracev1.LossCause_name {
+		causes = append(causes, cause)
+	}
+	slices.Sort(causes)
+	for _, cause := range causes {
+		name := strings.ToLower(strings.TrimPrefix(millracev1.LossCause_name[cause], "LOSS_CAUSE_"))
+		collectors = append(collectors, counter("lost_total", "Events lost, by cause.",
+			func() uint64 { return c.Lost(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
+	}
+	for _, f := range features {
+		active := 0.0
+		if f.Active {
+			active = 1
+		}
+		collectors = append(collectors, gauge("kernel_feature", "Features of the kernel side: 1 if active.",
+			func() float64 { return active }, prometheus.Labels{"feature": f.Name}))
+	}
+	unregister = func() {
+		for _, collector := range collectors {
+			registry.Unregister(collector)
+		}
+	}
+	var errs []error
+	for _, collector := range collectors {
+		errs = append(errs, registry.Register(collector))
+	}
+	if err := errors.Join(errs...); err != nil {
+		unregister()
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return unregister, nil
+}
