@@ -106,7 +106,9 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	x := h.exchange
 	h.done = true
 	in := spans.Input{
-		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags, Assumed: e.how == byAssumption,
+		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
+		// A server without a watched client is a root as a matter of course; with one its trace should have been known.
+		Assumed: e.how == byAssumption && e.client.started,
 	}
 	if e.context != nil && e.context.trace == e.trace {
 		in.Tracestate = e.context.tracestate

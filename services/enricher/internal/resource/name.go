@@ -108,8 +108,8 @@ func launched(args []string, python bool) string {
 	switch name {
 	case "gunicorn", "uvicorn", "hypercorn", "waitress-serve", "daphne":
 		for _, arg := range args[1:] {
-			// The application is given as module:attribute.
-			if module, _, found := strings.Cut(arg, ":"); found && module != "" && !strings.HasPrefix(arg, "-") && !strings.ContainsAny(module, "/.0123456789") {
+			// The application is given as module:attribute, among options like "--bind localhost:8000".
+			if module, attribute, _ := strings.Cut(arg, ":"); startsName(module) && startsName(attribute) {
 				return module
 			}
 		}
@@ -118,6 +118,11 @@ func launched(args []string, python bool) string {
 }
 
 var suffixes = []string{".py", ".pyc", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".jar", ".war", ".rb", ".ru", ".php"}
+
+// startsName reports whether s may be a Python identifier, or several with dots.
+func startsName(s string) bool {
+	return s != "" && (s[0] == '_' || s[0]|0x20 >= 'a' && s[0]|0x20 <= 'z')
+}
 
 // stem shortens a script, module or jar to its name: /srv/app/shop.py is shop.
 func stem(arg string) string {

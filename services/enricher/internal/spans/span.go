@@ -26,7 +26,7 @@ type Input struct {
 	Tracestate string
 	// Peer is nil if the other side was not seen.
 	Peer *Peer
-	// Assumed: the trace was decided without the fact that should have decided it.
+	// Assumed: the trace was decided although a fact that should have decided it was missing.
 	Assumed bool
 	// Late: the server span of this client's exchange had been sent as a root before the client was heard of.
 	Late bool

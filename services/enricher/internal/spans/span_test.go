@@ -1,0 +1,214 @@
+package spans
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const second = uint64(1e9)
+
+func httpExchange(side millracev1.Side, change func(x *millracev1.Exchange, h *millracev1.HttpExchange)) *millracev1.Exchange {
+	h := &millracev1.HttpExchange{
+		Method: "POST", Target: "/orders/17?full=1", Host: "shop.example:8080", Status: 201, Version: "1.1", UserAgent: "curl/8.5.0",
+	}
+	x := &millracev1.Exchange{
+		Side: side, Protocol: millracev1.Protocol_PROTOCOL_HTTP1, Outcome: millracev1.Outcome_OUTCOME_COMPLETE,
+		Transport: millracev1.Transport_TRANSPORT_TCP, LocalAddress: []byte{10, 0, 0, 1}, LocalPort: 50000,
+		RemoteAddress: []byte{10, 96, 0, 9}, RemotePort: 80, StartUnixNs: 1000 * second, EndUnixNs: 1001 * second,
+		RequestBodyBytes: 120, ResponseBodyBytes: 4096, Detail: &millracev1.Exchange_Http{Http: h},
+	}
+	if side == millracev1.Side_SIDE_SERVER {
+		x.LocalAddress, x.LocalPort, x.RemoteAddress, x.RemotePort = []byte{10, 0, 0, 2}, 8080, []byte{10, 0, 7, 7}, 41000
+		x.StartUnixNs, x.EndUnixNs = 1000*second+2e8, 1000*second+9e8
+	}
+	if change != nil {
+		change(x, h)
+	}
+	return x
+}
+
+func redisExchange(side millracev1.Side, change func(x *millracev1.Exchange, r *millracev1.RedisExchange)) *millracev1.Exchange {
+	r := &millracev1.RedisExchange{Command: "SET", Statement: "SET cart:17 ?", Database: 2, BatchSize: 1}
+	x := httpExchange(side, nil)
+	x.Protocol, x.RemotePort, x.Detail = millracev1.Protocol_PROTOCOL_REDIS, 6379, &millracev1.Exchange_Redis{Redis: r}
+	if change != nil {
+		change(x, r)
+	}
+	return x
+}
+
+const (
+	client = millracev1.Side_SIDE_CLIENT
+	server = millracev1.Side_SIDE_SERVER
+)
+
+// Every span that the conventions describe differently, as a golden file. Run with -update after a change that is meant.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	pair := &Peer{Exchange: httpExchange(server, nil), Service: "orders"}
+	for name, in := range map[string]*Input{
+		"http_client":        {Exchange: httpExchange(client, nil)},
+		"http_client_paired": {Exchange: httpExchange(client, nil), Peer: pair, ParentID: 7},
+		"http_server":        {Exchange: httpExchange(server, nil)},
+		"http_server_paired": {Exchange: httpExchange(server, nil), Peer: &Peer{Exchange: httpExchange(client, nil), Service: "shop"}, ParentID: 7},
+		"http_client_404":    {Exchange: httpExchange(client, func(_ *millracev1.Exchange, h *millracev1.HttpExchange) { h.Status = 404 })},
+		"http_server_404":    {Exchange: httpExchange(server, func(_ *millracev1.Exchange, h *millracev1.HttpExchange) { h.Status = 404 })},
+		"http_server_503":    {Exchange: httpExchange(server, func(_ *millracev1.Exchange, h *millracev1.HttpExchange) { h.Status = 503 })},
+		"http_odd_method": {Exchange: httpExchange(server, func(_ *millracev1.Exchange, h *millracev1.HttpExchange) {
+			h.Method, h.Target = "PURGE", "http://cache.example/a?b"
+		})},
+		"http_reset": {Exchange: httpExchange(client, func(x *millracev1.Exchange, h *millracev1.HttpExchange) {
+			x.Outcome, h.Status, x.ResponseBodyBytes = millracev1.Outcome_OUTCOME_RESET, 0, 0
+		})},
+		"http_lost": {Exchange: httpExchange(client, func(x *millracev1.Exchange, h *millracev1.HttpExchange) {
+			x.Outcome, x.LostBytes, x.SizesEstimated, x.ConcurrentUse = millracev1.Outcome_OUTCOME_LOST, 99, true, true
+			x.Retransmits, x.SrttUs, x.CauseKind = 3, 250, millracev1.CauseKind_CAUSE_KIND_INFERRED
+		}), Assumed: true, Late: true, DetachedCause: 0xab},
+		"http_connect": {Exchange: httpExchange(client, func(_ *millracev1.Exchange, h *millracev1.HttpExchange) {
+			h.Method, h.Target, h.Host, h.Upgraded = "CONNECT", "db.example:5432", "db.example:5432", true
+		})},
+		"http_ipv6_no_host": {Exchange: httpExchange(client, func(x *millracev1.Exchange, h *millracev1.HttpExchange) {
+			h.Host, h.Version = "", "1.0"
+			x.RemoteAddress = append(make([]byte, 15), 1)
+		})},
+		"redis_client": {Exchange: redisExchange(client, nil), Tracestate: "a=b", Flags: 1},
+		"redis_error": {Exchange: redisExchange(server, func(_ *millracev1.Exchange, r *millracev1.RedisExchange) {
+			r.ErrorCode, r.ErrorMessage, r.Database, r.BatchSize = "WRONGTYPE", "Operation against a key", -1, 4
+		})},
+		"redis_unix": {Exchange: redisExchange(client, func(x *millracev1.Exchange, _ *millracev1.RedisExchange) {
+			x.Transport, x.UnixPath, x.LocalAddress, x.RemoteAddress = millracev1.Transport_TRANSPORT_UNIX, "/run/redis.sock", nil, nil
+			x.LocalPort, x.RemotePort = 0, 0
+		})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in.TraceID, in.SpanID = [16]byte{1, 2, 3, 15: 16}, 0x1122334455667788
+			var c Encoder
+			got := render(t, c.Encode(in))
+			path := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func decode(t testing.TB, data []byte) *millracev1.Span {
+	t.Helper()
+	span := &millracev1.Span{}
+	if err := span.UnmarshalVT(data); err != nil {
+		t.Fatal(err)
+	}
+	return span
+}
+
+// render writes a span as text, one field a line.
+func render(t testing.TB, data []byte) string {
+	s := decode(t, data)
+	var b strings.Builder
+	fmt.Fprintf(&b, "trace %x span %x parent %x flags %d state %q\n%s %q %d ns, status %s %q\n", s.TraceId, s.SpanId, s.ParentSpanId,
+		s.TraceFlags, s.Tracestate, s.Kind, s.Name, s.EndUnixNs-s.StartUnixNs, s.Status, s.StatusMessage)
+	var lines []string
+	for _, kv := range s.Attributes {
+		value := ""
+		switch v := kv.Value.(type) {
+		case *millracev1.KeyValue_StringValue:
+			value = fmt.Sprintf("%q", v.StringValue)
+		case *millracev1.KeyValue_IntValue:
+			value = fmt.Sprint(v.IntValue)
+		case *millracev1.KeyValue_DoubleValue:
+			value = fmt.Sprintf("%gs", v.DoubleValue)
+		case *millracev1.KeyValue_BoolValue:
+			value = fmt.Sprint(v.BoolValue)
+		}
+		lines = append(lines, kv.Key+" = "+value)
+	}
+	sort.Strings(lines)
+	for i, line := range lines {
+		if i > 0 && strings.SplitN(line, " ", 2)[0] == strings.SplitN(lines[i-1], " ", 2)[0] {
+			t.Errorf("attribute twice: %s", line)
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// Whatever applications send, the span is valid protobuf with valid UTF-8: one bad string would make a backend refuse a whole request.
+func FuzzEncode(f *testing.F) {
+	f.Add("GET", "/a?b", "host:80", "curl", "ERR", uint32(200), []byte{1, 2, 3, 4}, uint8(1))
+	f.Add("\xff", "\xfe://", "[::1", "\x80", "\xc3", uint32(0), []byte{}, uint8(4))
+	f.Fuzz(func(t *testing.T, method, target, host, agent, code string, status uint32, address []byte, outcome uint8) {
+		for _, side := range []millracev1.Side{client, server} {
+			h := httpExchange(side, func(x *millracev1.Exchange, h *millracev1.HttpExchange) {
+				h.Method, h.Target, h.Host, h.UserAgent, h.Status = method, target, host, agent, status
+				x.RemoteAddress, x.Outcome = address, millracev1.Outcome(outcome)
+			})
+			r := redisExchange(side, func(x *millracev1.Exchange, r *millracev1.RedisExchange) {
+				r.Command, r.Statement, r.ErrorCode, r.ErrorMessage = method, target, code, agent
+			})
+			for _, x := range []*millracev1.Exchange{h, r} {
+				var c Encoder
+				s := decode(t, c.Encode(&Input{Exchange: x, SpanID: 1, Peer: &Peer{Exchange: x, Service: host}, Tracestate: code}))
+				if s.Name == "" || !utf8.ValidString(s.Name+s.StatusMessage+s.Tracestate) {
+					t.Errorf("name %q, message %q, state %q", s.Name, s.StatusMessage, s.Tracestate)
+				}
+				for _, kv := range s.Attributes {
+					if !utf8.ValidString(kv.GetStringValue()) {
+						t.Errorf("%s = %q", kv.Key, kv.GetStringValue())
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestSplitHost(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]struct {
+		host string
+		port uint32
+	}{
+		"": {}, "a": {"a", 0}, "a:80": {"a", 80}, "[::1]:8080": {"::1", 8080}, "[::1]": {"::1", 0}, "::1": {"::1", 0}, "a:": {"a:", 0},
+		"a:99999": {"a:99999", 0},
+	} {
+		if host, port := splitHost(in); host != want.host || port != want.port {
+			t.Errorf("%q: %q %d", in, host, port)
+		}
+	}
+}
+
+func TestAppendHex(t *testing.T) {
+	t.Parallel()
+	if got := appendHex(nil, 0xab); !bytes.Equal(got, []byte("00000000000000ab")) {
+		t.Errorf("%s", got)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	in := &Input{Exchange: httpExchange(client, nil), Peer: &Peer{Exchange: httpExchange(server, nil), Service: "orders"}, SpanID: 1}
+	var c Encoder
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Encode(in)
+	}
+}
