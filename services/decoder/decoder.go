@@ -1,0 +1,53 @@
+package decoder
+
+import (
+	"time"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/stage"
+	"millrace.dev/services/decoder/internal/processor"
+	"millrace.dev/services/decoder/internal/protocol/registry"
+)
+
+// Options of a decoder. The zero value of each field stands for its default.
+type Options struct {
+	// Partitions of the streams, by default [bus.DefaultPartitions].
+	Partitions int
+	// Config bounds what is kept. Defaults: 1 MiB a stream, 20,000 connections, one minute.
+	Config config.Decoder
+	// Metrics counts; nil: nothing is counted.
+	Metrics *Metrics
+}
+
+// Metrics are the counters of a decoder, millrace_decoder_…; one serves any number of processors.
+type Metrics = processor.Metrics
+
+// NewMetrics makes the counters and registers them with a registry, which may be nil.
+var NewMetrics = processor.NewMetrics
+
+// New makes the processor of one partition. It is not safe for concurrent use.
+func New(o Options) stage.Processor {
+	p := processor.Options{
+		Partitions:      o.Partitions,
+		MaxStreamBytes:  int(o.Config.MaxStreamBytes),
+		MaxConnections:  o.Config.MaxConnections,
+		ExchangeTimeout: o.Config.ExchangeTimeout,
+		KeepStatements:  o.Config.KeepStatements,
+		Metrics:         o.Metrics,
+		Protocols:       registry.Protocols,
+	}
+	if p.Partitions <= 0 {
+		p.Partitions = bus.DefaultPartitions
+	}
+	if p.MaxStreamBytes <= 0 {
+		p.MaxStreamBytes = 1 << 20
+	}
+	if p.MaxConnections <= 0 {
+		p.MaxConnections = 20000
+	}
+	if p.ExchangeTimeout <= 0 {
+		p.ExchangeTimeout = time.Minute
+	}
+	return processor.New(p)
+}

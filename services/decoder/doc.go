@@ -1,0 +1,11 @@
+// Package decoder turns raw kernel events into exchanges and links.
+//
+// [Run] is the service; [New] is its pure part, one partition's worth, for tests and tools that have no NATS:
+//
+//	d := decoder.New(decoder.Options{Partitions: 1})
+//	err := d.Process(ctx, []stage.Record{{Data: encodedRawBatch}}, out)
+//	err = d.Tick(ctx, now, out) // closed connections end, gaps and timeouts take effect
+//
+// Output goes to the subjects of package bus: ExchangeBatch messages to ExchangeSubject, LinkBatch messages to LinkSubject, each of the
+// connection's partition.
+package decoder

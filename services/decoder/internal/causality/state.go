@@ -1,0 +1,79 @@
+package causality
+
+import (
+	"maps"
+	"slices"
+
+	"millrace.dev/lib/identity"
+	"millrace.dev/services/decoder/internal/snapshot"
+)
+
+// AppendState writes the tracker to w.
+func (t *Tracker) AppendState(w *snapshot.Writer) {
+	for _, m := range []map[Task]*task{t.young, t.old} {
+		w.Uint(uint64(len(m)))
+		for _, id := range slices.Sorted(maps.Keys(m)) {
+			k := m[id]
+			w.Uint(uint64(id))
+			w.Uint(uint64(k.parent))
+			w.Int(k.firstSeen)
+			w.Uint(uint64(len(k.serving)))
+			for i := range k.serving {
+				appendRequest(w, &k.serving[i])
+			}
+			w.Bool(k.last.End != 0)
+			if k.last.End != 0 {
+				appendRequest(w, &k.last)
+			}
+			w.Uint(uint64(len(k.handoffs)))
+			for _, h := range k.handoffs {
+				w.Uint(uint64(h.from))
+				w.Uint(h.socket)
+				w.Int(h.at)
+			}
+		}
+	}
+}
+
+// RestoreState replaces the tracker by what AppendState wrote.
+func (t *Tracker) RestoreState(r *snapshot.Reader) {
+	*t = *New()
+	t.old = map[Task]*task{}
+	for _, m := range []map[Task]*task{t.young, t.old} {
+		for range r.Count() {
+			id := Task(r.Uint())
+			k := &task{parent: Task(r.Uint()), firstSeen: r.Int()}
+			for range r.Count() {
+				k.serving = append(k.serving, readRequest(r))
+			}
+			if r.Bool() {
+				k.last = readRequest(r)
+			}
+			for range r.Count() {
+				k.handoffs = append(k.handoffs, handoff{Task(r.Uint()), r.Uint(), r.Int()})
+			}
+			m[id] = k
+		}
+	}
+}
+
+func appendRequest(w *snapshot.Writer, q *Request) {
+	w.Uint(q.Key.Flow)
+	w.Uint(q.Key.Offset)
+	w.Uint(q.Key.Stream)
+	w.Int(q.Start)
+	w.Int(q.End)
+	w.Uint(q.Span)
+	if q.Span != 0 {
+		w.Bytes(q.Trace[:])
+	}
+}
+
+func readRequest(r *snapshot.Reader) (q Request) {
+	q.Key = identity.Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
+	q.Start, q.End, q.Span = r.Int(), r.Int(), r.Uint()
+	if q.Span != 0 && copy(q.Trace[:], r.Bytes()) != 16 {
+		r.Fail()
+	}
+	return q
+}

@@ -1,0 +1,225 @@
+package processor
+
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/identity"
+	"millrace.dev/lib/stage"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/causality"
+	"millrace.dev/services/decoder/internal/protocol"
+)
+
+// spillBytes is the size at which what waits for a partition is published before the end of the call.
+const spillBytes = 256 << 10
+
+// emitter collects exchanges and links by partition. Messages are encoded by hand, in one pass and without the structs of the generated
+// code, which would be most of the cost of an exchange; a test compares both.
+type emitter struct {
+	exchanges, links []slot
+	scratch          []byte
+	full             bool
+	subjects         [][2]string
+}
+
+// slot is the message that is being built for one partition.
+type slot struct {
+	message   []byte
+	processes []*process // named in message
+}
+
+func (o *emitter) init(partitions int) {
+	*o = emitter{exchanges: make([]slot, partitions), links: make([]slot, partitions)}
+	for i := range partitions {
+		o.subjects = append(o.subjects, [2]string{bus.LinkSubject(i), bus.ExchangeSubject(i)})
+	}
+}
+
+// spill publishes early if much is waiting.
+func (o *emitter) spill(p *Processor, out stage.Output) {
+	if o.full {
+		o.flush(p, out)
+	}
+}
+
+// flush publishes everything. Links go first: they make it easier to place the exchanges.
+func (o *emitter) flush(_ *Processor, out stage.Output) {
+	o.full = false
+	for i := range o.links {
+		if s := &o.links[i]; len(s.message) > 0 {
+			out.Publish(o.subjects[i][0], "", s.message)
+			s.message = make([]byte, 0, reserve(len(s.message)))
+		}
+	}
+	for i := range o.exchanges {
+		s := &o.exchanges[i]
+		if len(s.message) == 0 {
+			continue
+		}
+		for _, q := range s.processes {
+			s.message = appendBytes(s.message, 2, q.encoded)
+		}
+		out.Publish(o.subjects[i][1], "", s.message)
+		s.message, s.processes = make([]byte, 0, reserve(len(s.message))), s.processes[:0]
+	}
+}
+
+// reserve is the room for the next message: about as much as the last took.
+func reserve(last int) int { return min(last+last/8, spillBytes+spillBytes/8) }
+
+func (o *emitter) add(s *slot, field protowire.Number, encoded []byte) {
+	if len(s.message) == 0 {
+		s.message = append(s.message, 1<<3, Version)
+	}
+	s.message = appendBytes(s.message, field, encoded)
+	if len(s.message) > spillBytes {
+		o.full = true
+	}
+}
+
+// link adds a link about x.
+func (o *emitter) link(partition int, kind millracev1.LinkKind, key identity.Key, x *protocol.Exchange) {
+	b := append(o.scratch[:0], 1<<3, byte(kind))
+	b = appendKey(b, 2, key)
+	if x.CauseKind != 0 {
+		b = appendKey(b, 3, x.Cause)
+		b = append(b, 4<<3, x.CauseKind)
+	}
+	if kind != millracev1.LinkKind_LINK_KIND_ASK {
+		b = appendContext(b, 5, &x.Context)
+		b = appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
+	}
+	o.scratch = b
+	o.add(&o.links[partition], 2, b)
+}
+
+// exchange adds x.
+func (o *emitter) exchange(pc *protocol.Conn, c *connection, x *protocol.Exchange) {
+	s := &o.exchanges[c.partition]
+	named := false
+	for _, q := range s.processes {
+		if named = q == c.owner; named {
+			break
+		}
+	}
+	if !named {
+		s.processes = append(s.processes, c.owner)
+	}
+	o.scratch = appendExchange(o.scratch[:0], pc, c, x)
+	o.add(s, 3, o.scratch)
+}
+
+func appendExchange(b []byte, pc *protocol.Conn, c *connection, x *protocol.Exchange) []byte {
+	b = appendKey(b, 1, keyOf(pc, c, x))
+	b = append(b, c.encoded...)
+	b = append(b, 4<<3, byte(x.Outcome))
+	b = appendFixed(b, 12, uint64(x.Start+x.ClockOffset))
+	if x.ResponseStart != 0 {
+		b = appendFixed(b, 13, uint64(x.ResponseStart+x.ClockOffset))
+	}
+	b = appendFixed(b, 14, uint64(x.End+x.ClockOffset))
+	b = appendNumber(b, 15, x.RequestBytes)
+	b = appendNumber(b, 16, x.ResponseBytes)
+	b = appendNumber(b, 17, x.RequestBodyBytes)
+	b = appendNumber(b, 18, x.ResponseBodyBytes)
+	b = appendFlag(b, 19, x.Estimated)
+	if x.CauseKind != 0 {
+		b = appendKey(b, 20, x.Cause)
+		b = appendNumber(b, 21, uint64(x.CauseKind))
+	}
+	b = appendContext(b, 22, &x.Context)
+	b = appendFlag(b, 23, x.Forwarded)
+	b = appendNumber(b, 24, uint64(c.srtt))
+	b = appendNumber(b, 25, uint64(c.retransmits-min(c.retransmits, x.Retransmits)))
+	b = appendNumber(b, 26, x.LostBytes)
+	b = appendNumber(b, 27, causality.Task(x.Task).ID())
+	b = appendFlag(b, 28, x.Concurrent)
+	return appendBytes(b, protowire.Number(x.DetailField), x.Detail)
+}
+
+// encode prepares the fields of Exchange that are the same for all of the connection.
+func (c *connection) encode() {
+	side := millracev1.Side_SIDE_SERVER
+	if c.conn.Client {
+		side = millracev1.Side_SIDE_CLIENT
+	}
+	b := append(c.encoded[:0], 2<<3, byte(side))
+	b = appendNumber(b, 3, uint64(c.protocol))
+	b = appendFixed(b, 5, c.owner.id)
+	b = appendNumber(b, 6, uint64(c.facts.Transport))
+	if len(c.facts.LocalAddress) > 0 {
+		b = appendBytes(b, 7, c.facts.LocalAddress)
+	}
+	b = appendNumber(b, 8, uint64(c.facts.LocalPort))
+	if len(c.facts.RemoteAddress) > 0 {
+		b = appendBytes(b, 9, c.facts.RemoteAddress)
+	}
+	b = appendNumber(b, 10, uint64(c.facts.RemotePort))
+	if len(c.facts.UnixPath) > 0 {
+		b = appendBytes(b, 11, c.facts.UnixPath)
+	}
+	c.encoded = b
+}
+
+func appendKey(b []byte, field protowire.Number, k identity.Key) []byte {
+	var m [32]byte
+	n := append(m[:0], 1<<3|1)
+	n = binary.LittleEndian.AppendUint64(n, k.Flow)
+	n = appendNumber(n, 2, k.Offset)
+	n = appendNumber(n, 3, k.Stream)
+	return appendBytes(b, field, n)
+}
+
+func appendContext(b []byte, field protowire.Number, c *protocol.Context) []byte {
+	if !c.Valid {
+		return b
+	}
+	size := 18 + 9 + 2 + min(len(c.State), 1)*(1+protowire.SizeBytes(len(c.State)))
+	if c.Flags >= 0x80 {
+		size++
+	} else if c.Flags == 0 {
+		size -= 2
+	}
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = appendBytes(b, 1, c.TraceID[:])
+	b = appendFixed(b, 2, c.SpanID)
+	b = appendNumber(b, 3, uint64(c.Flags))
+	if len(c.State) > 0 {
+		b = appendBytes(b, 4, c.State)
+	}
+	return b
+}
+
+// The following leave out zeros, as proto3 does.
+
+func appendNumber(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, field, protowire.VarintType)
+	return protowire.AppendVarint(b, v)
+}
+
+func appendFixed(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, field, protowire.Fixed64Type)
+	return binary.LittleEndian.AppendUint64(b, v)
+}
+
+func appendFlag(b []byte, field protowire.Number, v bool) []byte {
+	if !v {
+		return b
+	}
+	return append(protowire.AppendTag(b, field, protowire.VarintType), 1)
+}
+
+func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	return protowire.AppendBytes(b, v)
+}

@@ -1,0 +1,132 @@
+package processor
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Metrics counts what decoders do. One Metrics serves all partitions of an instance; it is safe for concurrent use.
+type Metrics struct {
+	batches, batchesLost, batchesAgain prometheus.Counter
+	malformed                          *prometheus.CounterVec
+	events                             prometheus.Counter
+	captureLost                        *prometheus.CounterVec
+	lostBytes, duplicateBytes          prometheus.Counter
+	exchanges                          *prometheus.CounterVec
+	links                              prometheus.Counter
+	givenUp                            *prometheus.CounterVec
+	connections                        prometheus.Gauge
+}
+
+// NewMetrics makes the counters and registers them with r; r may be nil.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_decoder_" + name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_decoder_" + name, Help: help}, labels)
+	}
+	m := &Metrics{
+		batches:        counter("batches_total", "Raw batches that were decoded."),
+		batchesLost:    counter("batches_lost_total", "Raw batches that never came, by gaps in their sequence."),
+		batchesAgain:   counter("batches_duplicate_total", "Raw batches that came again and were dropped."),
+		malformed:      vector("malformed_total", "Input that was refused, by what it was.", "what"),
+		events:         counter("events_total", "Kernel events that were decoded."),
+		captureLost:    vector("capture_lost_events_total", "Events that capture reports as lost, by cause.", "cause"),
+		lostBytes:      counter("stream_lost_bytes_total", "Bytes of byte streams that were wanted and never came."),
+		duplicateBytes: counter("stream_duplicate_bytes_total", "Bytes of byte streams that came again and were dropped."),
+		exchanges:      vector("exchanges_total", "Exchanges that were published, by protocol and outcome.", "protocol", "outcome"),
+		links:          counter("links_total", "Links that were published."),
+		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason.", "reason"),
+		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
+	}
+	if r != nil {
+		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
+			m.exchanges, m.links, m.givenUp, m.connections)
+	}
+	return m
+}
+
+// tally counts in plain memory until the end of a call of the processor.
+type tally struct {
+	batches, batchesLost, batchesAgain, events, links uint64
+	lostBytes, duplicateBytes                         uint64
+	connections                                       int
+	exchanges                                         [8][8]uint64 // protocol, outcome
+	malformed                                         map[string]uint64
+	givenUp                                           map[string]uint64
+	captureLost                                       map[millracev1.LossCause]uint64
+}
+
+func count[K comparable](m *map[K]uint64, key K, n uint64) {
+	if *m == nil {
+		*m = map[K]uint64{}
+	}
+	(*m)[key] += n
+}
+
+func (m *Metrics) add(t *tally) {
+	if m == nil {
+		*t = tally{}
+		return
+	}
+	plain := func(c prometheus.Counter, n uint64) {
+		if n > 0 {
+			c.Add(float64(n))
+		}
+	}
+	plain(m.batches, t.batches)
+	plain(m.batchesLost, t.batchesLost)
+	plain(m.batchesAgain, t.batchesAgain)
+	plain(m.events, t.events)
+	plain(m.links, t.links)
+	plain(m.lostBytes, t.lostBytes)
+	plain(m.duplicateBytes, t.duplicateBytes)
+	for protocol := range t.exchanges {
+		for outcome, n := range t.exchanges[protocol] {
+			if n > 0 {
+				m.exchanges.WithLabelValues(protocolName(protocol), outcomeName(outcome)).Add(float64(n))
+			}
+		}
+	}
+	for what, n := range t.malformed {
+		m.malformed.WithLabelValues(what).Add(float64(n))
+	}
+	for reason, n := range t.givenUp {
+		m.givenUp.WithLabelValues(reason).Add(float64(n))
+	}
+	for cause, n := range t.captureLost {
+		m.captureLost.WithLabelValues(causeName(cause)).Add(float64(n))
+	}
+	m.connections.Add(float64(t.connections))
+	*t = tally{}
+}
+
+func protocolName(n int) string {
+	switch millracev1.Protocol(n) {
+	case millracev1.Protocol_PROTOCOL_HTTP1:
+		return "http"
+	case millracev1.Protocol_PROTOCOL_REDIS:
+		return "redis"
+	}
+	return "other"
+}
+
+func outcomeName(n int) string {
+	names := [...]string{"", "complete", "closed", "reset", "lost", "expired", "one_way"}
+	if n < len(names) {
+		return names[n]
+	}
+	return "other"
+}
+
+func causeName(c millracev1.LossCause) string {
+	names := [...]string{
+		"unspecified", "ring_full", "table_full", "payload_unreadable", "send_buffer_full", "not_observable", "malformed", "no_offset",
+	}
+	if c >= 0 && int(c) < len(names) {
+		return names[c]
+	}
+	return "other"
+}

@@ -1,0 +1,197 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/services/decoder/internal/rawbatch"
+	"millrace.dev/services/decoder/internal/snapshot"
+	"millrace.dev/services/decoder/internal/stream"
+)
+
+// snapshotVersion is the first value of a snapshot. Change it with every change of the state's layout.
+const snapshotVersion = 1
+
+// ErrSnapshotVersion says that a snapshot was written by another version of the decoder.
+var ErrSnapshotVersion = errors.New("snapshot version is not known")
+
+// Snapshot implements [stage.Processor].
+func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
+	w := &snapshot.Writer{B: dst}
+	w.Uint(snapshotVersion)
+	w.Uint(uint64(p.options.Partitions))
+	w.Uint(p.ticks)
+	w.Int(p.now)
+	w.Uint(uint64(len(p.nodes)))
+	for _, name := range slices.Sorted(maps.Keys(p.nodes)) {
+		p.nodes[name].appendState(w)
+	}
+	w.Uint(uint64(len(p.processes)))
+	for _, id := range slices.Sorted(maps.Keys(p.processes)) {
+		q := p.processes[id]
+		w.Uint(id)
+		w.Bytes(q.encoded)
+		w.Uint(q.lastTick)
+		w.Bool(q.exited)
+		q.tasks.AppendState(w)
+	}
+	w.Uint(uint64(len(p.connections)))
+	for c := p.recent.previous; c != &p.recent; c = c.previous { // least recently used first
+		c.appendState(w)
+	}
+	return w.B, nil
+}
+
+// Restore implements [stage.Processor].
+func (p *Processor) Restore(b []byte) error {
+	r := snapshot.NewReader(b)
+	if version := r.Uint(); r.Err() == nil && version != snapshotVersion {
+		return fmt.Errorf("restore decoder: %w: %d, this decoder reads %d", ErrSnapshotVersion, version, snapshotVersion)
+	}
+	if n := r.Uint(); r.Err() == nil && n != uint64(p.options.Partitions) {
+		return fmt.Errorf("restore decoder: snapshot is of %d partitions, the streams have %d", n, p.options.Partitions)
+	}
+	p.tally.connections -= len(p.connections)
+	p.clear()
+	p.ticks, p.now = r.Uint(), r.Int()
+	for range r.Count() {
+		n := restoreNode(r)
+		p.nodes[n.name] = n
+	}
+	for range r.Count() {
+		q := p.processOf(r.Uint())
+		if encoded := r.Bytes(); encoded != nil {
+			q.encoded = encoded
+		}
+		q.lastTick, q.exited = r.Uint(), r.Bool()
+		q.tasks.RestoreState(r)
+	}
+	for range r.Count() {
+		if p.restoreConnection(r); r.Err() != nil {
+			break
+		}
+	}
+	if !r.Done() {
+		p.clear()
+		return fmt.Errorf("restore decoder: %w", snapshot.ErrDamaged)
+	}
+	return nil
+}
+
+func (n *node) appendState(w *snapshot.Writer) {
+	w.Text(n.name)
+	w.Uint(n.epoch)
+	w.Int(n.watermark)
+	w.Int(n.clockOffset)
+	w.Uint(n.lastTick)
+	w.Uint(uint64(len(n.partitions)))
+	for _, i := range slices.Sorted(maps.Keys(n.partitions)) {
+		w.Uint(uint64(i))
+		w.Uint(n.partitions[i].highest)
+		w.Uint(n.partitions[i].seen)
+	}
+}
+
+func restoreNode(r *snapshot.Reader) *node {
+	n := &node{name: r.Text(), epoch: r.Uint(), watermark: r.Int(), clockOffset: r.Int(), lastTick: r.Uint()}
+	n.partitions = map[uint32]*sequence{}
+	for range r.Count() {
+		n.partitions[uint32(r.Uint())] = &sequence{highest: r.Uint(), seen: r.Uint()}
+	}
+	return n
+}
+
+func (c *connection) appendState(w *snapshot.Writer) {
+	f := &c.facts
+	w.Uint(c.key.process)
+	w.Uint(c.key.socket)
+	w.Uint(c.sendFlow)
+	w.Text(c.node.name)
+	w.Uint(uint64(f.Transport))
+	w.Uint(uint64(c.role))
+	w.Bytes(f.LocalAddress)
+	w.Uint(uint64(f.LocalPort))
+	w.Bytes(f.RemoteAddress)
+	w.Uint(uint64(f.RemotePort))
+	w.Bytes(f.UnixPath)
+	w.Uint(uint64(c.protocol))
+	w.Bool(c.parser != nil)
+	w.Bool(c.conn.Client)
+	w.Uint(c.actors[0])
+	w.Uint(c.actors[1])
+	stream.AppendActor(w, &c.lastActor)
+	w.Int(c.lastData)
+	w.Uint(uint64(c.srtt))
+	w.Uint(uint64(c.retransmits))
+	w.Uint(uint64(c.guesses[0]))
+	w.Uint(uint64(c.guesses[1]))
+	w.Uint(uint64(c.attempts))
+	w.Bool(c.opaque)
+	w.Bool(c.suspect)
+	w.Bool(c.ended)
+	w.Uint(c.endOffset)
+	w.Int(c.endTime)
+	w.Uint(uint64(c.closing))
+	w.Int(c.closedAt)
+	w.Uint(c.closeTick)
+	w.Bool(c.awaited)
+	w.Uint(c.waitTick)
+	c.send.AppendState(w)
+	c.receive.AppendState(w)
+	if c.parser != nil {
+		c.conn.AppendState(w)
+		c.parser.AppendState(&c.conn, w)
+	}
+}
+
+func (p *Processor) restoreConnection(r *snapshot.Reader) {
+	key := connectionKey{r.Uint(), r.Uint()}
+	facts := rawbatch.Connection{Process: key.process, Socket: key.socket, SendFlow: r.Uint()}
+	p.node = p.nodes[r.Text()]
+	facts.Transport, facts.Role = millracev1.Transport(r.Uint()), millracev1.Role(r.Uint())
+	facts.LocalAddress, facts.LocalPort = r.Bytes(), uint32(r.Uint())
+	facts.RemoteAddress, facts.RemotePort = r.Bytes(), uint32(r.Uint())
+	facts.UnixPath = r.Bytes()
+	if r.Err() != nil || p.node == nil || p.connections[key] != nil || key == (connectionKey{}) {
+		r.Fail()
+		return
+	}
+	c := p.newConnection(key, &facts)
+	c.linkAfter(&p.recent)
+	c.protocol = millracev1.Protocol(r.Uint())
+	parsing, client := r.Bool(), r.Bool()
+	c.actors[0], c.actors[1] = r.Uint(), r.Uint()
+	c.lastActor = stream.ReadActor(r)
+	c.lastData = r.Int()
+	c.srtt, c.retransmits = uint32(r.Uint()), uint32(r.Uint())
+	c.guesses = [2]int{int(r.Uint()), int(r.Uint())}
+	c.attempts = int(r.Uint())
+	c.opaque, c.suspect, c.ended = r.Bool(), r.Bool(), r.Bool()
+	c.endOffset, c.endTime = r.Uint(), r.Int()
+	c.closing, c.closedAt, c.closeTick = protocol.Outcome(r.Uint()), r.Int(), r.Uint()
+	c.awaited, c.waitTick = r.Bool(), r.Uint()
+	if c.closing != 0 {
+		p.closing = append(p.closing, c)
+	}
+	if c.awaited {
+		p.waiting = append(p.waiting, c)
+	}
+	c.send.RestoreState(r)
+	c.receive.RestoreState(r)
+	if !parsing {
+		return
+	}
+	i := slices.IndexFunc(p.options.Protocols, func(q protocol.Protocol) bool { return q.Number == c.protocol })
+	if i < 0 {
+		r.Fail()
+		return
+	}
+	c.parser = p.options.Protocols[i].New(protocol.Options{KeepStatements: p.options.KeepStatements})
+	c.orient(client)
+	c.conn.RestoreState(r)
+	c.parser.RestoreState(&c.conn, r)
+}

@@ -1,0 +1,262 @@
+package http1
+
+import (
+	"bytes"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/services/decoder/internal/snapshot"
+	"millrace.dev/services/decoder/internal/stream"
+)
+
+// What a parser must know of the request when the response comes: Exchange.Flags.
+const (
+	flagHead    = 1 << iota // HEAD: the response has no body
+	flagConnect             // CONNECT: 2xx ends HTTP
+	flagUpgrade             // Upgrade: 101 ends HTTP
+)
+
+// maxFailures is how many events may fail to be HTTP before the guess is given up.
+const maxFailures = 32
+
+// Protocol is HTTP/1.x.
+var Protocol = protocol.Protocol{
+	Number: millracev1.Protocol_PROTOCOL_HTTP1,
+	Look:   look,
+	New:    func(protocol.Options) protocol.Parser { return &parser{} },
+}
+
+type parser struct {
+	req, resp side
+	failures  int
+	switched  bool
+}
+
+// Parse implements [protocol.Parser].
+func (p *parser) Parse(c *protocol.Conn, ended bool) protocol.Verdict {
+	for {
+		p.requests(c)
+		released := p.responses(c)
+		if p.switched {
+			return protocol.Opaque
+		}
+		if !released {
+			break
+		}
+	}
+	if ended && p.resp.state == untilClose {
+		p.endResponse(c)
+	}
+	if p.failures > maxFailures {
+		return protocol.GiveUp
+	}
+	return protocol.Continue
+}
+
+// requests reads the requests that have arrived.
+func (p *parser) requests(c *protocol.Conn) {
+	s, d := c.Requests, &p.req
+	for s.Next() != stream.None {
+		switch d.state {
+		case atStart:
+			if !p.startRequest(c) {
+				return
+			}
+		case inHeaders:
+			if !p.requestHeader(c) {
+				return
+			}
+		case resync:
+			if !p.resyncRequest(c) {
+				return
+			}
+		case held:
+			if c.Open() > 0 {
+				return
+			}
+			d.state = atStart // whatever the response was, it is gone
+		default:
+			if p.gone(c) { // the exchange was ended in the middle of its request
+				d.x = nil
+			}
+			done := d.readBody(s)
+			if d.x != nil {
+				d.x.RequestBodyBytes = d.body
+			}
+			if !done {
+				return
+			}
+			p.endRequest(c)
+		}
+	}
+}
+
+// gone reports whether the exchange whose request is being read has been ended.
+func (p *parser) gone(c *protocol.Conn) bool { return p.req.x != nil && c.Newest() != p.req.x }
+
+func (p *parser) endRequest(c *protocol.Conn) {
+	d := &p.req
+	x := d.x
+	d.state, d.x = atStart, nil
+	if x == nil {
+		return
+	}
+	if x.Flags&(flagConnect|flagUpgrade) != 0 && !x.ResponseDone() {
+		d.state = held
+	}
+	c.EndRequest(x)
+}
+
+// startRequest reads a request line. It reports whether to go on.
+func (p *parser) startRequest(c *protocol.Conn) bool {
+	s, d := c.Requests, &p.req
+	b := s.Bytes()
+	if len(b) == 0 {
+		p.loseRequest(c)
+		return true
+	}
+	if b[0] == '\r' || b[0] == '\n' {
+		s.Skip(1)
+		d.scanned = 0
+		return true
+	}
+	content, size, f := d.next(s, false)
+	if f == wait {
+		if look(b, true) == protocol.No {
+			f = broken
+		} else {
+			return false
+		}
+	}
+	var method, target []byte
+	var minor byte
+	ok := f == line
+	if ok {
+		method, target, minor, ok = requestLine(content)
+	}
+	if !ok {
+		p.failures++
+		s.SkipToEvent() // never look at the same place twice
+		p.loseRequest(c)
+		return true
+	}
+	x := c.Begin()
+	*d = side{x: x, state: inHeaders, head: uint64(size)}
+	x.DetailField = detailField
+	x.Detail = appendText(x.Detail, fieldMethod, method)
+	x.Detail = appendText(x.Detail, fieldTarget, valid(cut(target, maxTarget)))
+	x.Detail = append(x.Detail, fieldVersion<<3|2, 3, '1', '.', minor)
+	switch string(method) {
+	case "HEAD":
+		x.Flags |= flagHead
+	case "CONNECT":
+		x.Flags |= flagConnect
+	}
+	if host := authority(target); len(host) > 0 { // RFC 9112 section 3.2.2: it goes before the Host header
+		d.hosted = true
+		x.Detail = appendText(x.Detail, fieldHost, valid(cut(host, maxValue)))
+	}
+	s.Skip(uint64(size))
+	return true
+}
+
+// authority gives the host of a target in absolute form, empty otherwise.
+func authority(target []byte) []byte {
+	if target[0] == '/' {
+		return nil
+	}
+	_, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok {
+		return nil
+	}
+	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest[bytes.LastIndexByte(rest, '@')+1:]
+}
+
+// requestHeader reads one line of the head.
+func (p *parser) requestHeader(c *protocol.Conn) bool {
+	s, d := c.Requests, &p.req
+	if p.gone(c) {
+		p.loseRequest(c)
+		return true
+	}
+	content, size, f := d.next(s, true)
+	switch {
+	case f == wait:
+		return false
+	case f == broken || d.head+uint64(size) > maxHead:
+		p.loseRequest(c)
+		return true
+	}
+	d.head += uint64(size)
+	if len(content) > 0 {
+		d.header(content, true) // a line that is none is passed over, as servers do
+		s.Skip(uint64(size))
+		return true
+	}
+	s.Skip(uint64(size))
+	p.failures = 0
+	x := d.x
+	c.Started(x)
+	switch {
+	case x.Flags&flagConnect != 0:
+		p.endRequest(c)
+	case d.coded && d.chunked: // Transfer-Encoding overrides Content-Length, RFC 9112 section 6.3
+		d.state = atChunk
+	case d.coded || d.badLength: // the end cannot be known
+		p.loseRequest(c)
+	case d.length > 0:
+		d.state, d.remain = inLength, d.length
+	default:
+		p.endRequest(c)
+	}
+	return true
+}
+
+// loseRequest gives up the request that is being read, if any, and looks for the next.
+func (p *parser) loseRequest(c *protocol.Conn) {
+	if x := p.req.x; x != nil && !p.gone(c) {
+		c.BreakRequest(x)
+	}
+	c.RequestGap()
+	p.req = side{state: resync}
+}
+
+// resyncRequest goes to the next event that begins with a request.
+func (p *parser) resyncRequest(c *protocol.Conn) bool {
+	s := c.Requests
+	for s.Next() != stream.None {
+		if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && look(b, true) != protocol.No {
+			p.req = side{state: atStart}
+			return true
+		}
+		if !s.SkipToEvent() {
+			p.failures++
+		}
+	}
+	return false
+}
+
+// AppendState implements [protocol.Parser].
+func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
+	p.req.appendState(c, w)
+	p.resp.appendState(c, w)
+	w.Uint(uint64(p.failures))
+}
+
+// RestoreState implements [protocol.Parser].
+func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
+	p.req.restoreState(c, r, c.Requests)
+	p.resp.restoreState(c, r, c.Responses)
+	p.failures = int(r.Uint())
+	if s := p.req.state; s == inLine || s == untilClose || s == inHeaders && p.req.x == nil {
+		r.Fail()
+		p.req.state = resync
+	}
+	if s := p.resp.state; s == held {
+		r.Fail()
+		p.resp.state = resync
+	}
+}

@@ -1,0 +1,59 @@
+package protocol
+
+import (
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/snapshot"
+)
+
+// Guess is what a first look at bytes says.
+type Guess uint8
+
+// Guesses, in rising order of certainty.
+const (
+	// No: this is not how a message of the protocol begins.
+	No Guess = iota
+	// Maybe: more bytes are needed.
+	Maybe
+	// Request: a request begins here.
+	Request
+)
+
+// Verdict is what a parser thinks of its connection.
+type Verdict uint8
+
+// Verdicts.
+const (
+	// Continue: the connection speaks the protocol.
+	Continue Verdict = iota
+	// GiveUp: the guess was wrong. Open exchanges are dropped and the protocol is guessed again.
+	GiveUp
+	// Opaque: the connection has left the protocol for good (an upgrade). Nothing that follows is looked at.
+	Opaque
+)
+
+// Options are settings that parsers heed.
+type Options struct {
+	// KeepStatements keeps literals in statements.
+	KeepStatements bool
+}
+
+// Parser is the state of one connection of one protocol.
+type Parser interface {
+	// Parse takes what it can from both streams. ended says that no more responses will come; the parser then ends what is
+	// ended by that, and leaves the rest to [Conn.Close].
+	Parse(c *Conn, ended bool) Verdict
+	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see [Conn.Index]).
+	AppendState(c *Conn, w *snapshot.Writer)
+	RestoreState(c *Conn, r *snapshot.Reader)
+}
+
+// Protocol is an entry of the list of protocols.
+type Protocol struct {
+	// Number as published.
+	Number millracev1.Protocol
+	// Look judges the bytes at which a message may begin. b is never empty. roleKnown says that the direction is known to be the one
+	// of requests, so weaker evidence is enough.
+	Look func(b []byte, roleKnown bool) Guess
+	// New makes the parser of a connection.
+	New func(Options) Parser
+}

@@ -1,0 +1,363 @@
+package redis
+
+import (
+	"bytes"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/services/decoder/internal/snapshot"
+	"millrace.dev/services/decoder/internal/stream"
+)
+
+// Protocol is Redis.
+var Protocol = protocol.Protocol{
+	Number: millracev1.Protocol_PROTOCOL_REDIS,
+	Look:   look,
+	New:    func(o protocol.Options) protocol.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
+}
+
+const (
+	maxLine      = 64 << 10 // longest inline command (as the server's limit) or line of a reply
+	maxArgument  = 128      // kept of an argument
+	maxStatement = 1024
+	maxFailures  = 16
+)
+
+type requestState uint8
+
+const (
+	atCommand  requestState = iota // before a command
+	atArgument                     // before the length of an argument
+	inArgument                     // before the kept part of an argument
+	inValue                        // in the rest of an argument, with its CR LF
+	lostCommand
+	lastRequestState
+)
+
+// parser holds both directions of a connection.
+type parser struct {
+	x          *protocol.Exchange // exchange of the command that is being read
+	resp       reply
+	args       uint64 // arguments still to come
+	remain     uint64 // bytes of the argument still to come
+	index      int    // of the argument; 0 is the name
+	name       []byte // upper case, with the second word of containers
+	statement  []byte
+	command    *command
+	scanned    int
+	failures   int
+	batch      int
+	batchEvent uint64
+	database   int32 // -1 if not known, -2 before the first command
+	selecting  int32 // database that a SELECT being read names, -1 none
+	silenced   uint8 // CLIENT REPLY: 1 SKIP for the next command, 2 OFF
+	state      requestState
+	replyMode  uint8 // CLIENT REPLY being read: 1 SKIP, 2 OFF, 3 ON
+
+	keepValues bool
+	subscribed bool
+	monitoring bool
+	answered   bool // a reply was understood: this is Redis
+	opaque     bool
+	replicates bool
+}
+
+// Parse implements [protocol.Parser].
+func (p *parser) Parse(c *protocol.Conn, _ bool) protocol.Verdict {
+	if p.database == -2 {
+		p.database = 0
+		if c.Requests.Joined {
+			p.database = -1
+		}
+	}
+	p.requests(c)
+	p.closeBatch(c)
+	p.replies(c)
+	switch {
+	case p.opaque:
+		return protocol.Opaque
+	case p.failures > maxFailures, p.failures > 0 && !p.answered && c.Synced():
+		return protocol.GiveUp
+	}
+	return protocol.Continue
+}
+
+func (p *parser) requests(c *protocol.Conn) {
+	s := c.Requests
+	for s.Next() != stream.None {
+		ok := true
+		switch p.state {
+		case atCommand:
+			ok = p.startCommand(c)
+		case atArgument:
+			ok = p.argumentLength(c)
+		case inArgument:
+			ok = p.argument(c)
+		case inValue:
+			if p.remain -= s.Skip(p.remain); p.remain == 0 {
+				p.nextArgument(c)
+			}
+		case lostCommand:
+			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && lookArray(b[:min(len(b), 64)], false) != protocol.No && b[0] == '*' {
+				p.state = atCommand
+			} else if !s.SkipToEvent() {
+				p.failures++
+			}
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// lineEnd finds CR LF in b from the byte after the type; -1 if it is not there. Lines of numbers are short, so a plain loop is
+// faster than a search.
+func lineEnd(b []byte, from int) int {
+	for i := from; i+1 < len(b); i++ {
+		if b[i] == '\r' && b[i+1] == '\n' {
+			return i
+		}
+		if i-from > 64 {
+			j := bytes.Index(b[i:], []byte("\r\n"))
+			if j < 0 {
+				return -1
+			}
+			return i + j
+		}
+	}
+	return -1
+}
+
+// number reads a decimal number of at most 18 digits.
+func number(b []byte) (n uint64, ok bool) {
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
+
+func (p *parser) startCommand(c *protocol.Conn) bool {
+	s := c.Requests
+	b := s.Bytes()
+	if len(b) == 0 {
+		p.loseCommand(c, false)
+		return true
+	}
+	if b[0] != '*' {
+		return p.inline(c, b)
+	}
+	end := lineEnd(b, 1)
+	if end < 0 {
+		if len(b) > 32 || s.Cut() {
+			p.loseCommand(c, true)
+			return true
+		}
+		return false
+	}
+	if b[1] == '-' || b[1] == '0' { // an empty array is no command; servers pass over it
+		s.Skip(uint64(end) + 2)
+		return true
+	}
+	n, ok := number(b[1:end])
+	if !ok || n > 1<<20 {
+		p.loseCommand(c, true)
+		return true
+	}
+	p.begin(c)
+	p.args = n
+	s.Skip(uint64(end) + 2)
+	p.state = atArgument
+	return true
+}
+
+func (p *parser) begin(c *protocol.Conn) {
+	if serial := c.Requests.Meta().Serial; serial != p.batchEvent {
+		p.closeBatch(c)
+		p.batchEvent = serial
+	}
+	p.batch++
+	p.x = c.Begin()
+	p.x.DetailField = detailField
+	p.index, p.command, p.selecting, p.replyMode = 0, &unknown, -1, 0
+	p.name, p.statement = p.name[:0], p.statement[:0]
+}
+
+func (p *parser) argumentLength(c *protocol.Conn) bool {
+	s := c.Requests
+	b := s.Bytes()
+	if len(b) == 0 {
+		p.loseCommand(c, false)
+		return true
+	}
+	end := lineEnd(b, 1)
+	if end < 0 && b[0] == '$' && len(b) < 32 && !s.Cut() {
+		return false
+	}
+	var n uint64
+	ok := false
+	if end > 0 && b[0] == '$' {
+		n, ok = number(b[1:end])
+	}
+	if !ok || n > 1<<40 {
+		p.loseCommand(c, true)
+		return true
+	}
+	s.Skip(uint64(end) + 2)
+	p.remain = n + 2
+	p.state = inArgument
+	return true
+}
+
+// argument takes the part of an argument that is kept.
+func (p *parser) argument(c *protocol.Conn) bool {
+	s := c.Requests
+	want := min(p.remain-2, maxArgument)
+	if p.index > 1 && (len(p.statement) >= maxStatement || !p.shows()) {
+		want = 0 // not looked at
+	}
+	b := s.Bytes()
+	if uint64(len(b)) < want && !s.Cut() && (len(b) > 0 || s.Next() == stream.None) {
+		return false
+	}
+	p.word(b[:min(uint64(len(b)), want)], p.remain-2)
+	p.state = inValue
+	return true
+}
+
+func (p *parser) shows() bool {
+	i := p.index
+	if p.command.trait == traitContainer || p.command.trait == traitClient {
+		i--
+	}
+	return p.keepValues || p.command.keep.shown(i)
+}
+
+func (p *parser) nextArgument(c *protocol.Conn) {
+	p.index++
+	if p.args--; p.args > 0 {
+		p.state = atArgument
+		return
+	}
+	p.state = atCommand
+	p.endCommand(c)
+}
+
+// loseCommand gives up the command that is being read and looks for the next. With failed, the bytes were not those of a command.
+func (p *parser) loseCommand(c *protocol.Conn, failed bool) {
+	if failed {
+		p.failures++
+		c.Requests.SkipToEvent() // never look at the same place twice
+	}
+	if p.x != nil && p.x == c.Newest() {
+		p.describe()
+		c.BreakRequest(p.x)
+	}
+	p.x = nil
+	p.state, p.scanned = lostCommand, 0
+	c.RequestGap()
+}
+
+// inline reads a command that is a line of words.
+func (p *parser) inline(c *protocol.Conn, b []byte) bool {
+	s := c.Requests
+	i := bytes.IndexByte(b[min(p.scanned, len(b)):], '\n')
+	if i < 0 {
+		p.scanned = len(b)
+		if len(b) > maxLine || s.Cut() {
+			p.loseCommand(c, true)
+			return true
+		}
+		return false
+	}
+	end := min(p.scanned, len(b)) + i
+	p.scanned = 0
+	words := bytes.Fields(b[:end])
+	if len(words) == 0 {
+		s.Skip(uint64(end) + 1)
+		return true
+	}
+	for _, ch := range words[0] {
+		if ch < '!' || ch >= 0x7f {
+			p.loseCommand(c, true)
+			return true
+		}
+	}
+	p.begin(c)
+	for n, w := range words {
+		p.index = n
+		p.word(w[:min(len(w), maxArgument)], uint64(len(w)))
+	}
+	p.index = len(words)
+	s.Skip(uint64(end) + 1)
+	p.endCommand(c)
+	return true
+}
+
+// closeBatch tells the commands of one send how many they are.
+func (p *parser) closeBatch(c *protocol.Conn) {
+	if p.batch == 0 {
+		return
+	}
+	for _, x := range c.Recent(p.batch) {
+		x.Detail = appendNumber(x.Detail, fieldBatchSize, uint64(p.batch))
+	}
+	p.batch, p.batchEvent = 0, 0
+}
+
+// AppendState implements [protocol.Parser].
+func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
+	w.Uint(uint64(c.Index(p.x)))
+	w.Uint(p.args)
+	w.Uint(p.remain)
+	w.Uint(uint64(p.index))
+	w.Bytes(p.name)
+	w.Bytes(p.statement)
+	name := ""
+	if p.command != nil {
+		name = p.command.name
+	}
+	w.Text(name)
+	w.Uint(uint64(p.scanned))
+	w.Uint(uint64(p.failures))
+	w.Int(int64(p.database))
+	w.Int(int64(p.selecting))
+	w.Uint(uint64(p.silenced))
+	w.Uint(uint64(p.state))
+	w.Uint(uint64(p.replyMode))
+	for _, b := range p.bits() {
+		w.Bool(*b)
+	}
+	p.resp.appendState(c, w)
+}
+
+// RestoreState implements [protocol.Parser].
+func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
+	p.x = c.At(int(r.Uint()))
+	p.args, p.remain, p.index = r.Uint(), r.Uint(), int(r.Uint())
+	p.name, p.statement = r.Bytes(), r.Bytes()
+	p.command = lookup([]byte(r.Text()))
+	p.scanned, p.failures = int(r.Uint()), int(r.Uint())
+	p.database, p.selecting = int32(r.Int()), int32(r.Int())
+	p.silenced, p.state, p.replyMode = uint8(r.Uint()), requestState(r.Uint()), uint8(r.Uint())
+	for _, b := range p.bits() {
+		*b = r.Bool()
+	}
+	p.resp.restoreState(c, r)
+	inCommand := p.state == atArgument || p.state == inArgument || p.state == inValue
+	if p.state >= lastRequestState || p.scanned < 0 || p.scanned > len(c.Requests.Bytes()) || p.index < 0 ||
+		inCommand && (p.args == 0 || p.x == nil && c.Open() > 0 || p.state != atArgument && p.remain == 0) ||
+		p.state == inArgument && p.remain < 2 {
+		r.Fail()
+		p.state, p.scanned = lostCommand, 0
+	}
+}
+
+func (p *parser) bits() [6]*bool {
+	return [6]*bool{&p.keepValues, &p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates}
+}
