@@ -117,10 +117,24 @@ static __always_inline void read_goroutine(struct work *w, struct policy *policy
 #endif
 }
 
+/* transfer() for one of several messages: verified once, not at each turn of the loop below. */
+__noinline int transfer_message(u64 key)
+{
+	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	struct scratch *s = current_scratch();
+	struct work *w = current_work();
+
+	if (!c)
+		c = bpf_map_lookup_elem(&unix_connections, &key);
+	if (!c || !s || !w)
+		return 0;
+	return transfer(s, w, c);
+}
+
 #define MESSAGES_MAX 8 /* messages of one recvmmsg or sendmmsg that are looked at */
 
 /* recvmmsg and sendmmsg: each message is a transfer of its own, placed from behind because positions are known at the end. */
-static __always_inline void transfer_messages(struct scratch *s, struct work *w, struct connection *c, u64 vector, u32 count)
+static __always_inline void transfer_messages(struct work *w, u64 vector, u32 count)
 {
 	u64 total = 0;
 	u32 length;
@@ -146,7 +160,7 @@ static __always_inline void transfer_messages(struct scratch *s, struct work *w,
 		w->after = total;
 		w->iov = message.header.iov;
 		w->iov_count = message.header.iov_count;
-		transfer(s, w, c);
+		transfer_message(w->key);
 	}
 }
 
@@ -256,7 +270,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		break;
 	case OP_RECVMMSG:
 	case OP_SENDMMSG:
-		transfer_messages(s, w, c, SYSCALL_ARG1(regs), ret);
+		transfer_messages(w, SYSCALL_ARG1(regs), ret);
 		return 0;
 	}
 	transfer(s, w, c);

@@ -89,28 +89,34 @@ static __always_inline bool is_digit(u8 c)
 }
 
 /* A request line: a method in capitals, a space, and what can begin a target. */
-static __always_inline bool is_request(const u8 *b)
+static __always_inline bool is_request(const volatile u8 *b)
 {
 	for (int i = 0; i < PEEK - 1; i++) {
-		if (is_upper(b[i]) || (i && b[i] == '-'))
+		u8 c = b[i];
+
+		if (is_upper(c) || c == '-')
 			continue;
-		/* RFC 9112, 3.2: origin form, asterisk form, absolute form. */
-		return i >= 3 && b[i] == ' ' && (b[i + 1] == '/' || b[i + 1] == '*' || b[i + 1] == 'h');
+		if (i < 3 || c != ' ')
+			return false;
+		c = b[i + 1];
+		return c == '/' || c == '*' || c == 'h'; /* RFC 9112, 3.2: origin, asterisk and absolute form */
 	}
 	return false;
 }
 
 /* A length line of RESP: digits up to a carriage return. */
-static __always_inline bool is_length(const u8 *b)
+static __always_inline bool is_length(const volatile u8 *b)
 {
 	if (b[1] == '-' || b[1] == '?')
 		return b[2] == '1' || b[2] == '\r';
 	if (!is_digit(b[1]))
 		return false;
 	for (int i = 2; i < PEEK; i++) {
-		if (b[i] == '\r')
+		u8 c = b[i];
+
+		if (c == '\r')
 			return true;
-		if (!is_digit(b[i]))
+		if (!is_digit(c))
 			return false;
 	}
 	return false;
@@ -212,33 +218,44 @@ static __always_inline void peek(struct work *w)
 		bpf_probe_read_user(w->peek, length & (PEEK - 1), (void *)base);
 }
 
-/*
- * Whether the first bytes of an event hold the framing of small messages. Asked when the budget is used up: the middle of a long
- * body has none, a long pipeline has it everywhere and must be shipped.
- */
-__noinline int has_framing(u64 protocol)
+#define FRAMING_STEP 16
+
+/* has_framing() for FRAMING_STEP positions from `from` of s->payload. */
+__noinline int framing_at(u64 from, u64 protocol)
 {
 	struct scratch *s = current_scratch();
-	struct work *w = current_work();
 	u8 *b;
 
-	if (!w || !s)
+	if (!s || from > HEAD_BYTES)
 		return false;
-	b = s->payload;
-	if (!w->buffer || w->count < HEAD_BYTES || bpf_probe_read_user(b, HEAD_BYTES, (void *)w->buffer))
-		return false;
-	for (int i = 0; i < HEAD_BYTES - 4; i++) {
-		u32 word = FOUR(b[i], b[i + 1], b[i + 2], b[i + 3]);
+	b = s->payload + from;
+	for (int i = 0; i < FRAMING_STEP; i++) {
+		u32 word = *(volatile u32 *)(b + i);
+		u8 type = word >> 16;
 
 		if (protocol == PROTOCOL_HTTP1) {
 			if (word == FOUR('T', 'P', '/', '1'))
 				return true;
 		} else if ((word & 0xffff) == FOUR('\r', '\n', 0, 0)) {
-			u8 type = word >> 16;
-
 			if (type == '*' || type == '$' || type == '+' || type == ':' || type == '-')
 				return true;
 		}
+	}
+	return false;
+}
+
+/*
+ * Whether the first bytes of an event hold the framing of small messages. Asked when the budget is used up: the middle of a long
+ * body has none, a long pipeline has it everywhere and must be shipped.
+ */
+static __always_inline bool has_framing(struct scratch *s, struct work *w, u8 protocol)
+{
+	if (!w->buffer || w->count < HEAD_BYTES + TAIL_BYTES ||
+	    bpf_probe_read_user(s->payload, HEAD_BYTES + FRAMING_STEP, (void *)w->buffer))
+		return false;
+	for (int i = 0; i < HEAD_BYTES; i += FRAMING_STEP) {
+		if (framing_at(i, protocol))
+			return true;
 	}
 	return false;
 }

@@ -232,14 +232,14 @@ static __always_inline bool is_wanted(struct work *w, struct connection *c, stru
 }
 
 /* How many of the first bytes to ship. */
-static __always_inline u32 head_bytes(struct work *w, struct connection *c, struct direction *d)
+static __always_inline u32 head_bytes(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
 {
 	u64 limit = w->count;
 
 	if (limit > payload_bytes)
 		limit = payload_bytes;
 	if (limit > d->budget) {
-		if (has_framing(c->facts.protocol))
+		if (has_framing(s, w, c->facts.protocol))
 			d->budget = message_bytes;
 		else
 			limit = d->budget;
@@ -307,7 +307,7 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 	}
 	w->filled = w->segments = w->unreadable = 0;
 	if (ship && w->count && (w->buffer || w->iov)) {
-		gather(head_bytes(w, c, d));
+		gather(head_bytes(s, w, c, d));
 		if (w->unreadable) {
 			count_loss(LOSS_PAYLOAD_UNREADABLE, w->count - w->filled);
 			flags |= FLAG_UNREADABLE;

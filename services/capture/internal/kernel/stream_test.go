@@ -1,0 +1,335 @@
+package kernel
+
+import (
+	"bytes"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// pair attaches and gives two connected children.
+func pair(t testing.TB, options Options) (r *recorder, client, server *child, from, to int) {
+	t.Helper()
+	r = record(t, options)
+	client, server = newChild(t, r.Kernel), newChild(t, r.Kernel)
+	from, to = connect(client, server, "127.0.0.1:0", "")
+	return
+}
+
+func TestPeekAndErrors(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{})
+	server.do(command{Do: "nonblock", FD: to})
+	server.begin(command{Do: "read", FD: to, Size: 10})
+	if _, err := server.end(); err == nil || err.Error() != syscall.EAGAIN.Error() {
+		t.Fatal(err)
+	}
+	data := request(3)
+	client.do(command{Do: "write", FD: from, Data: data})
+	time.Sleep(20 * time.Millisecond)
+	server.do(command{Do: "recv", FD: to, Size: 10, Flags: unix.MSG_PEEK})
+	server.do(command{Do: "recvmsg", FD: to, Size: 10, Flags: unix.MSG_PEEK})
+	server.do(command{Do: "recv", FD: to, Size: 4, Flags: unix.MSG_TRUNC}) // dropped unread
+	server.do(command{Do: "read", FD: to, Size: 100})
+	client.do(command{Do: "shutdown", FD: from})
+	time.Sleep(20 * time.Millisecond)
+	server.do(command{Do: "read", FD: to, Size: 100})
+	events := r.wait(t, server, 3, Receive)
+	settle()
+	events = r.of(server, Receive)
+	if len(events) != 3 || total(t, events) != uint64(len(data)) {
+		t.Fatalf("events:%s", describe(events))
+	}
+	if e := events[0]; e.Length != 4 || len(e.Payload) != 0 || e.Flags != 1 {
+		t.Errorf("dropped bytes:%s", describe(events[:1]))
+	}
+	if e := events[2]; e.Length != 0 || e.Offset != uint64(len(data)) {
+		t.Errorf("end of stream:%s", describe(events[2:]))
+	}
+	if !bytes.Equal(events[1].Payload, data[4:]) {
+		t.Errorf("payload %q", events[1].Payload)
+	}
+}
+
+// A FIN that arrives with the data is consumed by the read of the data; offsets must not count it.
+func TestFinWithData(t *testing.T) {
+	for _, joined := range []bool{false, true} {
+		client, server := newChild(t, nil), newChild(t, nil)
+		var r *recorder
+		if !joined {
+			r = record(t, Options{})
+		}
+		from, to := connect(client, server, "127.0.0.1:0", "")
+		data := request(40)
+		client.do(command{Do: "send", FD: from, Data: data, Flags: unix.MSG_MORE})
+		client.do(command{Do: "shutdown", FD: from})
+		if joined {
+			r = record(t, Options{})
+		}
+		time.Sleep(10 * time.Millisecond)
+		server.do(command{Do: "read", FD: to, Size: 30})
+		server.do(command{Do: "read", FD: to, Size: 1000})
+		server.do(command{Do: "read", FD: to, Size: 1000})
+		server.do(command{Do: "write", FD: to, Data: response(7)})
+		client.do(command{Do: "read", FD: from, Size: 1000})
+		server.do(command{Do: "close", FD: to})
+		time.Sleep(10 * time.Millisecond)
+		client.do(command{Do: "read", FD: from, Size: 1000})
+		client.do(command{Do: "close", FD: from})
+		received := r.wait(t, server, 3, Receive)
+		if total(t, received) != uint64(len(data)) || received[2].Length != 0 {
+			t.Errorf("joined %v:%s", joined, describe(received))
+		}
+		answered := r.wait(t, client, 2, Receive)
+		if total(t, answered) != uint64(len(response(7))) {
+			t.Errorf("joined %v:%s", joined, describe(answered))
+		}
+		samePair(t, answered[0].Connection, received[0].Connection)
+		r.wait(t, client, 1, Close)
+		r.wait(t, server, 1, Close)
+		if events := append(r.of(client, Reset), r.of(server, Reset)...); len(events) > 0 {
+			t.Errorf("resets:%s", describe(events))
+		}
+		r.Close()
+	}
+}
+
+func TestPartialWrites(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{})
+	client.do(command{Do: "buffer", FD: from, Size: 8192})
+	client.do(command{Do: "nonblock", FD: from})
+	data := response(4 << 20)
+	var sent uint64
+	for i := 0; i < 3; i++ {
+		client.begin(command{Do: "write", FD: from, Data: data})
+		reply, err := client.end()
+		if err != nil {
+			break
+		}
+		sent += uint64(reply.N)
+	}
+	if sent == 0 || sent >= uint64(len(data)) {
+		t.Skipf("the kernel took %d bytes at once", sent)
+	}
+	server.do(command{Do: "sink", FD: to, Size: int(sent)})
+	r.waitBytes(t, client, sent, Send)
+	r.waitBytes(t, server, sent, Receive)
+	total(t, r.of(client, Send))
+	total(t, r.of(server, Receive))
+}
+
+// Lengths are exact and payload is bounded by the message's budget, whatever moves.
+func TestLongTransfer(t *testing.T) {
+	const size = 10 << 20
+	head := response(size)[:512]
+	for _, test := range []struct {
+		name  string
+		first []byte
+	}{
+		{"HTTP", head},
+		{"Redis", append([]byte("$10485760\r\n"), bytes.Repeat([]byte("v"), 501)...)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r, client, server, from, to := pair(t, Options{})
+			client.do(command{Do: "write", FD: from, Data: test.first})
+			server.begin(command{Do: "sink", FD: to, Size: size})
+			client.do(command{Do: "pump", FD: from, Size: size - 512, Data: bytes.Repeat([]byte("v"), 50000)})
+			if _, err := server.end(); err != nil {
+				t.Fatal(err)
+			}
+			r.waitBytes(t, client, size, Send)
+			r.waitBytes(t, server, size, Receive)
+			for name, events := range map[string][]Event{"sent": r.of(client, Send), "received": r.of(server, Receive)} {
+				if n := total(t, events); n != size {
+					t.Errorf("%s %d bytes", name, n)
+				}
+				shipped := 0
+				for _, e := range events {
+					shipped += len(e.Payload)
+					if uint64(len(e.Payload)) < uint64(e.Length) && e.Flags&1 == 0 {
+						t.Errorf("%s: cut without a flag: %s", name, describe([]Event{e}))
+					}
+				}
+				if shipped < 65536 || shipped > 65536+1024*len(events) {
+					t.Errorf("%s: %d bytes of payload in %d events", name, shipped, len(events))
+				}
+				last := events[len(events)-1]
+				if n := len(last.Segments); last.Length > 1024 && (n != 2 || last.Segments[1].At+last.Segments[1].Length != last.Length) {
+					t.Errorf("%s: last event %d bytes, segments %v", name, last.Length, last.Segments)
+				}
+			}
+		})
+	}
+}
+
+func TestPayloadPlacement(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{PayloadBytes: 1000})
+	data := append(request(100), bytes.Repeat([]byte("0123456789abcdef"), 1000)...)
+	client.do(command{Do: "write", FD: from, Data: data})
+	server.do(command{Do: "sink", FD: to, Size: len(data)})
+	client.do(command{Do: "writev", FD: from, Data: data, Split: []int{400, 100, 900, 5, 4000, 10, 300, 2, 6, 77}})
+	server.do(command{Do: "sink", FD: to, Size: len(data)})
+	r.waitBytes(t, client, uint64(2*len(data)), Send)
+	events := r.of(client, Send)
+	if len(events) != 2 {
+		t.Fatalf("events:%s", describe(events))
+	}
+	for _, e := range events {
+		payload := e.Payload
+		if len(e.Segments) < 2 || e.Segments[0] != (Segment{0, 1000}) {
+			t.Errorf("segments %v", e.Segments)
+		}
+		for _, s := range e.Segments {
+			if !bytes.Equal(payload[:s.Length], data[s.At:][:s.Length]) {
+				t.Errorf("segment %v differs", s)
+			}
+			payload = payload[s.Length:]
+		}
+		if last := e.Segments[len(e.Segments)-1]; int(last.At+last.Length) != len(data) || len(payload) != 0 {
+			t.Errorf("segments %v of %d bytes, %d left", e.Segments, len(data), len(payload))
+		}
+	}
+}
+
+func TestPipelining(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{})
+	one := request(300)
+	all := bytes.Repeat(one, 5)
+	client.do(command{Do: "write", FD: from, Data: all})
+	server.do(command{Do: "sink", FD: to, Size: len(all)})
+	// A long pipeline of small commands is framing throughout, so all of it is shipped.
+	commands := bytes.Repeat([]byte("*2\r\n$3\r\nGET\r\n$5\r\nkey42\r\n"), 40000)
+	redisFrom, redisTo := connect(client, server, "127.0.0.1:0", "")
+	server.begin(command{Do: "sink", FD: redisTo, Size: len(commands)})
+	client.do(command{Do: "pump", FD: redisFrom, Size: len(commands), Data: commands[:16000]})
+	server.end()
+	r.waitBytes(t, client, uint64(len(all)+len(commands)), Send)
+	var http, redis []Event
+	for _, e := range r.of(client, Send) {
+		if e.Connection.Hint == millracev1.Protocol_PROTOCOL_HTTP1 {
+			http = append(http, e)
+		} else {
+			redis = append(redis, e)
+		}
+	}
+	if !bytes.Equal(stream(http), all) {
+		t.Errorf("pipelined requests differ:%s", describe(http))
+	}
+	for _, e := range redis {
+		if len(e.Payload) != int(e.Length) {
+			t.Fatalf("%d of %d bytes at %d", len(e.Payload), e.Length, e.Offset)
+		}
+	}
+}
+
+func TestNothingShipped(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		first string
+		max   int // events with payload
+	}{
+		{"TLS handshake", "\x16\x03\x01\x02\x00\x01\x00", 0},
+		{"TLS data", "\x17\x03\x03\x00\x20secret", 0},
+		{"binary", "\x00\x00\x00\x08\x04\xd2\x16\x2f", 3},
+		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r, client, server, from, to := pair(t, Options{})
+			client.begin(command{Do: "ask", FD: from, Data: []byte(test.first), Times: 50})
+			server.do(command{Do: "echo", FD: to, Data: []byte(test.first), Times: 50})
+			client.end()
+			settle()
+			for _, c := range []*child{client, server} {
+				if events := r.of(c, Send, Receive); len(events) > test.max {
+					t.Errorf("%d events:%s", len(events), describe(events))
+				}
+			}
+		})
+	}
+	t.Run("joined in mid-record", func(t *testing.T) {
+		client, server := newChild(t, nil), newChild(t, nil)
+		from, to := connect(client, server, "127.0.0.1:0", "")
+		r := record(t, Options{})
+		for range 40 {
+			client.do(command{Do: "write", FD: from, Data: []byte("\x9a\xbc\xdecipher")})
+			server.do(command{Do: "read", FD: to, Size: 100})
+		}
+		settle()
+		for _, e := range append(r.of(client, Send), r.of(server, Receive)...) {
+			if len(e.Payload) > 0 {
+				t.Errorf("payload %q", e.Payload)
+			}
+		}
+		// Once a message begins in the open, it is seen.
+		for range 40 {
+			client.do(command{Do: "write", FD: from, Data: request(1)})
+			server.do(command{Do: "read", FD: to, Size: 100})
+		}
+		r.wait(t, client, 20, Send)
+	})
+}
+
+func TestVerdict(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{})
+	exchange := func() {
+		client.do(command{Do: "write", FD: from, Data: request(1)})
+		server.do(command{Do: "read", FD: to, Size: 100})
+	}
+	exchange()
+	socket := r.wait(t, client, 1, Send)[0].Connection.Socket
+	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_UNKNOWN); err != nil {
+		t.Fatal(err)
+	}
+	exchange()
+	r.wait(t, server, 2, Receive) // its own end goes on
+	settle()
+	if events := r.of(client, Send); len(events) != 1 {
+		t.Errorf("after the verdict:%s", describe(events))
+	}
+	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_HTTP1); err != nil {
+		t.Fatal(err)
+	}
+	exchange()
+	events := r.wait(t, client, 2, Send)
+	if e := events[1]; e.Offset != uint64(2*len(request(1))) || e.Flags != 0 {
+		t.Errorf("after it was taken back:%s", describe(events))
+	}
+	if err := r.SetVerdict(12345, 1); err != ErrUnknownConnection {
+		t.Error(err)
+	}
+}
+
+func TestUnixSockets(t *testing.T) {
+	for _, path := range []string{t.TempDir() + "/socket", "@millrace-test"} {
+		r := record(t, Options{})
+		client, server := newChild(t, r.Kernel), newChild(t, r.Kernel)
+		from := 0
+		l := server.do(command{Do: "listen", Address: path})
+		from = client.do(command{Do: "connect", Address: path}).FD
+		client.do(command{Do: "write", FD: from, Data: request(1)}) // before it is accepted
+		to := server.do(command{Do: "accept", FD: l.FD}).FD
+		server.do(command{Do: "read", FD: to, Size: 1000})
+		for range 3 {
+			server.do(command{Do: "write", FD: to, Data: response(5)})
+			client.do(command{Do: "recvmsg", FD: from, Size: 1000})
+			client.do(command{Do: "sendmsg", FD: from, Data: request(9), Split: []int{4}})
+			server.do(command{Do: "read", FD: to, Size: 1000})
+		}
+		sent, received := r.wait(t, client, 4, Send), r.wait(t, server, 4, Receive)
+		if total(t, sent) != total(t, received) || !bytes.Equal(stream(sent), stream(received)) {
+			t.Errorf("sent%s\nreceived%s", describe(sent), describe(received))
+		}
+		total(t, r.wait(t, client, 3, Receive))
+		total(t, r.wait(t, server, 3, Send))
+		a, b := sent[0].Connection, received[0].Connection
+		samePair(t, a, b)
+		if a.UnixPath != path || b.UnixPath != path || !strings.HasPrefix(path, path[:1]) || a.Transport != millracev1.Transport_TRANSPORT_UNIX {
+			t.Errorf("%+v %+v", a, b)
+		}
+		r.Close()
+	}
+}
