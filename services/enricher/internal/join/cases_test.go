@@ -291,9 +291,11 @@ func TestMalformed(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	s := newSimulation(f, 3, 1, defaults)
 	w := newWorld(s)
-	for range 5 {
-		w.root(epoch)
-	}
+	w.delay = 1
+	root, child := w.key(), w.key()
+	w.tree(call{key: root, start: epoch, end: epoch + 1, client: true, server: true}, identity.Trace(root), 0, 0)
+	w.side(call{key: child, start: epoch, end: epoch + 1, cause: &root, context: w.context()}, clientSide)
+	w.side(call{key: w.key(), start: epoch, end: epoch + 1, cause: &child}, clientSide)
 	s.run(epoch + int64(100*time.Millisecond))
 	snapshot, err := s.partitions[0].Snapshot(nil)
 	if err != nil {
