@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"os"
 	"strings"
 	"sync"
@@ -167,10 +168,15 @@ func dial(ctx context.Context, url string, options []nats.Option, observe Observ
 		if err == nil {
 			return nc, nil
 		}
-		if permanent(err) {
-			return nil, fmt.Errorf("connect to NATS at %s: %w", Redacted(url), err)
+		final := permanent(err)
+		var malformed *neturl.Error
+		if errors.As(err, &malformed) {
+			err = malformed.Err // The rest of it repeats the URL, with its password.
 		}
 		err = fmt.Errorf("connect to NATS at %s: %w", Redacted(url), err)
+		if final {
+			return nil, err
+		}
 		observe(Waiting, err)
 		select {
 		case <-ctx.Done():
@@ -183,7 +189,8 @@ func dial(ctx context.Context, url string, options []nats.Option, observe Observ
 // permanent reports whether trying again cannot help.
 func permanent(err error) bool {
 	var path *os.PathError
-	return errors.As(err, &path) || strings.Contains(err.Error(), "parse \"")
+	var malformed *neturl.Error
+	return errors.As(err, &path) || errors.As(err, &malformed)
 }
 
 // Redacted gives a NATS URL (or several, separated by commas) without user names, passwords and tokens, for logs and errors.

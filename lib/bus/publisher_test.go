@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -350,6 +351,16 @@ func checkStored(t *testing.T, conn *bus.Conn, subject string, count int) {
 	}
 }
 
+// requests are size bytes that compress like real traffic: text that repeats, with identifiers that do not.
+func requests(size int) []byte {
+	random := rand.New(rand.NewPCG(1, 2))
+	var data []byte
+	for len(data) < size {
+		data = fmt.Appendf(data, "GET /users/%d HTTP/1.1\r\nHost: shop\r\nX-Request-Id: %016x%016x\r\n\r\n", random.IntN(10000), random.Uint64(), random.Uint64())
+	}
+	return data[:size]
+}
+
 func BenchmarkPublish(b *testing.B) {
 	for _, compression := range []string{config.CompressionNone, config.CompressionS2} {
 		b.Run(compression, func(b *testing.B) {
@@ -357,7 +368,7 @@ func BenchmarkPublish(b *testing.B) {
 			cfg.Compression = compression
 			ns := start(b, cfg)
 			conn := connect(b, cfg, ns.InProcess())
-			data := bytes.Repeat([]byte("GET /users/17 HTTP/1.1\r\nHost: shop\r\nUser-Agent: demo\r\n\r\n"), 64<<10/60)
+			data := requests(64 << 10)
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
