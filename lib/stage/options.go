@@ -37,7 +37,7 @@ type Options struct {
 	// HeartbeatInterval is how often an instance announces itself. Default 1 s.
 	HeartbeatInterval time.Duration
 	// LeaseTTL is how long after its last heartbeat an instance's partitions may be taken by others, at least three heartbeat
-	// intervals. The owner itself stops a fifth of it earlier. Default 5 s. All instances of a stage must have the same.
+	// intervals. The owner itself stops a fifth of it earlier. Default 4 s. All instances of a stage must have the same.
 	LeaseTTL time.Duration
 	// PrefetchBytes bounds what one pull request brings for one partition, compressed; at most two are in memory, one being
 	// processed and one arriving. Never less than the server's max_payload. Default 2 MiB.
@@ -65,7 +65,7 @@ func (o *Options) complete() error {
 	orDefault(&o.TickInterval, 100*time.Millisecond)
 	orDefault(&o.CheckpointInterval, 5*time.Second)
 	orDefault(&o.HeartbeatInterval, time.Second)
-	orDefault(&o.LeaseTTL, 5*time.Second)
+	orDefault(&o.LeaseTTL, 4*time.Second)
 	orDefault(&o.PrefetchBytes, 2<<20)
 	orDefault(&o.PrefetchRecords, 1024)
 	orDefault(&o.MaxRecordBytes, 32<<20)
