@@ -17,6 +17,7 @@ type kernelSide struct {
 	shared     map[string]*ebpf.Map
 	layouts    *ebpf.Map
 	collection *ebpf.Collection
+	proven     bool // a uprobe_multi link has been made on this kernel
 	multi      bool // programs are loaded for uprobe_multi, which needs fewer capabilities and is a little cheaper
 }
 
@@ -136,18 +137,27 @@ func (k *kernelSide) attach(path string, points Points) (*attachment, error) {
 }
 
 func (k *kernelSide) attachOne(file *link.Executable, program string, offset uint64) (link.Link, error) {
-	if k.multi {
-		l, err := file.UprobeMulti(nil, k.collection.Programs[program], &link.UprobeMultiOptions{Addresses: []uint64{offset}})
-		if err == nil || !errors.Is(err, ebpf.ErrNotSupported) {
-			return l, err
-		}
-		// The kernel took the programs but has no such link: nothing is attached yet, so the other kind can replace them.
-		k.multi = false
-		if err := k.load(); err != nil {
-			return nil, err
-		}
+	if !k.multi {
+		return file.Uprobe("", k.collection.Programs[program], &link.UprobeOptions{Address: offset})
 	}
-	return file.Uprobe("", k.collection.Programs[program], &link.UprobeOptions{Address: offset})
+	l, err := file.UprobeMulti(nil, k.collection.Programs[program], &link.UprobeMultiOptions{Addresses: []uint64{offset}})
+	if err == nil || k.proven {
+		k.proven = k.proven || err == nil
+		return l, err
+	}
+	// Kernels before 6.6 take the programs and only now say, with EINVAL among others, that there is no such link. Nothing is attached
+	// yet, so the programs of the other kind can take their place.
+	k.multi = false
+	if other := k.load(); other != nil {
+		return nil, errors.Join(err, other)
+	}
+	l, other := file.Uprobe("", k.collection.Programs[program], &link.UprobeOptions{Address: offset})
+	if other == nil {
+		return l, nil
+	}
+	// This file cannot be probed either way, which says nothing about the kernel.
+	k.multi = true
+	return nil, errors.Join(err, other, k.load())
 }
 
 // describe tells the probes of a process.

@@ -95,8 +95,8 @@ func NewProbes(maps Maps, options Options) (*Probes, error) {
 }
 
 // Discovered tells that the thread group pid runs the program exe, and is to be captured. It gives the offsets of goid and
-// parentGoid in runtime.g: both 0 if the program is not Go or its layout is not known, the second 0 before Go 1.21. exe serves error
-// messages only; the file is found through the process, because its path may be one of another mount namespace. Telling the
+// parentGoid in runtime.g: both 0 if the program is not Go or its layout is not known, the second 0 before Go 1.21. The file is found
+// through the process, because a path may be one of another mount namespace; exe serves messages where the process is gone. Telling the
 // same twice does no harm; telling a new program for a pid replaces the old one.
 func (p *Probes) Discovered(pid uint32, exe string) (goid, parent uint32) {
 	// The file stays the same one through this descriptor, whatever the process does meanwhile.
@@ -106,6 +106,9 @@ func (p *Probes) Discovered(pid uint32, exe string) (goid, parent uint32) {
 		return 0, 0
 	}
 	defer file.Close()
+	if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+		exe = path
+	}
 	id, err := identify(file)
 	if err != nil {
 		p.Exited(pid)
