@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/binary"
 	"math/bits"
+	"net/netip"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/capture/internal/kernel"
@@ -223,11 +224,11 @@ func appendConnection(dst []byte, k *kernel.Connection, owner uint64) []byte {
 	m = appendUint(m, 5, uint64(k.Transport))
 	m = appendUint(m, 6, uint64(k.Role))
 	if k.Local.IsValid() {
-		m = appendBytes(m, 7, k.Local.Addr().Unmap().AsSlice())
+		m = appendAddress(m, 7, k.Local.Addr())
 		m = appendUint(m, 8, uint64(k.Local.Port()))
 	}
 	if k.Remote.IsValid() {
-		m = appendBytes(m, 9, k.Remote.Addr().Unmap().AsSlice())
+		m = appendAddress(m, 9, k.Remote.Addr())
 		m = appendUint(m, 10, uint64(k.Remote.Port()))
 	}
 	m = appendString(m, 11, k.UnixPath)
@@ -260,11 +261,14 @@ func appendString(dst []byte, field byte, s string) []byte {
 	return append(binary.AppendUvarint(append(dst, field<<3|2), uint64(len(s))), s...)
 }
 
-func appendBytes(dst []byte, field byte, s []byte) []byte {
-	if len(s) == 0 {
-		return dst
+// appendAddress avoids Addr.AsSlice, which allocates.
+func appendAddress(dst []byte, field byte, a netip.Addr) []byte {
+	if a = a.Unmap(); a.Is4() {
+		b := a.As4()
+		return append(append(dst, field<<3|2, 4), b[:]...)
 	}
-	return append(binary.AppendUvarint(append(dst, field<<3|2), uint64(len(s))), s...)
+	b := a.As16()
+	return append(append(dst, field<<3|2, 16), b[:]...)
 }
 
 func sizeVarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
