@@ -28,13 +28,10 @@ func (c *Encoder) http(x *millracev1.Exchange, h *millracev1.HttpExchange, st *s
 	c.serverAddress(x, host, port)
 	c.url(x, h, server)
 
+	// A body of 0 bytes is a size too: absent would mean that it is not known.
+	e.number("http.request.body.size", int64(x.RequestBodyBytes))
 	if h.Status != 0 {
 		e.number("http.response.status_code", int64(h.Status))
-	}
-	if x.RequestBodyBytes != 0 {
-		e.number("http.request.body.size", int64(x.RequestBodyBytes))
-	}
-	if x.ResponseBodyBytes != 0 {
 		e.number("http.response.body.size", int64(x.ResponseBodyBytes))
 	}
 	// 4xx is the client's own mistake: an error at the client, not at the server.
