@@ -7,8 +7,8 @@ SHELL       := /bin/bash
 MODULES  := bpf cmd/millrace lib proto services/capture services/decoder services/enricher services/exporter test
 BIN      := $(CURDIR)/bin
 TOOLS    := $(BIN)/tools
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -s -w -X millrace.dev/lib/service.Version=$(VERSION)
+
+LDFLAGS  := -s -w
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
 

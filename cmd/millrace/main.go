@@ -33,7 +33,7 @@ func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "millrace",
 		Short:         "Zero-code observability: what every service on this machine does, as OpenTelemetry",
-		Version:       service.Version,
+		Version:       service.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

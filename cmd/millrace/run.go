@@ -63,9 +63,7 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, key := range cfg.Inactive() {
-		tel.Log.Warn("configuration key has no effect in this version", "key", key)
-	}
+	service.WarnInactive(tel.Log, cfg)
 	group.Go(func() error { return tel.Serve(ctx) })
 	pipeline.start(ctx, group, capture.Run, "capture")
 	pipeline.start(ctx, group, decoder.Run, "decoder")

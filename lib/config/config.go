@@ -161,3 +161,8 @@ type Telemetry struct {
 	// LogFormat: text or json.
 	LogFormat string `yaml:"log_format" oneof:"text json"`
 }
+
+// Any reports whether a destination of spans is configured.
+func (e *Exporters) Any() bool {
+	return e.OTLP != nil || e.OTLPHTTP != nil || e.Debug != nil || e.File != nil
+}

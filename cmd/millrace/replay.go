@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/telemetry"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder"
+	"millrace.dev/services/enricher"
+	"millrace.dev/services/exporter"
+
+	"millrace.dev/cmd/millrace/internal/rawfile"
+	"millrace.dev/cmd/millrace/internal/replay"
+	"millrace.dev/cmd/millrace/internal/spanfeed"
+	"millrace.dev/cmd/millrace/internal/spanview"
+)
+
+func replayCommand() *cobra.Command {
+	var publish bool
+	c := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Decode a recording or a packet capture (pcap, pcapng)",
+		Long: `Decode a recording of "millrace record" or a packet capture (pcap, pcapng), as if it happened now.
+
+By itself it starts decoder, enricher and the configured exporters in this process and prints every span. With --publish it
+publishes the raw batches on the bus of the configuration, for the services there.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := config.Load(configPath, os.Environ())
+			if err != nil {
+				return err
+			}
+			source, err := openSource(args[0])
+			if err != nil {
+				return err
+			}
+			defer source.Close()
+			if publish {
+				conn, err := connectTool(cmd.Context(), cfg)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				return publishAll(cmd.Context(), conn, source)
+			}
+			return replayHere(cmd.Context(), cfg, source, cmd.OutOrStdout())
+		},
+	}
+	c.Flags().BoolVar(&publish, "publish", false, "publish to the bus of the configuration instead of decoding here")
+	return c
+}
+
+// source gives raw batches until io.EOF.
+type source interface {
+	Next() (*millracev1.RawBatch, error)
+	Close() error
+}
+
+type recordingSource struct {
+	*rawfile.Reader
+	file *os.File
+}
+
+func (s *recordingSource) Close() error { return s.file.Close() }
+
+func openSource(path string) (source, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open recording: %w", err)
+	}
+	reader, err := rawfile.NewReader(file)
+	if err == nil {
+		return &recordingSource{reader, file}, nil
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, errors.Join(fmt.Errorf("open recording: %w", err), file.Close())
+	}
+	return openCapture(file)
+}
+
+// publishAll publishes every batch and waits until the bus has stored them.
+func publishAll(ctx context.Context, conn *bus.Conn, s source) error {
+	sequencer := replay.NewSequencer()
+	for {
+		batch, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return conn.Flush(ctx)
+		}
+		if err != nil {
+			return errors.Join(err, conn.Flush(ctx))
+		}
+		from, sequence := batch.GetPartition(), batch.GetSequence()
+		parts := replay.Repartition(batch, conn.Partitions())
+		sequencer.Number(from, sequence, parts)
+		for _, p := range parts {
+			data, err := p.MarshalVT()
+			if err != nil {
+				return fmt.Errorf("encode batch: %w", err)
+			}
+			// Without a message id: a recording may be replayed twice within the bus's duplicate window.
+			if _, err := conn.Publish(ctx, bus.RawSubject(int(p.GetPartition()), p.GetNode()), "", data); err != nil {
+				return fmt.Errorf("publish batch: %w", err)
+			}
+		}
+	}
+}
+
+// replayHere runs the pipeline without capture in this process, on a bus of its own, until the last span has come out.
+func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer) error {
+	cfg.Bus.URL = "" // a bus of its own, so that nobody else's spans are in it
+	cfg.Bus.Storage = "memory"
+	tel, err := telemetry.New(config.Telemetry{LogLevel: "warn"}, "replay")
+	if err != nil {
+		return err
+	}
+	p, err := openPipeline(ctx, cfg, tel)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	defer cancel()
+
+	var spans atomic.Uint64
+	var last atomic.Int64
+	last.Store(time.Now().UnixNano())
+	feed, err := spanfeed.Subscribe(p.env.Bus, func(batch *millracev1.SpanBatch) {
+		for _, span := range spanview.FromBatch(batch) {
+			spans.Add(1)
+			fmt.Fprintln(out, spanview.Line(&span))
+		}
+		last.Store(time.Now().UnixNano())
+	})
+	if err != nil {
+		return err
+	}
+	defer feed.Close()
+	p.start(ctx, group, decoder.Run, "decoder")
+	p.start(ctx, group, enricher.Run, "enricher")
+	if cfg.Exporters.Any() {
+		p.start(ctx, group, exporter.Run, "exporter")
+	}
+	group.Go(func() error {
+		defer cancel()
+		if err := publishAll(ctx, p.env.Bus, s); err != nil {
+			return err
+		}
+		last.Store(time.Now().UnixNano())
+		return settle(ctx, &last, cfg.Enricher.HoldTime+3*time.Second)
+	})
+	err = group.Wait()
+	fmt.Fprintf(os.Stderr, "%d spans\n", spans.Load())
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// settle waits until nothing has come for quiet.
+func settle(ctx context.Context, last *atomic.Int64, quiet time.Duration) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			if time.Since(time.Unix(0, last.Load())) > quiet {
+				return nil
+			}
+		}
+	}
+}
