@@ -204,11 +204,13 @@ const (
 	EventKind_EVENT_KIND_CLOSE EventKind = 4
 	// The connection was reset, or timed out.
 	EventKind_EVENT_KIND_RESET EventKind = 5
-	// A thread or goroutine began: task is the new one, parent_task the one that made it.
+	// A task began, and parent made it: goroutine and parent_goroutine if goroutine is not 0 (thread is then only where that
+	// happened), else thread and parent_thread. It comes before all other events of the new task.
 	EventKind_EVENT_KIND_TASK_START EventKind = 6
 	// A thread ended.
 	EventKind_EVENT_KIND_TASK_END EventKind = 7
-	// Work passed from one task to another: task now acts on behalf of parent_task (on connection, if it has one).
+	// Work passed between tasks: goroutine (or thread) acts on behalf of parent_goroutine (or parent_thread) from now on, on connection if
+	// it has one, until its next hand-over. It comes before the first event of that work.
 	EventKind_EVENT_KIND_HANDOFF EventKind = 8
 	// The process exited.
 	EventKind_EVENT_KIND_PROCESS_EXIT EventKind = 9
