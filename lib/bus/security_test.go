@@ -204,7 +204,19 @@ func TestCredentials(t *testing.T) {
 	cfg.URL = "nats://" + ns.Addr().String()
 	refused(t, "nobody", cfg)
 	cfg.CredentialsFile = credentials(t, with)
-	connect(t, cfg)
+	conn := connect(t, cfg)
+	// The permissions that docs/operations.md asks for are enough.
+	if _, err := conn.KeyValue(bounded(t), bus.BucketLeases); err != nil {
+		t.Error(err)
+	}
+	future, err := conn.Publish(bounded(t), bus.ExchangeSubject(0), "1", []byte("0 x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := future.Wait(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	checkStored(t, conn, bus.ExchangeSubject(0), 1)
 	for what, pair := range map[string]nkeys.KeyPair{"account without JetStream": without, "account with little storage": small} {
 		cfg.CredentialsFile = credentials(t, pair)
 		conn, err := bus.Connect(bounded(t), cfg, "test")
@@ -261,7 +273,11 @@ func credentials(t *testing.T, account nkeys.KeyPair) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := jwt.FormatUserConfig(encode(t, jwt.NewUserClaims(public(t, user)), account), seed)
+	claims := jwt.NewUserClaims(public(t, user))
+	allowed := []string{"millrace.>", "$JS.API.>", "$JS.ACK.>", "$KV.>", "_INBOX.>"}
+	claims.Pub.Allow.Add(allowed...)
+	claims.Sub.Allow.Add(allowed...)
+	file, err := jwt.FormatUserConfig(encode(t, claims, account), seed)
 	if err != nil {
 		t.Fatal(err)
 	}
