@@ -1,0 +1,101 @@
+package kernel
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The cost of being captured, in ns per exchange (two sends and two receives) over loopback: compare with "none".
+func BenchmarkExchange(b *testing.B) {
+	for _, mode := range []string{"none", "ignored", "TLS", "Redis", "HTTP"} {
+		b.Run(mode, func(b *testing.B) {
+			var k *Kernel
+			if mode != "none" {
+				k = record(b, Options{}).Kernel
+			}
+			client, server := newChild(b, k), newChild(b, k)
+			ask, answer := request(100), response(100)
+			switch mode {
+			case "ignored":
+				for _, c := range []*child{client, server} {
+					if err := k.SetPolicy(c.pid, Policy{Ignore: true}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			case "TLS":
+				ask, answer = []byte("\x16\x03\x01...."), []byte("\x16\x03\x01....")
+			case "Redis":
+				ask, answer = []byte("*2\r\n$3\r\nGET\r\n$5\r\nkey42\r\n"), []byte("$5\r\nvalue\r\n")
+			}
+			from, to := connect(client, server, "127.0.0.1:0", "")
+			for _, end := range []struct {
+				c  *child
+				fd int
+			}{{client, from}, {server, to}} {
+				end.c.do(command{Do: "nodelay", FD: end.fd})
+			}
+			b.ResetTimer()
+			server.begin(command{Do: "echo", FD: to, Data: answer, Times: b.N})
+			n := client.do(command{Do: "ask", FD: from, Data: ask, Times: b.N}).N
+			server.end()
+			b.StopTimer()
+			b.ReportMetric(float64(n)/float64(b.N), "ns/exchange")
+			if k != nil {
+				if l, err := k.Losses(); err != nil || len(l) > 0 {
+					b.Errorf("losses %v %v", l, err)
+				}
+			}
+		})
+	}
+}
+
+// The cost of one system call in the process that does it, on an idle CPU: a write to a Unix-domain socket whose bytes are read by
+// the same thread.
+func BenchmarkSyscalls(b *testing.B) {
+	for _, mode := range []string{"none", "ignored", "UNKNOWN", "Redis", "null"} {
+		b.Run(mode, func(b *testing.B) {
+			var k *Kernel
+			if mode != "none" {
+				k = record(b, Options{}).Kernel
+			}
+			c := newChild(b, k)
+			if mode == "ignored" {
+				if err := k.SetPolicy(c.pid, Policy{Ignore: true}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			data := []byte("$5\r\nvalue\r\n")
+			if mode == "UNKNOWN" {
+				data = []byte("\x00binary")
+			}
+			r := c.do(command{Do: "loop", Data: data, Times: b.N, Address: mode})
+			b.ReportMetric(float64(r.N)/float64(b.N), "ns/pair")
+		})
+	}
+}
+
+func init() {
+	childCommands["loop"] = func(c *command) (reply, error) {
+		r, err := (&command{Do: "pair"}).run()
+		if err != nil {
+			return r, err
+		}
+		write, read := &command{Do: "write", FD: r.FD, Data: c.Data}, r.N
+		start := time.Now()
+		for range c.Times {
+			if _, err := write.run(); err != nil {
+				return r, err
+			}
+			if _, err := readInto(read); err != nil {
+				return r, err
+			}
+		}
+		return reply{N: int(time.Since(start))}, nil
+	}
+}
+
+var loopBuffer [4096]byte
+
+func readInto(fd int) (int, error) { return unix.Read(fd, loopBuffer[:]) }
