@@ -40,7 +40,7 @@ func openStore(ctx context.Context, conn *bus.Conn, stage string, limit int) (*s
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", bus.BucketCheckpoints, err)
 	}
-	return &store{bucket: bucket, stream: stream, stage: stage, chunkSize: int(conn.NATS().MaxPayload() / 2), limit: limit}, nil
+	return &store{bucket: bucket, stream: stream, stage: stage, chunkSize: min(int(conn.NATS().MaxPayload()/2), maxChunk), limit: limit}, nil
 }
 
 func (s *store) key(partition int) string { return s.stage + "." + strconv.Itoa(partition) }
@@ -167,6 +167,9 @@ func swap(ctx context.Context, bucket jetstream.KeyValue, key string, value []by
 	}
 	return bucket.Update(ctx, key, value, revision)
 }
+
+// maxChunk bounds the parts of a large snapshot, so that none blocks the connection for long.
+const maxChunk = 1 << 20
 
 // requestTimeout bounds each request to the server.
 const requestTimeout = 5 * time.Second
