@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -53,6 +54,9 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 	settings["sending_queue"] = map[string]any{"enabled": false}
 	cfg := factory.CreateDefaultConfig()
 	if err := confmap.NewFromStringMap(settings).Unmarshal(cfg); err != nil {
+		return nil, err
+	}
+	if err := unknownKeys(settings, reflect.TypeOf(cfg), ""); err != nil {
 		return nil, err
 	}
 	if err := confmap.Validate(cfg); err != nil {
