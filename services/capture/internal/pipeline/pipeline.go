@@ -229,8 +229,12 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 	}
 }
 
-// emit adds an event to the batch of its process's partition.
+// emit adds an event to the batch of its process's partition. Events about tasks matter once the process has acted on a connection: before
+// that there is no request that a task could work for, and most processes of a node never get there.
 func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) {
+	if c == nil && !proc.Active {
+		return
+	}
 	if c == nil {
 		b := p.builder(proc)
 		b.Process(proc.ID, proc.Encoded())
@@ -238,6 +242,7 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 		p.full(b)
 		return
 	}
+	proc.Active = true
 	if c.builder == nil {
 		c.builder = p.builder(proc)
 		p.wantPorts(c, ev)
@@ -250,7 +255,7 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 	actor := uint64(0)
 	if ev.PID != proc.PID && ev.PID != 0 && ev.Kind <= kernel.Receive {
 		if acting := p.Inventory.Lookup(ev.PID); acting != nil {
-			actor = acting.ID
+			actor, acting.Active = acting.ID, true
 			b.Process(actor, acting.Encoded())
 		}
 	}

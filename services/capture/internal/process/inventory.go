@@ -34,6 +34,8 @@ type Process struct {
 	// Program is what its executable tells, once Inspected.
 	Program   Program
 	Inspected bool
+	// Active is for the caller: the process has acted on a connection.
+	Active bool
 	// Selection is for the caller to use.
 	Selection Selection
 

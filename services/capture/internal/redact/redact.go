@@ -8,8 +8,15 @@ import (
 	"millrace.dev/services/capture/internal/kernel"
 )
 
-// FlagRedacted is the bit of Event.Flags that says that bytes of the payload were blanked.
-const FlagRedacted = 4
+// Bits of Event.Flags that are set here, and one that is looked at.
+const (
+	// FlagRedacted: bytes of the payload were blanked.
+	FlagRedacted = 4
+	// FlagConcurrent: the socket was used by several threads at once, whose events may have changed places.
+	FlagConcurrent = 8
+	// FlagAfterLoss: bytes between the direction's event before and this one were not seen.
+	FlagAfterLoss = 16
+)
 
 // Redactor applies the rules to events. It is not safe for concurrent use.
 type Redactor struct {
@@ -64,6 +71,9 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 		return
 	}
 	if gap := ev.Offset - d.next; gap > 0 {
+		if ev.Flags&FlagConcurrent == 0 {
+			ev.Flags |= FlagAfterLoss
+		}
 		r.skip(c, d, gap)
 	}
 	d.next = ev.Offset + uint64(ev.Length)
