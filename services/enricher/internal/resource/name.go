@@ -41,7 +41,25 @@ func program(p *millracev1.Process) string {
 			return name
 		}
 	}
+	if called := calledAs(p); called != "" {
+		return called
+	}
 	return exe
+}
+
+// calledAs names a program that was started through a link of another name, as programs with many names are (redis-server is a link to
+// redis-check-rdb on Debian): the kernel takes the command name from the path that was executed, cut to 15 bytes, and the first
+// argument has the rest of it. Empty where the two do not agree, because either may have been set by the program.
+func calledAs(p *millracev1.Process) string {
+	if len(p.GetCommandArgs()) == 0 || p.GetCommand() == "" {
+		return ""
+	}
+	first, _, _ := strings.Cut(p.GetCommandArgs()[0], " ") // titles that a program gives itself go on after a space
+	called := path.Base(first)
+	if called != p.GetCommand() && (len(p.GetCommand()) < 15 || !strings.HasPrefix(called, p.GetCommand())) {
+		return ""
+	}
+	return called
 }
 
 // Options of interpreters whose value is the next argument. The scripts are found by skipping options.

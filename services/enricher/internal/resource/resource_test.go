@@ -78,3 +78,19 @@ func TestEncode(t *testing.T) {
 		t.Errorf("%d attributes, version %d", len(got), batch.Version)
 	}
 }
+
+func TestServiceNameOfALink(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ want, exe, command, first string }{
+		{"redis-server", "/usr/bin/redis-check-rdb", "redis-server", "redis-server 127.0.0.1:6379"},
+		{"httpd", "/bin/busybox", "httpd", "httpd"},
+		{"a-very-long-program-name", "/opt/multi", "a-very-long-pro", "/usr/bin/a-very-long-program-name"},
+		{"postgres", "/usr/lib/postgresql/15/bin/postgres", "postgres", "postgres: writer"},
+		{"server", "/srv/server", "worker-1", "/srv/server"},
+	} {
+		p := &millracev1.Process{ExecutablePath: test.exe, CommandArgs: []string{test.first}, Command: test.command}
+		if got := ServiceName(p); got != test.want {
+			t.Errorf("%+v: %q", test, got)
+		}
+	}
+}
