@@ -17,12 +17,25 @@ const volatile u32 cgroup_level = 0;
 /* Address of socket_file_ops, learnt from the first socket seen: kallsyms does not tell it everywhere. */
 static volatile u64 socket_operations;
 
+/* The sock behind a file, NULL if it is none. */
+static __always_inline struct sock *sock_of_file(struct file *file)
+{
+	u64 operations = (u64)BPF_CORE_READ(file, f_op);
+	struct socket *socket;
+
+	if (operations != socket_operations) {
+		if (socket_operations || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+			return NULL;
+		socket_operations = operations;
+	}
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
 /* The sock behind a file descriptor of the current task. Untrusted: to be read by CO-RE only. */
 static __always_inline struct sock *sock_of(u32 fd)
 {
 	struct file **files, *file = NULL;
-	struct socket *socket;
-	u64 operations;
 	u32 max;
 
 	if (task_btf) {
@@ -41,16 +54,7 @@ static __always_inline struct sock *sock_of(u32 fd)
 	if (fd >= max)
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	if (!file)
-		return NULL;
-	operations = (u64)BPF_CORE_READ(file, f_op);
-	if (operations != socket_operations) {
-		if (socket_operations || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-			return NULL;
-		socket_operations = operations;
-	}
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	return file ? sock_of_file(file) : NULL;
 }
 
 struct entry {
@@ -176,6 +180,8 @@ static __always_inline void ignore_peer(struct sock *sk)
 	remember_ignored(c->facts.send_flow);
 }
 
+#include "uring.h"
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 {
@@ -233,12 +239,13 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		return 0;
 	w = bpf_map_lookup_elem(&works, &zero);
 	s = bpf_map_lookup_elem(&scratches, &zero);
-	if (!w || !s)
+	if (!w || !s || !take_work(w, ret))
 		return 0;
 	w->key = (u64)sk;
 	w->count = ret;
 	w->after = w->buffer = w->iov = w->iov_count = 0;
 	w->side = side;
+	w->in_order = 0;
 	w->pid = id >> 32;
 	w->thread = (u32)id;
 	w->time = bpf_ktime_get_ns();
@@ -271,9 +278,11 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 	case OP_RECVMMSG:
 	case OP_SENDMMSG:
 		transfer_messages(w, SYSCALL_ARG1(regs), ret);
+		w->busy = 0;
 		return 0;
 	}
 	transfer(s, w, c);
+	w->busy = 0;
 	return 0;
 }
 

@@ -42,6 +42,8 @@ struct work {
 	u32 side;
 	u32 pid;
 	u32 thread;
+	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
+	u32 busy;     /* see take_work() */
 	u8 peek[PEEK];
 };
 
@@ -134,6 +136,20 @@ static __always_inline struct scratch *current_scratch(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/*
+ * Kernels that let programs be preempted can start one of another kind (system call, io_uring) on this CPU before the first is
+ * done. The kernel itself keeps a program from starting twice. What comes second is counted as lost.
+ */
+static __always_inline bool take_work(struct work *w, u64 bytes)
+{
+	if (w->busy) {
+		count_loss(LOSS_NOT_OBSERVABLE, bytes);
+		return false;
+	}
+	w->busy = 1;
+	return true;
 }
 
 /*

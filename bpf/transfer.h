@@ -180,6 +180,8 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 		low = BPF_CORE_READ(tcp, copied_seq) - (u32)c->facts.send_flow;
 	low -= (u32)(w->after + w->count);
 	offset = next + (s64)(s32)(low - (u32)next);
+	if (w->in_order && d->started && (s64)(offset - next) > 0)
+		offset = next;
 	if ((!d->started || offset == next + 1) && fin_counted((struct sock *)w->key, w->side))
 		offset--;
 	if (d->started && offset != next)

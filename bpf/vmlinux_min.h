@@ -208,6 +208,7 @@ struct io_kiocb {
 struct io_sr_msg {
 	void *buf;
 	int len;
+	unsigned int done_io;
 };
 
 struct io_rw {

@@ -60,14 +60,17 @@ var programs = []program{
 	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited"},
 	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts"},
 	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old"},
-	{"io_uring_done", "io_uring", false, "traffic sent and received through io_uring"},
+	{programURing, "io_uring", false, "traffic sent and received through io_uring"},
+	{programURingCount, "io_uring count", false, "the count of what is missed of io_uring"},
 	{"syscall_enter", "send durations", false, "how long sends ran; a send's start is taken to be its end"},
 	{"syscall_exit", "payload", true, "all traffic"},
 }
 
-// Names of programs that are no features of their own.
+// Names of programs that are treated in a way of their own.
 const (
-	programVerdict = "set_verdict"
+	programVerdict    = "set_verdict"
+	programURing      = "io_uring_done"
+	programURingCount = "io_uring_submitted"
 )
 
 // Features reports what the kernel side could attach and what is lost without the rest, in a fixed order.

@@ -27,6 +27,7 @@ type Kernel struct {
 	features   []Feature
 	reader     *ringbuf.Reader
 	table      *table
+	uring      uringShape
 	segments   []Segment // room for an event's, used again
 	closed     chan struct{}
 	closeOnce  sync.Once
@@ -43,13 +44,14 @@ func Attach(options Options) (_ *Kernel, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("options of the kernel side: %w", err)
 	}
-	if _, err := btf.LoadKernelSpec(); err != nil {
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
 		return nil, &StartError{Reason: ErrNoBTF, Remedy: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, which all major distributions' are since Linux 5.10", Err: err}
 	}
 	// Kernels before 5.11 charge maps to this limit; where it cannot be raised it is not needed, or loading says so.
 	_ = rlimit.RemoveMemlock()
 
-	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{})}
+	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{}), uring: uringShapeOf(types)}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -89,6 +91,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 	set := map[string]any{
 		"payload_bytes": uint32(k.options.PayloadBytes),
 		"message_bytes": uint32(k.options.MessageBytes),
+		"uring_shape":   uint32(k.uring),
 	}
 	if k.options.CgroupPrefix != "" {
 		id, level, err := cgroupID(k.options.CgroupPrefix)
@@ -156,9 +159,14 @@ func (k *Kernel) loadOptional(spec *ebpf.CollectionSpec, name string) (*ebpf.Pro
 
 func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	for _, p := range programs {
+		if p.name == programURingCount && k.uring != uringNone {
+			continue
+		}
 		feature := Feature{Name: p.feature, Required: p.required, Lost: p.lost}
 		loaded, err := k.collection.Programs[p.name], error(nil)
-		if loaded == nil {
+		if p.name == programURing && k.uring == uringNone {
+			err = errNoURing
+		} else if loaded == nil {
 			loaded, err = k.loadOptional(spec, p.name)
 		}
 		if err == nil {
