@@ -1,0 +1,264 @@
+package pcap
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/gopacket/gopacket/layers"
+
+	"millrace.dev/lib/identity"
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+const (
+	// joinOffset is the position given to the first byte seen of a connection whose start the capture lacks; it is not 0, so that the
+	// decoder knows that something came before.
+	joinOffset = 1 << 16
+	// maxAhead bounds the segments that wait for one before them; with one more, the gap counts as real.
+	maxAhead = 256
+)
+
+type flowKey struct{ from, to netip.AddrPort }
+
+// flow is one connection.
+type flow struct {
+	ends       [2]end // 0: the one that connects
+	key        flowKey
+	handshake  bool // the SYN was seen
+	openedAt   uint64
+	socket     uint64
+	reset      bool
+	closed     bool
+	registered [2]*millracev1.Connection
+}
+
+// end is what one end sends.
+type end struct {
+	isn   uint32 // sequence number of the first byte
+	known bool
+	next  uint64 // offset of the next byte in order
+	ahead []segment
+	fin   bool
+	finAt uint64 // offset behind the last byte
+	ended bool   // the end of file was delivered
+	// joined: the SYN was not seen.
+	joined bool
+}
+
+type segment struct {
+	offset  uint64
+	length  uint32
+	payload []byte
+}
+
+// segment handles one TCP segment with length payload bytes, of which t.Payload may hold fewer.
+func (c *converter) segment(t *layers.TCP, from, to netip.AddrPort, length int) error {
+	f, sender := c.flowOf(t, from, to)
+	if f == nil {
+		c.stats.Ignored++
+		return nil
+	}
+	e, peer := &f.ends[sender], &f.ends[1-sender]
+	if !e.known {
+		e.known, e.isn = true, t.Seq
+		if t.SYN {
+			e.isn++
+		} else {
+			e.isn -= joinOffset
+			e.next, e.joined = joinOffset, true
+		}
+	}
+	if !peer.known && t.ACK && !t.SYN { // nothing was seen of the other end yet, but this says where it is
+		peer.known, peer.isn, peer.next, peer.joined = true, t.Ack-joinOffset, joinOffset, true
+	}
+	if length > 0 && !t.SYN {
+		s := segment{offset: e.offset(t.Seq), length: uint32(length), payload: t.Payload}
+		if err := c.deliver(f, sender, s); err != nil {
+			return err
+		}
+	}
+	if t.ACK && peer.known && len(peer.ahead) > 0 {
+		// The receiver has what the capture lacks: it will not come again.
+		if acked := peer.offset(t.Ack); acked > peer.next && acked < peer.next+1<<30 && acked > peer.ahead[0].offset {
+			if err := c.skip(f, 1-sender); err != nil {
+				return err
+			}
+		}
+	}
+	if t.FIN && !e.fin {
+		e.fin, e.finAt = true, e.offset(t.Seq)+uint64(length)
+	}
+	if err := c.endOfFile(f, sender); err != nil {
+		return err
+	}
+	if t.RST && !f.reset && !f.closed {
+		f.reset = true
+		return c.both(f, millracev1.EventKind_EVENT_KIND_RESET)
+	}
+	return nil
+}
+
+// offset gives the position of sequence number seq: the one nearest to what is next.
+func (e *end) offset(seq uint32) uint64 {
+	delta := int32(seq - e.isn - uint32(e.next))
+	return uint64(max(0, int64(e.next)+int64(delta)))
+}
+
+// deliver hands on what is in order, and keeps what is not.
+func (c *converter) deliver(f *flow, sender int, s segment) error {
+	e := &f.ends[sender]
+	if s.offset > e.next {
+		s.payload = slices.Clone(s.payload)
+		at, _ := slices.BinarySearchFunc(e.ahead, s.offset, func(a segment, offset uint64) int {
+			switch {
+			case a.offset < offset:
+				return -1
+			case a.offset > offset:
+				return 1
+			}
+			return 0
+		})
+		e.ahead = slices.Insert(e.ahead, at, s)
+		if len(e.ahead) > maxAhead {
+			return c.skip(f, sender)
+		}
+		return nil
+	}
+	if err := c.inOrder(f, sender, s); err != nil {
+		return err
+	}
+	for len(e.ahead) > 0 && e.ahead[0].offset <= e.next {
+		s := e.ahead[0]
+		e.ahead = slices.Delete(e.ahead, 0, 1)
+		if err := c.inOrder(f, sender, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skip gives up the bytes before the first segment that waits.
+func (c *converter) skip(f *flow, sender int) error {
+	e := &f.ends[sender]
+	s := e.ahead[0]
+	e.ahead = slices.Delete(e.ahead, 0, 1)
+	c.stats.Missing += s.offset - e.next
+	e.next = s.offset
+	return c.deliver(f, sender, s)
+}
+
+// inOrder emits a segment that begins at the next byte or before it.
+func (c *converter) inOrder(f *flow, sender int, s segment) error {
+	e := &f.ends[sender]
+	again := min(e.next-s.offset, uint64(s.length))
+	c.stats.Repeated += again
+	if again == uint64(s.length) {
+		return nil
+	}
+	s.offset += again
+	s.length -= uint32(again)
+	s.payload = s.payload[min(int(again), len(s.payload)):]
+	s.payload = slices.Clone(s.payload[:min(len(s.payload), int(s.length))])
+	e.next += uint64(s.length)
+	sent := &millracev1.Event{
+		Kind: millracev1.EventKind_EVENT_KIND_SEND, TimeNs: c.now, Offset: s.offset, Length: s.length, Payload: s.payload,
+	}
+	received := &millracev1.Event{
+		Kind: millracev1.EventKind_EVENT_KIND_RECEIVE, TimeNs: c.now, Offset: s.offset, Length: s.length, Payload: s.payload,
+	}
+	if err := c.event(f, sender, sent); err != nil {
+		return err
+	}
+	return c.event(f, 1-sender, received)
+}
+
+// endOfFile tells the receiver of the end of what sender sends, and both of the end of the connection once both have ended.
+func (c *converter) endOfFile(f *flow, sender int) error {
+	e := &f.ends[sender]
+	if !e.fin || e.ended || e.next < e.finAt || f.reset {
+		return nil
+	}
+	e.ended = true
+	eof := &millracev1.Event{Kind: millracev1.EventKind_EVENT_KIND_RECEIVE, TimeNs: c.now, Offset: e.next}
+	if err := c.event(f, 1-sender, eof); err != nil {
+		return err
+	}
+	if f.ends[1-sender].ended {
+		f.closed = true
+		return c.both(f, millracev1.EventKind_EVENT_KIND_CLOSE)
+	}
+	return nil
+}
+
+func (c *converter) both(f *flow, kind millracev1.EventKind) error {
+	for i := range f.ends {
+		if err := c.event(f, i, &millracev1.Event{Kind: kind, TimeNs: c.now}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flowOf finds the connection of a segment, or makes it; nil if there are too many.
+func (c *converter) flowOf(t *layers.TCP, from, to netip.AddrPort) (f *flow, sender int) {
+	if f = c.flows[flowKey{from, to}]; f == nil {
+		if f = c.flows[flowKey{to, from}]; f != nil {
+			sender = 1
+		}
+	}
+	again := f != nil && t.SYN && !t.ACK && (f.closed || f.reset || f.ends[sender].known && f.ends[sender].isn != t.Seq+1)
+	if f != nil && !again {
+		return f, sender
+	}
+	if again {
+		delete(c.flows, f.key)
+	}
+	if len(c.flows) >= maxConnections {
+		return nil, 0
+	}
+	key, sender := flowKey{from, to}, 0
+	// Who connects is known by the SYN; without it the lower port is taken for the one that accepts, which decides no more than the
+	// name of the process: the decoder looks at the content.
+	if t.SYN && t.ACK || !t.SYN && from.Port() < to.Port() {
+		key, sender = flowKey{to, from}, 1
+	}
+	c.sockets++
+	c.stats.Connections++
+	f = &flow{key: key, handshake: t.SYN, socket: uint64(c.sockets) * 2}
+	if t.SYN {
+		f.openedAt = c.now
+	}
+	c.flows[key] = f
+	return f, sender
+}
+
+// connection gives the facts of one end.
+func (f *flow) connection(side int, process uint64) *millracev1.Connection {
+	if f.registered[side] != nil {
+		return f.registered[side]
+	}
+	local, remote := f.key.from, f.key.to
+	role := millracev1.Role_ROLE_CLIENT
+	if side == 1 {
+		local, remote = remote, local
+		role = millracev1.Role_ROLE_SERVER
+	}
+	if !f.handshake {
+		role = millracev1.Role_ROLE_UNSPECIFIED
+	}
+	flow := uint64(f.ends[side].isn)<<32 | uint64(f.ends[1-side].isn)
+	if flow == 0 {
+		flow = 1<<32 | 2
+	}
+	opened := f.openedAt
+	if f.ends[0].joined || f.ends[1].joined {
+		opened = 0
+	}
+	f.registered[side] = &millracev1.Connection{
+		SendFlow: flow, ReceiveFlow: identity.Reverse(flow), Socket: f.socket + uint64(side), Process: process,
+		Transport: millracev1.Transport_TRANSPORT_TCP, Role: role, OpenedNs: opened,
+		LocalAddress: local.Addr().AsSlice(), LocalPort: uint32(local.Port()),
+		RemoteAddress: remote.Addr().AsSlice(), RemotePort: uint32(remote.Port()),
+	}
+	return f.registered[side]
+}
