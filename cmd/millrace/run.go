@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
-	"millrace.dev/lib/bus"
 	"millrace.dev/lib/bus/embedded"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
@@ -54,17 +54,23 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 	if err != nil {
 		return err
 	}
+	tel.Announce("capture", "decoder", "enricher")
+	listener, err := tel.Listen(ctx) // first: a taken address is a mistake that should show at once
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	if listener != nil {
+		group.Go(func() error { return tel.ServeListener(ctx, listener) })
+	}
+	service.WarnInactive(tel.Log, cfg)
 	pipeline, err := openPipeline(ctx, cfg, tel)
 	if err != nil {
 		return err
 	}
 	defer pipeline.Close()
-
-	group, ctx := errgroup.WithContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	service.WarnInactive(tel.Log, cfg)
-	group.Go(func() error { return tel.Serve(ctx) })
 	pipeline.start(ctx, group, capture.Run, "capture")
 	pipeline.start(ctx, group, decoder.Run, "decoder")
 	pipeline.start(ctx, group, enricher.Run, "enricher")
@@ -101,25 +107,21 @@ type pipeline struct {
 // openPipeline starts the embedded NATS server if the configuration names no other, connects, and makes the streams.
 func openPipeline(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry) (*pipeline, error) {
 	p := &pipeline{}
-	var conn *bus.Conn
-	var err error
+	var options []nats.Option
 	if cfg.Bus.URL == "" {
-		if p.server, err = embedded.Start(cfg.Bus); err != nil {
+		server, err := embedded.Start(cfg.Bus, embedded.WithLogger(tel.Log))
+		if err != nil {
 			return nil, fmt.Errorf("start the embedded NATS server: %w", err)
 		}
-		conn, err = bus.Connect(ctx, cfg.Bus, "millrace", p.server.InProcess())
-	} else {
-		conn, err = bus.Connect(ctx, cfg.Bus, "millrace")
+		p.server = server
+		options = append(options, server.InProcess())
 	}
+	conn, err := service.Connect(ctx, cfg, tel, "all", options...)
 	if err != nil {
 		p.Close()
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	p.env = &service.Env{Config: cfg, Bus: conn, Telemetry: tel}
-	if err := bus.EnsureStreams(ctx, conn); err != nil {
-		p.Close()
-		return nil, err
-	}
 	return p, nil
 }
 
