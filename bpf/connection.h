@@ -41,10 +41,15 @@ enum side { SIDE_SEND, SIDE_RECEIVE };
 
 /* One direction of a connection. */
 struct direction {
-	u64 next;    /* offset behind the last byte seen */
-	u32 budget;  /* payload bytes still to ship of the current message */
-	u32 started; /* `next` is exact */
+	u64 next;	/* offset behind the last byte seen */
+	u64 held;	/* the last event's bytes if they were few: the beginning of a token, perhaps */
+	u32 budget;	/* payload bytes still to ship of the current message */
+	u8 held_length; /* at most HELD_MAX */
+	u8 started;	/* `next` is exact */
+	u16 reserved;
 };
+
+#define HELD_MAX 7
 
 enum connection_flag {
 	CONNECTION_ANNOUNCED = 1, /* its facts were sent */

@@ -44,7 +44,7 @@ struct work {
 	u32 thread;
 	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
 	u32 busy;     /* see take_work() */
-	u8 peek[PEEK];
+	u64 peek[PEEK / sizeof(u64)];
 };
 
 #define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
@@ -166,7 +166,7 @@ __noinline int first_token(u64 length)
 
 	if (!w)
 		return PROTOCOL_NONE;
-	b = w->peek;
+	b = (u8 *)w->peek;
 	word = FOUR(b[0], b[1], b[2], b[3]);
 	if (!length)
 		return PROTOCOL_NONE;
@@ -232,6 +232,35 @@ static __always_inline void peek(struct work *w)
 		bpf_probe_read_user(w->peek, PEEK, (void *)base);
 	else
 		bpf_probe_read_user(w->peek, length & (PEEK - 1), (void *)base);
+}
+
+/*
+ * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads one byte ahead
+ * while a handler runs, so most of its requests arrive as one byte and the rest.
+ */
+static __always_inline int token_of(struct work *w, struct direction *d)
+{
+	int token = first_token(w->count);
+	u32 length = d->held_length, shift = length * 8;
+	u64 low = w->peek[0], high = w->peek[1];
+
+	if (!token && length && length <= HELD_MAX) {
+		w->peek[0] = d->held | low << shift;
+		w->peek[1] = high << shift | low >> (64 - shift);
+		token = first_token(w->count);
+		/* Few bytes again: they join those that are held. */
+		if (!token && w->count + length <= HELD_MAX) {
+			d->held = w->peek[0];
+			d->held_length = length + w->count;
+			return token;
+		}
+	}
+	d->held_length = 0;
+	if (!token && w->count <= HELD_MAX) {
+		d->held = low;
+		d->held_length = w->count;
+	}
+	return token;
 }
 
 #define FRAMING_STEP 16

@@ -206,7 +206,7 @@ static __always_inline bool is_wanted(struct work *w, struct connection *c, stru
 	if (!w->count)
 		return protocol != PROTOCOL_UNKNOWN && c->flags & CONNECTION_ANNOUNCED;
 	peek(w);
-	token = first_token(w->count);
+	token = token_of(w, d);
 	if (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS) {
 		if (token == protocol)
 			d->budget = message_bytes;

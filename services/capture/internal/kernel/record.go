@@ -50,8 +50,10 @@ type rawConnectionRecord struct {
 type rawConnection struct {
 	Facts rawFacts
 	Sides [2]struct {
-		Next            uint64
-		Budget, Started uint32
+		Next, Held          uint64
+		Budget              uint32
+		HeldLength, Started uint8
+		_                   uint16
 	}
 	Peer, Inode uint64
 	Error       uint32

@@ -333,3 +333,20 @@ func TestUnixSockets(t *testing.T) {
 		r.Close()
 	}
 }
+
+// A token that is read in pieces is still one: the budget is filled again for the long request behind it.
+func TestSplitToken(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{MessageBytes: 9000})
+	long := request(8000)
+	for i := range 6 {
+		client.do(command{Do: "write", FD: from, Data: long})
+		for _, n := range [][]int{{1}, {2, 1}, {}, {1, 1, 1}, {4}, {1}}[i] {
+			server.do(command{Do: "read", FD: to, Size: n})
+		}
+		server.do(command{Do: "read", FD: to, Size: len(long)})
+	}
+	r.waitBytes(t, server, uint64(6*len(long)), Receive)
+	if !bytes.Equal(stream(r.of(server, Receive)), bytes.Repeat(long, 6)) {
+		t.Errorf("received:%s", describe(r.of(server, Receive)))
+	}
+}
