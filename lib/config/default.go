@@ -19,8 +19,8 @@ func Default() *Config {
 			BatchBytes:    64 * KiB,
 			SendBuffer:    8 * MiB,
 			RingBuffer:    16 * MiB,
-			PayloadBytes:  4096,
-			MessageBytes:  16384,
+			PayloadBytes:  16384,
+			MessageBytes:  65536,
 			Redact:        Redact{Enable: true},
 		},
 		Decoder: Decoder{
