@@ -68,6 +68,10 @@ func tshark(t *testing.T, path, protocol string, ports []string, filter string, 
 		args = append(args, "-d", "tcp.port=="+p+","+protocol)
 	}
 	for _, f := range fields {
+		if setting, ok := strings.CutPrefix(f, "-o:"); ok {
+			args = append(args, "-o", setting)
+			continue
+		}
 		args = append(args, "-e", f)
 	}
 	b, err := exec.Command("tshark", args...).Output()
@@ -124,7 +128,11 @@ func TestHTTPConformance(t *testing.T) {
 					ports = append(ports, port)
 				}
 			}
-			want := tshark(t, file, "http", ports, "http && !http2", "http.request.method", "http.request.uri", "http.response.code")
+			fields := []string{"http.request.method", "http.request.uri", "http.response.code"}
+			want := tshark(t, file, "http", ports, "http && !http2", fields...)
+			// Where a part of a head is missing from the capture, tshark shows what there is only without reassembly.
+			parts := tshark(t, file, "http", ports, "http && !http2", append(fields, "-o:http.desegment_headers:FALSE",
+				"-o:http.desegment_body:FALSE", "-o:tcp.desegment_tcp_streams:FALSE")...)
 			for _, side := range []millracev1.Side{millracev1.Side_SIDE_CLIENT, millracev1.Side_SIDE_SERVER} {
 				var methods, targets, statuses []string
 				for _, x := range exchanges {
@@ -137,7 +145,7 @@ func TestHTTPConformance(t *testing.T) {
 				}
 				for i, got := range [][]string{methods, targets, statuses} {
 					slices.Sort(got)
-					if !slices.Equal(got, want[i]) {
+					if !slices.Equal(got, want[i]) && !slices.Equal(got, parts[i]) {
 						t.Errorf("%v: got %q, tshark says %q (%+v)", side, got, want[i], stats)
 					}
 				}

@@ -31,6 +31,12 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 				w.Uint(h.socket)
 				w.Int(h.at)
 			}
+			w.Bool(k.loop)
+			w.Uint(uint64(len(k.turns)))
+			for _, u := range k.turns {
+				w.Int(u.at)
+				appendKey(w, u.key)
+			}
 		}
 	}
 }
@@ -52,15 +58,17 @@ func (t *Tracker) RestoreState(r *snapshot.Reader) {
 			for range r.Count() {
 				k.handoffs = append(k.handoffs, handoff{Task(r.Uint()), r.Uint(), r.Int()})
 			}
+			k.loop = r.Bool()
+			for range r.Count() {
+				k.turns = append(k.turns, turn{r.Int(), readKey(r)})
+			}
 			m[id] = k
 		}
 	}
 }
 
 func appendRequest(w *snapshot.Writer, q *Request) {
-	w.Uint(q.Key.Flow)
-	w.Uint(q.Key.Offset)
-	w.Uint(q.Key.Stream)
+	appendKey(w, q.Key)
 	w.Int(q.Start)
 	w.Int(q.End)
 	w.Uint(q.Span)
@@ -70,10 +78,20 @@ func appendRequest(w *snapshot.Writer, q *Request) {
 }
 
 func readRequest(r *snapshot.Reader) (q Request) {
-	q.Key = identity.Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
+	q.Key = readKey(r)
 	q.Start, q.End, q.Span = r.Int(), r.Int(), r.Uint()
 	if q.Span != 0 && copy(q.Trace[:], r.Bytes()) != 16 {
 		r.Fail()
 	}
 	return q
+}
+
+func appendKey(w *snapshot.Writer, k identity.Key) {
+	w.Uint(k.Flow)
+	w.Uint(k.Offset)
+	w.Uint(k.Stream)
+}
+
+func readKey(r *snapshot.Reader) identity.Key {
+	return identity.Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
 }

@@ -18,6 +18,8 @@ const (
 	maxChain = 8
 	// maxHandoffs bounds the hand-overs of one task that are bound to a connection.
 	maxHandoffs = 64
+	// maxTurns bounds the turns of an event loop that are remembered.
+	maxTurns = 64
 )
 
 // Task is a goroutine id, or a thread id with the top bit set; 0 is none.
@@ -69,6 +71,16 @@ type task struct {
 	serving   []Request
 	last      Request // the one that ended last
 	handoffs  []handoff
+	// loop: requests of several connections were in progress at once, so the task is an event loop and its turns are noted.
+	loop  bool
+	turns []turn // ascending by time
+}
+
+// turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The zero key is for
+// work that no known request caused.
+type turn struct {
+	at  int64
+	key identity.Key
 }
 
 // Cause is what Tracker.Cause found.
@@ -180,6 +192,37 @@ func (t *Tracker) Serve(id Task, r Request) {
 		k.serving = slices.Delete(k.serving, 0, 1)
 	}
 	k.serving = append(k.serving, r)
+	if k.loop {
+		k.turned(r.Start, r.Key)
+		return
+	}
+	k.loop = slices.ContainsFunc(k.serving, func(o Request) bool { return o.Key.Flow != r.Key.Flow })
+	if k.loop {
+		for i := range k.serving {
+			k.turned(k.serving[i].Start, k.serving[i].Key)
+		}
+	}
+}
+
+// Resumed says that id read the response to a call that the request cause (zero: none) had caused.
+func (t *Tracker) Resumed(id Task, cause identity.Key, at int64) {
+	if k := t.find(id); k != nil {
+		k.turned(at, cause)
+	}
+}
+
+func (k *task) turned(at int64, key identity.Key) {
+	if !k.loop {
+		return
+	}
+	if len(k.turns) >= maxTurns {
+		k.turns = slices.Delete(k.turns, 0, maxTurns/4)
+	}
+	i := len(k.turns)
+	for i > 0 && k.turns[i-1].at > at {
+		i--
+	}
+	k.turns = slices.Insert(k.turns, i, turn{at, key})
 }
 
 // Served says that id has written the response to key.
@@ -198,8 +241,10 @@ func (t *Tracker) Served(id Task, key identity.Key, end int64) {
 	}
 }
 
-// Cause finds the request that caused what actor a began on socket at the given time (node time, ns).
-func (t *Tracker) Cause(a *stream.Actor, socket uint64, at int64) (Cause, bool) {
+// Cause finds the request that caused what actor a began on socket at the given time (node time, ns). opened is when the connection
+// was opened if this is the first call on it, else 0: an event loop writes to a new connection when it is told that it is there, turns
+// later than the one that wanted it.
+func (t *Tracker) Cause(a *stream.Actor, socket uint64, at, opened int64) (Cause, bool) {
 	id := TaskOf(a)
 	kind := millracev1.CauseKind_CAUSE_KIND_SAME_TASK
 	created := int64(-1) // when the task nearest to the one under consideration was created for it; -1: not by creation
@@ -211,8 +256,13 @@ func (t *Tracker) Cause(a *stream.Actor, socket uint64, at int64) (Cause, bool) 
 		if k == nil {
 			break
 		}
+		if k.loop && created < 0 {
+			if r, ok := k.turnOf(at, opened); ok {
+				return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED}, !r.Key.IsZero()
+			}
+		}
 		if r, several, ok := k.inProgress(at, created); ok {
-			if several {
+			if several || k.loop {
 				kind = millracev1.CauseKind_CAUSE_KIND_INFERRED
 			}
 			return Cause{r, kind}, true
@@ -230,6 +280,28 @@ func (t *Tracker) Cause(a *stream.Actor, socket uint64, at int64) (Cause, bool) 
 		id = k.parent
 	}
 	return Cause{}, false
+}
+
+// turnOf gives the request whose turn of an event loop it was: when the connection was opened, or else at the given time. The zero
+// Request stands for none. ok is false if nothing is known about that time.
+func (k *task) turnOf(at, opened int64) (r Request, ok bool) {
+	if opened != 0 && opened < at {
+		at = opened
+	}
+	i := len(k.turns)
+	for i > 0 && k.turns[i-1].at > at {
+		i--
+	}
+	if i == 0 {
+		return Request{}, false
+	}
+	key := k.turns[i-1].key
+	for j := range k.serving {
+		if k.serving[j].Key == key {
+			return k.serving[j], true
+		}
+	}
+	return Request{}, key.IsZero()
 }
 
 // inProgress gives the request that the task was serving at the given time. With created >= 0 only requests that began before that

@@ -87,6 +87,26 @@ func TestCause(t *testing.T) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 6))
 		}, th(1), 10, 8, inferred},
+		{"event loop goes on with the response to a call of an older request", func(k *Tracker) {
+			k.Serve(Thread(1), request(7, 5))
+			k.Serve(Thread(1), request(8, 6))
+			k.Resumed(Thread(1), identity.Key{Flow: 7}, 9)
+		}, th(1), 10, 7, inferred},
+		{"event loop goes on with work of its own", func(k *Tracker) {
+			k.Serve(Thread(1), request(7, 5))
+			k.Serve(Thread(1), request(8, 6))
+			k.Resumed(Thread(1), identity.Key{}, 9)
+		}, th(1), 10, 0, none},
+		{"event loop with one request left", func(k *Tracker) {
+			k.Serve(Thread(1), request(7, 5))
+			k.Serve(Thread(1), request(8, 6))
+			k.Served(Thread(1), identity.Key{Flow: 7}, 8)
+		}, th(1), 10, 8, inferred},
+		{"pipelining is no event loop", func(k *Tracker) {
+			k.Serve(Thread(1), Request{Key: identity.Key{Flow: 7}, Start: 5})
+			k.Served(Thread(1), identity.Key{Flow: 7}, 6)
+			k.Serve(Thread(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 5})
+		}, th(1), 10, 7, same},
 		{"creator in a circle", func(k *Tracker) {
 			k.Started(Thread(1), Thread(2), 1)
 			k.Started(Thread(2), Thread(1), 1)
@@ -102,7 +122,7 @@ func TestCause(t *testing.T) {
 			k := New()
 			tt.setup(k)
 			for range 2 { // again after a restart
-				c, ok := k.Cause(tt.actor, 1, tt.at)
+				c, ok := k.Cause(tt.actor, 1, tt.at, 0)
 				if c.Key.Flow != tt.want || c.Kind != tt.kind || ok != (tt.want != 0) {
 					t.Fatalf("got %d %v, want %d %v", c.Key.Flow, c.Kind, tt.want, tt.kind)
 				}
@@ -128,7 +148,21 @@ func TestBounded(t *testing.T) {
 	if n := len(k.young) + len(k.old); n > 2*generation {
 		t.Fatalf("%d tasks are remembered", n)
 	}
-	if _, ok := k.Cause(&stream.Actor{Goroutine: 1}, 0, 10); !ok {
+	if _, ok := k.Cause(&stream.Actor{Goroutine: 1}, 0, 10, 0); !ok {
 		t.Fatal("a task that is serving was forgotten")
+	}
+}
+
+func TestNewConnectionOfAnEventLoop(t *testing.T) {
+	t.Parallel()
+	k := New()
+	k.Serve(Thread(1), request(7, 5))
+	k.Serve(Thread(1), request(8, 6)) // opens a connection at 7
+	k.Serve(Thread(1), request(9, 8))
+	if c, ok := k.Cause(&stream.Actor{Thread: 1}, 1, 10, 7); !ok || c.Key.Flow != 8 {
+		t.Errorf("written at 10 on a connection opened at 7: %d", c.Key.Flow)
+	}
+	if c, ok := k.Cause(&stream.Actor{Thread: 1}, 1, 10, 0); !ok || c.Key.Flow != 9 {
+		t.Errorf("written at 10 on an older connection: %d", c.Key.Flow)
 	}
 }

@@ -45,7 +45,11 @@ func (s *sink) Started(pc *protocol.Conn, x *protocol.Exchange) {
 	key := keyOf(pc, c, x)
 	if pc.Client {
 		x.Task = causality.TaskOf(&x.First).ID()
-		if cause, ok := p.actor(c, &x.First).tasks.Cause(&x.First, c.key.socket, x.Start); ok {
+		var opened int64
+		if x.Offset == 0 {
+			opened = int64(c.facts.Opened)
+		}
+		if cause, ok := p.actor(c, &x.First).tasks.Cause(&x.First, c.key.socket, x.Start, opened); ok {
 			x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)
 			x.Forwarded = x.Context.Valid && cause.Span != 0 && cause.Span == x.Context.SpanID && cause.Trace == x.Context.TraceID
 			p.out.link(bus.ConnectionPartition(x.Cause.Flow, p.options.Partitions), millracev1.LinkKind_LINK_KIND_ASK, key, x)
@@ -109,8 +113,12 @@ func (p *Processor) serve(pc *protocol.Conn, c *connection, x *protocol.Exchange
 
 // Responded implements [protocol.Sink].
 func (s *sink) Responded(pc *protocol.Conn, x *protocol.Exchange) {
+	p, c := (*Processor)(s), pc.Owner.(*connection)
 	if x.Serving {
-		(*Processor)(s).served(pc, pc.Owner.(*connection), x, x.ResponseTime)
+		p.served(pc, c, x, x.ResponseTime)
+	}
+	if pc.Client && x.ResponseTime != 0 {
+		p.actor(c, &c.lastActor).tasks.Resumed(causality.TaskOf(&c.lastActor), x.Cause, x.ResponseTime)
 	}
 }
 

@@ -94,7 +94,8 @@ func (c *Conn) Begin() *Exchange {
 	}
 	m := c.Requests.Meta()
 	if c.head != len(c.open) {
-		if c.synced {
+		// A later send does not prove it: the response in between may be lost, which shows only later.
+		if c.open[len(c.open)-1].serial == m.Serial {
 			c.pipelined = true
 		}
 	} else {
@@ -106,6 +107,7 @@ func (c *Conn) Begin() *Exchange {
 	x.Offset = c.Requests.Offset()
 	x.Start = m.Begin
 	x.First = m.Actor
+	x.serial = m.Serial
 	if c.head > 64 && c.head*2 > len(c.open) {
 		c.open = slices.Delete(c.open, 0, c.head)
 		c.head = 0
@@ -199,6 +201,9 @@ func (c *Conn) EndInterim(x *Exchange) {
 func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true
+	if c.synced && c.Open() > 1 && c.open[c.head+1].Start < x.ResponseStart {
+		c.pipelined = true
+	}
 	x.LostBytes += c.Responses.TakeLost()
 	c.Sink.Responded(c, x)
 	if x.requestDone {
@@ -251,6 +256,9 @@ func (c *Conn) settleSizes(x *Exchange) {
 func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if x.reported {
 		return
+	}
+	if x.responseDone { // only the end of the request was missed
+		outcome, at = Complete, x.ResponseTime
 	}
 	x.Outcome = outcome
 	x.End = max(at, x.Start)

@@ -84,6 +84,7 @@ type Exchange struct {
 	started, requestDone, responseDone, reported bool
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
 	responding                                   bool
+	serial                                       uint64 // event of the request's first byte
 }
 
 // IsStarted reports whether [Conn.Started] was called.
@@ -130,6 +131,7 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	w.Int(x.ClockOffset)
 	w.Int(x.Deadline)
 	w.Uint(x.responseAt)
+	w.Uint(x.serial)
 	w.Uint(uint64(x.CauseKind))
 	if x.CauseKind != 0 {
 		w.Uint(x.Cause.Flow)
@@ -164,6 +166,7 @@ func (x *Exchange) restoreState(r *snapshot.Reader) {
 	x.Flags, x.Number = uint8(r.Uint()), uint32(r.Uint())
 	x.Retransmits, x.ClockOffset, x.Deadline = uint32(r.Uint()), r.Int(), r.Int()
 	x.responseAt = r.Uint()
+	x.serial = r.Uint()
 	if x.CauseKind = uint8(r.Uint()); x.CauseKind != 0 {
 		x.Cause = identity.Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
 	}
