@@ -258,7 +258,10 @@ func (t *Tracker) Cause(a *stream.Actor, socket uint64, at, opened int64) (Cause
 		}
 		if k.loop && created < 0 {
 			if r, ok := k.turnOf(at, opened); ok {
-				return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED}, !r.Key.IsZero()
+				if r.Key.IsZero() {
+					return Cause{}, false
+				}
+				return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED}, true
 			}
 		}
 		if r, several, ok := k.inProgress(at, created); ok {
