@@ -122,9 +122,12 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Bus.Partitions(), Config: cfg,
 		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender,
 	}
+	closeProbes := func() error { return nil }
 	if with.probes != nil {
 		options.Runtimes = with.probes
+		closeProbes = sync.OnceValue(with.probes.Close)
 	}
+	defer closeProbes() // For the early returns; the error is reported below.
 	p, err := pipeline.New(options)
 	if err != nil {
 		return err
@@ -154,7 +157,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- with.source.Run(p.Handle, p.Idle) }()
 	env.Telemetry.SetReady(component, nil)
-	env.Telemetry.Log.Info("capturing", "node", with.node, "processes", with.inventory.Len(), "partitions", options.Partitions)
+	env.Telemetry.Log.Info("capturing", "node", with.node, "processes", p.Counters().Processes(), "partitions", options.Partitions)
 
 	var cause error
 	select {
@@ -171,8 +174,8 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	// The probes share the source's maps, so they go first.
 	stopWork()
 	watching.Wait()
-	if with.probes != nil {
-		cause = errors.Join(cause, with.probes.Close())
+	if err := closeProbes(); err != nil {
+		cause = errors.Join(cause, fmt.Errorf("close the Go probes: %w", err))
 	}
 	if err := with.source.Close(); err != nil {
 		cause = errors.Join(cause, fmt.Errorf("close the kernel side: %w", err))
