@@ -2,8 +2,8 @@
 // enricher: values and times in, span batches and links out.
 //
 // An [entry] stands for one exchange key, with a half for each side. It is open while something is awaited (a span to be emitted,
-// an exchange that has started, a trace to be told to others) and is then remembered for a while, so that late questions are
+// an exchange that has started, a trace to be told to others); a [memory] stays of it for a while, so that late questions are
 // answered and duplicates are dropped.
 //
-// Files: entry.go (state), queue.go (order and time), partition.go (input), resolve.go (traces), emit.go (spans), snapshot.go.
+// Files: entry.go and memory.go (state), queue.go (order and time), partition.go (input), resolve.go (traces), emit.go (spans), snapshot.go.
 package join

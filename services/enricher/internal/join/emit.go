@@ -82,23 +82,19 @@ func (p *Partition) settle(e *entry) {
 		p.close(e)
 		return
 	}
-	if e.queue != &p.open {
-		p.open.push(e)
-	}
 	p.wheel.schedule(e, p.nextLook(e))
 }
 
 // close lets go of everything but the entry's trace and which spans were emitted.
 func (p *Partition) close(e *entry) {
-	if e.how == unknown {
-		p.askers -= len(e.askers)
-		e.askers = nil
-		p.forget(e)
-		return
+	p.askers -= len(e.askers)
+	p.forget(e)
+	if e.how != unknown {
+		e.usedAt = p.now // Memories are in the order of their times.
+		p.done.put(e.key, memoryOf(e))
 	}
-	e.client.exchange, e.client.process, e.server.exchange, e.server.process = nil, nil, nil, nil
-	e.context, e.cause = nil, identity.Key{}
-	p.done.push(e)
+	// The wheel may list the entry for a little longer.
+	*e = entry{key: e.key}
 }
 
 // emit sends the span of one half. Every exchange passes here exactly once.

@@ -66,7 +66,7 @@ type Partition struct {
 
 	entries map[identity.Key]*entry
 	open    queue
-	done    queue
+	done    memories
 	askers  int
 	wheel   wheel
 
@@ -92,6 +92,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		hold:      int64(settings.Hold),
 		counters:  counters,
 		entries:   map[identity.Key]*entry{},
+		done:      memories{byKey: map[identity.Key]memory{}},
 		wheel:     wheel{slots: map[int64][]*entry{}},
 		processes: newRegistry(settings.Partitions),
 		links:     map[int]*millracev1.LinkBatch{},
@@ -132,16 +133,14 @@ func (p *Partition) advance(now int64) {
 	}
 	p.now = now
 	p.wheel.advance(now, p.due)
-	for e := p.done.first; e != nil && now-e.usedAt >= rememberFor; e = p.done.first {
-		p.forget(e)
-	}
+	p.done.trim(now-rememberFor, p.settings.MaxPending)
 	p.processes.sweep(now)
 	p.pendingGauge.Set(float64(p.open.length))
-	p.rememberedGauge.Set(float64(p.done.length))
+	p.rememberedGauge.Set(float64(len(p.done.byKey)))
 }
 
 func (p *Partition) due(e *entry) {
-	if e.queue == &p.open {
+	if e.queue != nil { // Closed entries stay listed for a while.
 		p.decide(e, false)
 	}
 }
@@ -240,11 +239,15 @@ func (p *Partition) link(l *millracev1.Link) {
 	p.bound()
 }
 
-// entry gives the entry of key, a new one if there is none.
+// entry gives the open entry of key: recalled from memory, or a new one, if there is none.
 func (p *Partition) entry(key identity.Key) *entry {
 	e := p.entries[key]
 	if e == nil {
-		e = &entry{key: key}
+		if m, found := p.done.take(key); found {
+			e = m.recall(key)
+		} else {
+			e = &entry{key: key}
+		}
 		p.entries[key] = e
 		p.open.push(e)
 	}
@@ -269,9 +272,9 @@ func (p *Partition) bound() {
 			continue
 		}
 		p.decide(e, true)
-		p.close(e)
+		if e.queue != nil {
+			p.close(e)
+		}
 	}
-	for p.done.length > p.settings.MaxPending {
-		p.forget(p.done.first)
-	}
+	p.done.trim(p.now-rememberFor, p.settings.MaxPending)
 }

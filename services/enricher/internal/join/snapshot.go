@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"millrace.dev/lib/identity"
 
@@ -22,13 +23,38 @@ const (
 	bitServerStarted
 	bitServerDone
 	bitRootless
+	bitCauseJoined
 	bitAsked
 	bitAnswered
-	bitCauseJoined
 	bitContext
 	// bitOwnTrace: the trace id is the hash of the key and is left out.
 	bitOwnTrace
 )
+
+// bits gives the entry's yes-or-no facts.
+func (e *entry) bits() (bits uint64) {
+	for _, f := range []struct {
+		set bool
+		bit uint64
+	}{
+		{e.client.started, bitClientStarted}, {e.client.done, bitClientDone}, {e.server.started, bitServerStarted},
+		{e.server.done, bitServerDone}, {e.rootless, bitRootless}, {e.asked, bitAsked}, {e.answered, bitAnswered},
+		{e.causeJoined, bitCauseJoined}, {e.context != nil, bitContext},
+	} {
+		if f.set {
+			bits |= f.bit
+		}
+	}
+	return bits
+}
+
+// setBits is the reverse of bits, but for the context.
+func (e *entry) setBits(bits uint64) {
+	is := func(bit uint64) bool { return bits&bit != 0 }
+	e.client.started, e.client.done = is(bitClientStarted), is(bitClientDone)
+	e.server.started, e.server.done = is(bitServerStarted), is(bitServerDone)
+	e.rootless, e.asked, e.answered, e.causeJoined = is(bitRootless), is(bitAsked), is(bitAnswered), is(bitCauseJoined)
+}
 
 // Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
 // entries in order. Numbers are varints, times relative to the clock.
@@ -62,9 +88,13 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	w.uint(uint64(p.done.length))
-	for e := p.done.first; e != nil; e = e.next {
-		w.entry(e)
+	w.uint(uint64(len(p.done.byKey)))
+	for i := p.done.head; i < len(p.done.order); i++ {
+		if p.done.current(i) {
+			u := p.done.order[i]
+			m := p.done.byKey[u.key]
+			w.entry(m.recall(u.key))
+		}
 	}
 	return w.b, nil
 }
@@ -105,23 +135,23 @@ func (p *Partition) Restore(snapshot []byte) error {
 		fresh.open.push(e)
 		fresh.wheel.schedule(e, fresh.nextLook(e))
 	}
+	used := int64(math.MinInt64)
 	for range r.count() {
 		e := r.entry()
-		if r.failed || fresh.entries[e.key] != nil {
+		_, twice := fresh.done.byKey[e.key]
+		if r.failed || twice || fresh.entries[e.key] != nil || e.how == unknown || e.usedAt < used {
 			return errSnapshot
 		}
-		fresh.entries[e.key] = e
-		fresh.done.push(e)
+		used = e.usedAt
+		fresh.done.put(e.key, memoryOf(e))
 	}
 	if r.failed || len(r.b) != 0 {
 		return errSnapshot
 	}
 	*p = *fresh
-	// The queues' entries point to the queue that holds them.
-	for _, q := range []*queue{&p.open, &p.done} {
-		for e := q.first; e != nil; e = e.next {
-			e.queue = q
-		}
+	// Entries point to the queue that holds them.
+	for e := p.open.first; e != nil; e = e.next {
+		e.queue = &p.open
 	}
 	return nil
 }
@@ -145,19 +175,10 @@ func (w *writer) key(k identity.Key) {
 }
 
 func (w *writer) entry(e *entry) {
-	bits := uint64(0)
+	bits := e.bits()
 	own := e.how != unknown && e.trace == identity.Trace(e.key)
-	for _, f := range []struct {
-		set bool
-		bit uint64
-	}{
-		{e.client.started, bitClientStarted}, {e.client.done, bitClientDone}, {e.server.started, bitServerStarted},
-		{e.server.done, bitServerDone}, {e.rootless, bitRootless}, {e.asked, bitAsked}, {e.answered, bitAnswered},
-		{e.causeJoined, bitCauseJoined}, {e.context != nil, bitContext}, {own, bitOwnTrace},
-	} {
-		if f.set {
-			bits |= f.bit
-		}
+	if own {
+		bits |= bitOwnTrace
 	}
 	w.key(e.key)
 	w.uint(bits)
@@ -277,9 +298,7 @@ func (r *reader) entry() *entry {
 	e := &entry{key: r.key()}
 	bits := r.uint()
 	is := func(bit uint64) bool { return bits&bit != 0 }
-	e.client.started, e.client.done = is(bitClientStarted), is(bitClientDone)
-	e.server.started, e.server.done = is(bitServerStarted), is(bitServerDone)
-	e.rootless, e.asked, e.answered, e.causeJoined = is(bitRootless), is(bitAsked), is(bitAnswered), is(bitCauseJoined)
+	e.setBits(bits)
 	if kind := r.take(1); kind != nil {
 		e.how = how(kind[0])
 	}
