@@ -8,10 +8,9 @@ import (
 )
 
 // versions holds the offsets of each released Go on 64-bit processors; the first entry whose minor version is not above the wanted one
-// counts. All were read from the debug information that the first and the last release of each minor version, as far as the Go module proxy
-// serves them, put into a program on amd64: 1.17.1, 1.17.13, 1.18, 1.18.10, 1.20, 1.20.14, 1.21.0, 1.21.13, 1.22.0, 1.22.12, 1.23.0, 1.23.12,
-// 1.24.0, 1.24.13, 1.25.0, 1.25.14, 1.26.0, 1.26.8, 1.26.11, 1.27.0, 1.27.4; arm64 with 1.26.8.
-// Before 1.17 arguments are not in registers, and nothing is supported.
+// counts. They were read from the debug information that these releases put into a program on amd64: 1.17.1, 1.17.13, 1.18, 1.18.10,
+// 1.20.14, 1.21.0, 1.21.13, 1.22.0, 1.22.12, 1.23.0, 1.23.12, 1.24.0, 1.24.13, 1.25.0, 1.25.14, 1.26.0, 1.26.8, 1.26.11, 1.27.0, 1.27.4; and on
+// arm64 by 1.26.8. Go 1.19 lies between two that agree. Before 1.17 arguments are not in registers, and nothing is supported.
 var versions = []struct {
 	minor int
 	Offsets

@@ -188,7 +188,7 @@ func TestCallersOfPooledRequests(t *testing.T) {
 			defer probes.Close()
 			path := build(t, c.flags...)
 			p := start(t, path)
-			if goid, parent := probes.Discovered(uint32(p.pid()), path); goid == 0 || parent == 0 {
+			if goid, parent := probes.Discovered(uint32(p.pid()), path); goid == 0 || parent == 0 && *prebuilt == "" { // a prebuilt one may be older than Go 1.21
 				t.Fatalf("offsets %d and %d", goid, parent)
 			}
 			truth := p.run(t)

@@ -67,7 +67,7 @@ func main() {
 
 func goroutines(n int) {
 	done := make(chan struct{})
-	for range n {
+	for i := 0; i < n; i++ {
 		go func() { done <- struct{}{} }()
 		<-done
 	}
