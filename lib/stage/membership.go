@@ -138,7 +138,11 @@ func (i *instance) memberSeen(id string, e jetstream.KeyValueEntry) {
 		i.coordinator.roster.left(id)
 		return
 	}
-	var m Member
+	// Only what decisions need: the rest is most of the bytes, every second from every instance.
+	var m struct {
+		Beat    uint64 `json:"beat"`
+		Refused []int  `json:"refused"`
+	}
 	if err := json.Unmarshal(e.Value(), &m); err != nil {
 		return // Not ours to judge; without heartbeats it is dead.
 	}

@@ -256,23 +256,33 @@ func (i *instance) metronome(ctx context.Context) {
 	interval := i.options.TickInterval
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for beat := 0; ; beat++ {
-		now := i.clock()
-		timer.Reset(interval - now%interval)
+	for quiet := false; ; {
+		step := interval
+		if quiet {
+			step *= quietTicks
+		}
+		timer.Reset(step - i.clock()%step)
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
-		if workers := i.ticking.Load(); workers != nil {
-			for _, w := range *workers {
-				if beat%quietTicks != 0 && now-time.Duration(w.status.active.Load()) > quietAfter {
-					continue
-				}
-				select {
-				case w.ticks <- struct{}{}:
-				default: // Busy, and will see the one that waits.
-				}
+		workers := i.ticking.Load()
+		if workers == nil {
+			continue
+		}
+		now := i.clock()
+		all := (now+interval/2)/interval%quietTicks == 0
+		quiet = true
+		for _, w := range *workers {
+			if now-time.Duration(w.status.active.Load()) < quietAfter {
+				quiet = false
+			} else if !all {
+				continue
+			}
+			select {
+			case w.ticks <- struct{}{}:
+			default: // Busy, and will see the one that waits.
 			}
 		}
 	}
