@@ -20,13 +20,17 @@ static volatile u64 socket_operations;
 /* The sock behind a file, NULL if it is none. */
 static __always_inline struct sock *sock_of_file(struct file *file)
 {
-	u64 operations = (u64)BPF_CORE_READ(file, f_op);
+	u64 operations = (u64)(fast_reads ? FAST(file, file)->f_op : BPF_CORE_READ(file, f_op));
 	struct socket *socket;
 
 	if (operations != socket_operations) {
 		if (socket_operations || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 			return NULL;
 		socket_operations = operations;
+	}
+	if (fast_reads) {
+		socket = FAST(file, file)->private_data;
+		return FAST(socket, socket)->sk;
 	}
 	socket = BPF_CORE_READ(file, private_data);
 	return BPF_CORE_READ(socket, sk);

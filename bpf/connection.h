@@ -5,6 +5,8 @@
 
 #include "millrace.h"
 
+const volatile bool fast_reads = false; /* see FAST() */
+
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10

@@ -12,6 +12,13 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
+/*
+ * Reading a kernel structure through a pointer that the verifier does not trust. With bpf_rdonly_cast (6.2) it is a load instead
+ * of a call of bpf_probe_read_kernel. User space sets fast_reads where the kernel has it and takes it back if loading fails.
+ */
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
+#define FAST(type, pointer) ((struct type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(struct type)))
+
 /* Same numbers as Kind in services/capture/internal/kernel/event.go. */
 enum record_kind {
 	RECORD_SEND = 1,

@@ -14,7 +14,13 @@
 
 static __always_inline u32 unix_inode(struct sock *sk)
 {
-	struct socket_alloc *socket = (struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
+	struct socket_alloc *socket;
+
+	if (fast_reads) {
+		socket = (struct socket_alloc *)FAST(sock, sk)->sk_socket;
+		return socket ? FAST(socket_alloc, socket)->vfs_inode.i_ino : 0;
+	}
+	socket = (struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
 
 	return socket ? BPF_CORE_READ(socket, vfs_inode.i_ino) : 0;
 }
@@ -175,9 +181,9 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 		return next;
 	}
 	if (w->side == SIDE_SEND)
-		low = BPF_CORE_READ(tcp, write_seq) - (u32)(c->facts.send_flow >> 32);
+		low = (fast_reads ? FAST(tcp_sock, tcp)->write_seq : BPF_CORE_READ(tcp, write_seq)) - (u32)(c->facts.send_flow >> 32);
 	else
-		low = BPF_CORE_READ(tcp, copied_seq) - (u32)c->facts.send_flow;
+		low = (fast_reads ? FAST(tcp_sock, tcp)->copied_seq : BPF_CORE_READ(tcp, copied_seq)) - (u32)c->facts.send_flow;
 	low -= (u32)(w->after + w->count);
 	offset = next + (s64)(s32)(low - (u32)next);
 	if (w->in_order && d->started && (s64)(offset - next) > 0)
@@ -272,7 +278,10 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 	r->offset = offset;
 	r->goroutine = w->goroutine;
 	r->parent_goroutine = w->parent_goroutine;
-	if (c->facts.transport == TRANSPORT_TCP) {
+	if (c->facts.transport == TRANSPORT_TCP && fast_reads) {
+		r->srtt_us = FAST(tcp_sock, tcp)->srtt_us >> 3;
+		r->retransmits = FAST(tcp_sock, tcp)->total_retrans;
+	} else if (c->facts.transport == TRANSPORT_TCP) {
 		r->srtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
 		r->retransmits = BPF_CORE_READ(tcp, total_retrans);
 	} else {

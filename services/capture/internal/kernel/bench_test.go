@@ -4,11 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
 // The cost of being captured, in ns per exchange (two sends and two receives) over loopback: compare with "none".
 func BenchmarkExchange(b *testing.B) {
+	statistics(b)
 	for _, mode := range []string{"none", "ignored", "TLS", "Redis", "HTTP"} {
 		b.Run(mode, func(b *testing.B) {
 			var k *Kernel
@@ -43,6 +45,7 @@ func BenchmarkExchange(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(float64(n)/float64(b.N), "ns/exchange")
 			if k != nil {
+				reportPrograms(b, k)
 				if l, err := k.Losses(); err != nil || len(l) > 0 {
 					b.Errorf("losses %v %v", l, err)
 				}
@@ -54,6 +57,7 @@ func BenchmarkExchange(b *testing.B) {
 // The cost of one system call in the process that does it, on an idle CPU: a write to a Unix-domain socket whose bytes are read by
 // the same thread.
 func BenchmarkSyscalls(b *testing.B) {
+	statistics(b)
 	for _, mode := range []string{"none", "ignored", "UNKNOWN", "Redis", "null"} {
 		b.Run(mode, func(b *testing.B) {
 			var k *Kernel
@@ -72,7 +76,27 @@ func BenchmarkSyscalls(b *testing.B) {
 			}
 			r := c.do(command{Do: "loop", Data: data, Times: b.N, Address: mode})
 			b.ReportMetric(float64(r.N)/float64(b.N), "ns/pair")
+			if k != nil {
+				reportPrograms(b, k)
+			}
 		})
+	}
+}
+
+// reportPrograms adds what one run of each program took, as the kernel measures it (which itself takes some 20 ns of it). Other
+// processes' calls are in the mean.
+func reportPrograms(b *testing.B, k *Kernel) {
+	for _, name := range []string{"syscall_exit", "syscall_enter"} {
+		program := k.collection.Programs[name]
+		if program == nil {
+			program = k.programNamed(name)
+		}
+		if program == nil {
+			continue
+		}
+		if stats, err := program.Stats(); err == nil && stats.RunCount > 0 {
+			b.ReportMetric(float64(stats.Runtime.Nanoseconds())/float64(stats.RunCount), "ns/"+name)
+		}
 	}
 }
 
@@ -99,3 +123,10 @@ func init() {
 var loopBuffer [4096]byte
 
 func readInto(fd int) (int, error) { return unix.Read(fd, loopBuffer[:]) }
+
+// statistics makes the kernel measure programs.
+func statistics(b *testing.B) {
+	if enabled, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME)); err == nil {
+		b.Cleanup(func() { enabled.Close() })
+	}
+}

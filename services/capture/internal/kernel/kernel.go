@@ -117,8 +117,8 @@ func (k *Kernel) load(spec *ebpf.CollectionSpec) error {
 		}
 	}
 	var errs []error
-	for _, fast := range []bool{true, false} {
-		if err := spec.Variables["task_btf"].Set(fast); err != nil {
+	for _, form := range []struct{ reads, task bool }{{true, true}, {false, true}, {false, false}} {
+		if err := errors.Join(spec.Variables["fast_reads"].Set(form.reads), spec.Variables["task_btf"].Set(form.task)); err != nil {
 			return err
 		}
 		attempt := spec.Copy()
