@@ -17,6 +17,7 @@ import (
 	"millrace.dev/lib/telemetry"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder"
+	"millrace.dev/services/decoder/pcap"
 	"millrace.dev/services/enricher"
 	"millrace.dev/services/exporter"
 
@@ -61,45 +62,52 @@ publishes the raw batches on the bus of the configuration, for the services ther
 	return c
 }
 
-// source gives raw batches until io.EOF.
-type source interface {
-	Next() (*millracev1.RawBatch, error)
-	Close() error
-}
-
-type recordingSource struct {
-	*rawfile.Reader
+// source is an opened recording or packet capture.
+type source struct {
 	file *os.File
+	// each calls emit with every batch in order.
+	each func(partitions int, emit func(*millracev1.RawBatch) error) error
 }
 
-func (s *recordingSource) Close() error { return s.file.Close() }
+func (s *source) Close() error { return s.file.Close() }
 
-func openSource(path string) (source, error) {
+func openSource(path string) (*source, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open recording: %w", err)
 	}
-	reader, err := rawfile.NewReader(file)
-	if err == nil {
-		return &recordingSource{reader, file}, nil
+	if reader, err := rawfile.NewReader(file); err == nil {
+		return &source{file, func(_ int, emit func(*millracev1.RawBatch) error) error { return eachBatch(reader, emit) }}, nil
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, errors.Join(fmt.Errorf("open recording: %w", err), file.Close())
 	}
-	return openCapture(file)
+	return &source{file, func(partitions int, emit func(*millracev1.RawBatch) error) error {
+		stats, err := pcap.Convert(file, pcap.Options{Partitions: partitions}, emit)
+		fmt.Fprintf(os.Stderr, "packet capture: %+v\n", stats)
+		return err
+	}}, nil
+}
+
+func eachBatch(reader *rawfile.Reader, emit func(*millracev1.RawBatch) error) error {
+	for {
+		batch, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := emit(batch); err != nil {
+			return err
+		}
+	}
 }
 
 // publishAll publishes every batch and waits until the bus has stored them.
-func publishAll(ctx context.Context, conn *bus.Conn, s source) error {
+func publishAll(ctx context.Context, conn *bus.Conn, s *source) error {
 	sequencer := replay.NewSequencer()
-	for {
-		batch, err := s.Next()
-		if errors.Is(err, io.EOF) {
-			return conn.Flush(ctx)
-		}
-		if err != nil {
-			return errors.Join(err, conn.Flush(ctx))
-		}
+	err := s.each(conn.Partitions(), func(batch *millracev1.RawBatch) error {
 		from, sequence := batch.GetPartition(), batch.GetSequence()
 		parts := replay.Repartition(batch, conn.Partitions())
 		sequencer.Number(from, sequence, parts)
@@ -113,11 +121,13 @@ func publishAll(ctx context.Context, conn *bus.Conn, s source) error {
 				return fmt.Errorf("publish batch: %w", err)
 			}
 		}
-	}
+		return nil
+	})
+	return errors.Join(err, conn.Flush(ctx))
 }
 
 // replayHere runs the pipeline without capture in this process, on a bus of its own, until the last span has come out.
-func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer) error {
+func replayHere(ctx context.Context, cfg *config.Config, s *source, out io.Writer) error {
 	cfg.Bus.URL = "" // a bus of its own, so that nobody else's spans are in it
 	cfg.Bus.Storage = "memory"
 	tel, err := telemetry.New(config.Telemetry{LogLevel: "warn"}, "replay")

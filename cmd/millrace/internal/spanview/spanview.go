@@ -4,6 +4,7 @@ package spanview
 import (
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"sort"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func describe(name string, a map[string]string) (protocol, summary, status strin
 	switch {
 	case a["http.request.method"] != "":
 		protocol = "http"
-		summary = first(a["http.request.method_original"], a["http.request.method"]) + " " + first(a["url.path"], a["http.route"], "/")
+		summary = first(a["http.request.method_original"], a["http.request.method"]) + " " + first(a["url.path"], pathOf(a["url.full"]), a["http.route"], "/")
 		status = a["http.response.status_code"]
 	case a["db.system.name"] != "":
 		protocol = a["db.system.name"]
@@ -83,6 +84,15 @@ func describe(name string, a map[string]string) (protocol, summary, status strin
 		summary = name
 	}
 	return protocol, summary, status
+}
+
+// pathOf gives the path of a client span's URL, without query and fragment.
+func pathOf(full string) string {
+	parsed, err := url.Parse(full)
+	if err != nil {
+		return ""
+	}
+	return parsed.EscapedPath()
 }
 
 func attributes(list []*millracev1.KeyValue) map[string]string {
