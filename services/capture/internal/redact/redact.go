@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"fmt"
 
 	"millrace.dev/lib/config"
@@ -207,9 +208,37 @@ func (r *Redactor) tail(d *direction, b []byte) {
 		if d.bodyless {
 			d.phase = phaseStart
 		}
-	case d.lost == lostChunks && n >= 7 && string(b[n-7:]) == "\r\n0\r\n\r\n",
-		d.lost == lostChunks && n == 5 && string(b) == "0\r\n\r\n":
-		r.out.keep(n-5, n)
-		d.phase = phaseStart
+	case d.lost == lostChunks:
+		if at := r.lastChunk(b); at >= 0 {
+			r.out.keep(at, n)
+			d.phase = phaseStart
+		}
 	}
+}
+
+// lastChunk finds the last chunk and its trailer section at the end of b, RFC 9112 section 7.1. It gives the position of the line end
+// before it, without which a reader could not tell it from data, and blanks the trailers' values; -1 if b does not end with one.
+func (r *Redactor) lastChunk(b []byte) int {
+	const last = "\r\n0\r\n"
+	if string(b) == last[2:]+"\r\n" {
+		return 0
+	}
+	at := bytes.LastIndex(b, []byte(last))
+	if at < 0 || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
+		return -1
+	}
+	trailers := b[at+len(last) : len(b)-2]
+	for rest := trailers; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\r\n"))
+		if bytes.IndexByte(line, ':') < 1 {
+			return -1
+		}
+		rest = after
+	}
+	for rest := trailers; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\r\n"))
+		r.blank(line[bytes.IndexByte(line, ':')+1:])
+		rest = after
+	}
+	return at
 }
