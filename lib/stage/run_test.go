@@ -202,7 +202,7 @@ func TestRunScalesUpAndDown(t *testing.T) {
 		tallies[k] = newTally()
 		return stage.Options{
 			Name: "counter", Stream: bus.StreamRaw, Subjects: rawSubjects, Factory: tallies[k].factory, Bus: conn,
-			HeartbeatInterval: 200 * time.Millisecond, LeaseTTL: time.Second,
+			CheckpointInterval: 500 * time.Millisecond,
 		}
 	}
 	owners := func() map[string]int {
@@ -249,21 +249,21 @@ func TestRunScalesUpAndDown(t *testing.T) {
 		}
 	}()
 	start(t, options(0))
-	eventually(t, 10*time.Second, "one instance owns all", balanced(1))
+	eventually(t, 20*time.Second, "one instance owns all", balanced(1))
 	stop1 := start(t, options(1))
 	began := time.Now()
-	eventually(t, 5*time.Second, "two instances share", balanced(2))
+	eventually(t, 20*time.Second, "two instances share", balanced(2))
 	t.Logf("two instances share after %v", time.Since(began))
 	stop2 := start(t, options(2))
-	eventually(t, 5*time.Second, "three instances share", balanced(3))
+	eventually(t, 20*time.Second, "three instances share", balanced(3))
 	stop1()
-	eventually(t, 5*time.Second, "two are left", balanced(2))
+	eventually(t, 20*time.Second, "two are left", balanced(2))
 	stop2()
-	eventually(t, 5*time.Second, "one is left", balanced(1))
+	eventually(t, 20*time.Second, "one is left", balanced(1))
 	cancel()
 	<-loaded
 	want := uint64(published.Load())
-	eventually(t, 5*time.Second, fmt.Sprintf("%d records", want), func() bool { return tallies[0].total() == want })
+	eventually(t, 20*time.Second, fmt.Sprintf("%d records", want), func() bool { return tallies[0].total() == want })
 	time.Sleep(300 * time.Millisecond)
 	if got := tallies[0].total(); got != want {
 		t.Errorf("counted %d of %d", got, want)

@@ -163,6 +163,3 @@ func (s *session) stored() {
 	s.spare = s.pending.snapshot
 	s.pending = nil
 }
-
-// rewrite makes ready give the pending checkpoint again, after a write that certainly changed nothing.
-func (s *session) rewrite() { s.pending.writing = false }

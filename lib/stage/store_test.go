@@ -89,7 +89,7 @@ func TestRefusedPartitionGoesToAnother(t *testing.T) {
 	old, current := newTally(), newTally()
 	options := stage.Options{
 		Name: "counter", Stream: bus.StreamRaw, Subjects: rawSubjects, Bus: conn, Factory: current.factory,
-		HeartbeatInterval: 200 * time.Millisecond, LeaseTTL: time.Second,
+		CheckpointInterval: 500 * time.Millisecond,
 	}
 	for p := range partitions {
 		publish(t, conn, p, 0, 10)

@@ -1,0 +1,90 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// transcript writes down what it is told.
+type transcript struct{ lines []string }
+
+func (c *transcript) Process(_ context.Context, records []Record, out Output) error {
+	line := "records"
+	for _, r := range records {
+		line += " " + strconv.FormatUint(r.Sequence, 10)
+		out.Publish("", "", nil)
+	}
+	c.lines = append(c.lines, line)
+	return nil
+}
+
+func (c *transcript) Tick(_ context.Context, now time.Time, _ Output) error {
+	c.lines = append(c.lines, "tick "+strconv.FormatInt(now.UnixMilli(), 10))
+	return nil
+}
+func (c *transcript) Snapshot(dst []byte) ([]byte, error) {
+	return append(dst, byte(len(c.lines))), nil
+}
+func (c *transcript) Restore([]byte) error { return nil }
+
+type handSink struct{ published, acked uint64 }
+
+func (o *handSink) Publish(string, string, []byte) { o.published++ }
+func (o *handSink) issued() uint64                 { return o.published }
+func (o *handSink) settled() (uint64, error)       { return o.acked, nil }
+func at(sequence uint64, milliseconds int64) Record {
+	return Record{Sequence: sequence, Time: time.UnixMilli(milliseconds)}
+}
+
+func TestSessionTellsStreamTime(t *testing.T) {
+	t.Parallel()
+	c, sink, valid := &transcript{}, &handSink{}, true
+	s := &session{
+		processor: c, out: sink, valid: func() bool { return valid }, tickEvery: 100 * time.Millisecond, interval: time.Second,
+		told: time.UnixMilli(1000), position: 2, saved: 2,
+	}
+	// A backlog: 2 was handed in before; time is told where records are 100 ms apart; the time of a record that is older than what was told
+	// (another server's clock) does not go back.
+	err := s.deliver(t.Context(), []Record{at(2, 1000), at(3, 1050), at(5, 1099), at(6, 1100), at(9, 1050), at(10, 5000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tick(t.Context(), time.UnixMilli(4000)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"records 3 5", "tick 1100", "records 6 9", "tick 5000", "records 10", "tick 5000"}
+	if !reflect.DeepEqual(c.lines, want) || s.position != 10 || s.duplicates != 1 {
+		t.Errorf("%q, position %d, %d duplicates", c.lines, s.position, s.duplicates)
+	}
+	// A checkpoint waits for the outputs before it, not for those after it.
+	if err := s.prepare(0, false); err != nil || s.pending == nil {
+		t.Fatalf("not prepared: %v", err)
+	}
+	if err := s.deliver(t.Context(), []Record{at(11, 5001)}); err != nil {
+		t.Fatal(err)
+	}
+	sink.acked = 4
+	if p, err := s.ready(); p != nil || err != nil {
+		t.Errorf("ready with an output missing: %v", err)
+	}
+	sink.acked = 5
+	p, err := s.ready()
+	if p == nil || err != nil || p.position != 10 {
+		t.Fatalf("not ready: %+v, %v", p, err)
+	}
+	s.stored()
+	if !s.dirty() || s.prepare(time.Millisecond, false) != nil || s.pending != nil {
+		t.Error("the next checkpoint is not due yet, but wanted")
+	}
+	valid = false
+	if err := s.deliver(t.Context(), []Record{at(12, 5002)}); !errors.Is(err, errLapsed) || s.position != 11 {
+		t.Errorf("after the lease: %v, position %d", err, s.position)
+	}
+	if err := s.prepare(time.Hour, true); !errors.Is(err, errLapsed) {
+		t.Errorf("snapshot after the lease: %v", err)
+	}
+}
