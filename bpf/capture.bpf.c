@@ -157,17 +157,17 @@ static __always_inline void transfer_messages(struct work *w, u64 vector, u32 co
 	if (count > MESSAGES_MAX)
 		count_loss(LOSS_NOT_OBSERVABLE, 0);
 	for (u32 i = 0; i < MESSAGES_MAX; i++) {
-		struct mmsghdr message;
+		struct mmsghdr *message = &((struct mmsghdr *)vector)[i];
 
 		if (i >= count)
 			break;
-		if (bpf_probe_read_user(&message, sizeof(message), &((struct mmsghdr *)vector)[i]))
-			break;
-		w->count = message.length;
-		total -= message.length;
+		length = 0;
+		bpf_probe_read_user(&length, sizeof(length), &message->length);
+		bpf_probe_read_user(&w->iov, sizeof(u64), &message->header.iov);
+		bpf_probe_read_user(&w->iov_count, sizeof(u64), &message->header.iov_count);
+		total -= length;
+		w->count = length;
 		w->after = total;
-		w->iov = message.header.iov;
-		w->iov_count = message.header.iov_count;
 		transfer_message(w->key);
 	}
 }

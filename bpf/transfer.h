@@ -12,6 +12,25 @@
 /* A connection that was joined and given up is looked at again once in so many events. */
 #define RETRY_EVENTS 16
 
+/* Where new entries are made: on the stack they would not fit beside the callers' frames (512 bytes in all). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct connection);
+} drafts SEC(".maps");
+
+static __always_inline struct connection *new_draft(void)
+{
+	struct connection *draft;
+	u32 zero = 0;
+
+	draft = bpf_map_lookup_elem(&drafts, &zero);
+	if (draft)
+		__builtin_memset(draft, 0, sizeof(*draft));
+	return draft;
+}
+
 static __always_inline u32 unix_inode(struct sock *sk)
 {
 	struct socket_alloc *socket;
@@ -32,7 +51,7 @@ static __always_inline u32 unix_inode(struct sock *sk)
 static __noinline struct connection *unix_connection(struct sock *sk)
 {
 	u64 key = (u64)sk, peer = (u64)BPF_CORE_READ((struct unix_sock *)sk, peer);
-	struct connection fresh = {}, *known = bpf_map_lookup_elem(&unix_connections, &key);
+	struct connection *fresh, *known = bpf_map_lookup_elem(&unix_connections, &key);
 	u32 inode = unix_inode(sk), peer_inode;
 	bool named, peer_named;
 
@@ -42,45 +61,50 @@ static __noinline struct connection *unix_connection(struct sock *sk)
 	}
 	if (!peer) /* the other end has gone before we saw any of this one */
 		return NULL;
+	fresh = new_draft();
+	if (!fresh)
+		return NULL;
 	peer_inode = unix_inode((struct sock *)peer);
 	named = BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
 	peer_named = BPF_CORE_READ((struct unix_sock *)peer, addr) != NULL;
-	fresh.facts.id = new_identity(bpf_ktime_get_ns());
-	fresh.facts.transport = TRANSPORT_UNIX;
-	fresh.facts.family = AF_UNIX;
-	fresh.facts.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	fresh->facts.id = new_identity(bpf_ktime_get_ns());
+	fresh->facts.transport = TRANSPORT_UNIX;
+	fresh->facts.family = AF_UNIX;
+	fresh->facts.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	/* The accepting end bears the listener's name, the connecting one seldom has any. */
 	if (named != peer_named)
-		fresh.facts.role = named ? ROLE_SERVER : ROLE_CLIENT;
-	fresh.facts.send_flow = (u64)inode << 32 | (peer_inode ? peer_inode : ~inode);
-	fresh.sides[SIDE_SEND].started = fresh.sides[SIDE_RECEIVE].started = 1;
-	fresh.peer = peer;
-	fresh.inode = inode;
-	bpf_map_update_elem(&unix_connections, &key, &fresh, BPF_ANY);
+		fresh->facts.role = named ? ROLE_SERVER : ROLE_CLIENT;
+	fresh->facts.send_flow = (u64)inode << 32 | (peer_inode ? peer_inode : ~inode);
+	fresh->sides[SIDE_SEND].started = fresh->sides[SIDE_RECEIVE].started = 1;
+	fresh->peer = peer;
+	fresh->inode = inode;
+	bpf_map_update_elem(&unix_connections, &key, fresh, BPF_ANY);
 	/* Then the other end, mirrored. */
-	fresh.facts.id ^= 1ull << 63;
-	fresh.facts.send_flow = fresh.facts.send_flow << 32 | fresh.facts.send_flow >> 32;
-	if (fresh.facts.role)
-		fresh.facts.role = fresh.facts.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-	fresh.peer = key;
-	fresh.inode = peer_inode;
-	bpf_map_update_elem(&unix_connections, &peer, &fresh, BPF_ANY);
+	fresh->facts.id ^= 1ull << 63;
+	fresh->facts.send_flow = fresh->facts.send_flow << 32 | fresh->facts.send_flow >> 32;
+	if (fresh->facts.role)
+		fresh->facts.role = fresh->facts.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	fresh->peer = key;
+	fresh->inode = peer_inode;
+	bpf_map_update_elem(&unix_connections, &peer, fresh, BPF_ANY);
 	return bpf_map_lookup_elem(&unix_connections, &key);
 }
 
 /* A TCP connection that is not in the table: it could not be entered when the agent started, or the table was full. */
 static __noinline struct connection *late_connection(struct sock *sk)
 {
-	struct connection fresh = {};
+	struct connection *fresh = new_draft();
 	u64 key = (u64)sk;
 
-	read_addresses(sk, &fresh.facts);
-	if (!derive_identity(sk, &fresh, true)) {
+	if (!fresh)
+		return NULL;
+	read_addresses(sk, &fresh->facts);
+	if (!derive_identity(sk, fresh, true)) {
 		count_loss(LOSS_NO_OFFSET, 0);
 		return NULL;
 	}
-	fresh.facts.id = new_identity(bpf_ktime_get_ns());
-	if (bpf_map_update_elem(&connections, &key, &fresh, BPF_NOEXIST) == -7 /* E2BIG */)
+	fresh->facts.id = new_identity(bpf_ktime_get_ns());
+	if (bpf_map_update_elem(&connections, &key, fresh, BPF_NOEXIST) == -7 /* E2BIG */)
 		count_loss(LOSS_TABLE_FULL, 0);
 	return bpf_map_lookup_elem(&connections, &key);
 }
