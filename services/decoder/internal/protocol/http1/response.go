@@ -187,6 +187,10 @@ func (p *parser) endResponse(c *protocol.Conn) (released bool) {
 
 // loseResponse gives up the response that is being read, if any, and looks for the next.
 func (p *parser) loseResponse(c *protocol.Conn) {
+	if d := &p.resp; d.state == inHeaders && d.x != nil && d.x == c.Oldest() && d.status >= 200 {
+		// A head that cannot be read to its end still began with its status.
+		d.x.Detail = appendNumber(d.x.Detail, fieldStatus, uint64(d.status))
+	}
 	c.ResponseGap()
 	p.resp = side{state: resync}
 }
