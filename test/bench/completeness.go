@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,14 +35,15 @@ func settleOutput(path string) {
 	}
 }
 
-// count counts the spans of processes in a file, by process.
-func count(path string, pids ...int) (map[int]int64, error) {
+// count counts the distinct spans of processes in a file, by process, and those that came more than once.
+func count(path string, pids ...int) (out map[int]int64, repeated int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	out := map[int]int64{}
+	out = map[int]int64{}
+	seen := map[string]struct{}{}
 	for _, pid := range pids {
 		out[pid] = 0
 	}
@@ -51,18 +53,24 @@ func count(path string, pids ...int) (map[int]int64, error) {
 		if len(line) > 0 {
 			found, err := spans.Parse(line)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			for _, s := range found {
-				if _, ok := out[s.PID()]; ok {
-					out[s.PID()]++
+				if _, ok := out[s.PID()]; !ok {
+					continue
 				}
+				if _, ok := seen[s.SpanID]; ok {
+					repeated++
+					continue
+				}
+				seen[s.SpanID] = struct{}{}
+				out[s.PID()]++
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			return out, repeated, nil
 		} else if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 }
@@ -70,15 +78,18 @@ func count(path string, pids ...int) (map[int]int64, error) {
 // complete compares requests sent with spans out.
 func (b *bench) complete(what, command string, a *agent, sent int64, took float64, pids []int) error {
 	settleOutput(a.Spans)
-	counts, err := count(a.Spans, pids...)
+	counts, repeated, err := count(a.Spans, pids...)
 	if err != nil {
 		return err
 	}
 	text, _ := a.losses()
-	full := counts[pids[0]] == sent && counts[pids[1]] == sent
+	full := counts[pids[0]] == sent && counts[pids[1]] == sent && repeated == 0
 	v := verdict(full)
 	if !full && text != "" {
 		v = "losses counted"
+	}
+	if repeated > 0 {
+		text = strings.TrimPrefix(text+fmt.Sprintf(", %d spans written again", repeated), ", ")
 	}
 	b.add(row{
 		what: what, budget: "100 %, or every loss counted",

@@ -39,7 +39,7 @@ func (o *observed) matching(t *testing.T, x tally) map[string]*spans.Span {
 		if sp.Text("http.request.method") != x.method || int(status) != x.status {
 			r.errorf("want %s %d: %v", x.method, x.status, sp)
 		}
-		size(r, sp.String(), sp, "http.response.body.size", x.body)
+		size(r, sp.String(), sp, "http.response.body.size", x.body, false)
 	}
 	if len(out) != x.count {
 		t.Errorf("process %d has %d spans of %s %s (kind %d), want %d", x.pid, len(out), x.method, x.path, x.kind, x.count)

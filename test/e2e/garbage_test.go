@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"millrace.dev/test/e2e/internal/actor"
 	"millrace.dev/test/internal/product"
 )
@@ -80,7 +82,7 @@ func TestConfigurationErrors(t *testing.T) {
 	for name, test := range map[string]struct{ config, want string }{
 		"unknown key":     {"exporters:\n  fille:\n    path: /tmp/x\n", "file"},
 		"unknown section": {"telemetri:\n  listen: 127.0.0.1:1\n", "telemetry"},
-		"not YAML":        {"exporters: [file: {\n", "line"},
+		"not YAML":        {"exporters: [file: {\n", "L2"},
 		"wrong type":      {"bus:\n  partitions: many\n", "partitions"},
 		"bad duration":    {"capture:\n  flush_interval: fast\n", "flush_interval"},
 		"negative":        {"bus:\n  partitions: -3\n", "partitions"},
@@ -116,7 +118,19 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := product.Start(product.Options{Binary: path, Directory: t.TempDir(), Spans: "/dev/full"})
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skip("needs tmpfs: ", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 64<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i, err := product.Start(product.Options{Binary: path, Directory: t.TempDir(), Spans: filepath.Join(disk, "spans.jsonl")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,12 +63,13 @@ func TestPipelined(t *testing.T) {
 			s := newScene(t)
 			s.open("c")
 			var requests, replies []byte
-			for i := range 5 {
+			statuses := []int{200, 201, 202, 404, 500}
+			for i, status := range statuses {
 				path := fmt.Sprint("/pipelined/", i)
 				requests = append(requests, request("GET", path)...)
-				reply := append(response(200+i, i), bytes.Repeat([]byte{'x'}, i)...)
+				reply := append(response(status, i), bytes.Repeat([]byte{'x'}, i)...)
 				replies = append(replies, reply...)
-				x := truth{method: "GET", path: path, status: 200 + i, response: i, conn: "c",
+				x := truth{method: "GET", path: path, status: status, response: i, conn: "c",
 					clientStart: "c.requests", clientEnd: "c.replies", serverStart: "s.requests", serverEnd: "s.replies"}
 				if !test.together {
 					x.clientEnd, x.serverEnd = fmt.Sprint("c.reply", i), fmt.Sprint("s.reply", i)
@@ -81,8 +82,8 @@ func TestPipelined(t *testing.T) {
 				s.onServer(actor.Step{Op: actor.Send, Conn: "c", Data: replies, Mark: "replies"})
 				s.onClient(actor.Step{Op: actor.Receive, Conn: "c", N: len(replies), Mark: "replies"})
 			} else {
-				for i := range 5 {
-					reply := append(response(200+i, i), bytes.Repeat([]byte{'x'}, i)...)
+				for i, status := range statuses {
+					reply := append(response(status, i), bytes.Repeat([]byte{'x'}, i)...)
 					s.onServer(actor.Step{Op: actor.Sleep, Delay: 10 * time.Millisecond},
 						actor.Step{Op: actor.Send, Conn: "c", Data: reply, Mark: fmt.Sprint("reply", i)})
 					s.onClient(actor.Step{Op: actor.Receive, Conn: "c", N: len(reply), Mark: fmt.Sprint("reply", i)})
@@ -254,6 +255,7 @@ func TestChunkedWithTrailers(t *testing.T) {
 		x.request.Data = append(request("POST", x.path, "Transfer-Encoding: chunked", "Trailer: X-Sum"), body(chunks)...)
 		x.response.Data = append(head("HTTP/1.1 200 OK", []string{"Transfer-Encoding: chunked"}), body(chunks)...)
 		x.response.Fill = 0
+		x.estimated = chunks == 400
 		if i == 2 { // boundaries of chunks and of sends differ
 			x.request.Chunk, x.request.Delay = 97, time.Millisecond
 			x.response.Chunk, x.response.Delay = 101, time.Millisecond

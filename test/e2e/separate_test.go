@@ -173,7 +173,7 @@ func TestSendBufferOverflow(t *testing.T) {
 	server.start()
 	capture, err := product.Start(product.Options{
 		Binary: path, Arguments: []string{"capture"}, Directory: t.TempDir(), NoFile: true,
-		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\ncapture:\n  send_buffer: 128KiB\n", server.port),
+		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\ncapture:\n  send_buffer: 1MiB\n", server.port),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -194,10 +194,10 @@ func TestSendBufferOverflow(t *testing.T) {
 	s.open("c")
 	ask := request("GET", "/overflow/{{i}}")
 	answer := response(200, 0)
-	s.onClient(actor.Step{Op: actor.Loop, Count: 20_000, Steps: []actor.Step{
+	s.onClient(actor.Step{Op: actor.Loop, Count: 60_000, Steps: []actor.Step{
 		{Op: actor.Send, Conn: "c", Data: ask}, {Op: actor.Receive, Conn: "c", N: len(answer)},
 	}})
-	s.onServer(actor.Step{Op: actor.Loop, Count: 20_000, Steps: []actor.Step{
+	s.onServer(actor.Step{Op: actor.Loop, Count: 60_000, Steps: []actor.Step{
 		{Op: actor.Receive, Conn: "c", N: len(ask) - len("{{i}}") + 6}, {Op: actor.Send, Conn: "c", Data: answer},
 	}})
 	s.close("c")
