@@ -185,10 +185,10 @@ func (c *connection) attach(found *protocol.Protocol, client bool, o Options) {
 	c.protocol = found.Number
 	c.parser = found.New(protocol.Options{KeepStatements: o.KeepStatements})
 	c.orient(client)
-	c.conn.Attach()
-	if c.attempts > 0 {
-		c.conn.RequestGap()
+	if c.conn.Requests.Offset() > 0 || c.attempts > 0 { // something came before, and nothing is known of it
+		c.conn.Requests.Joined = true
 	}
+	c.conn.Attach()
 }
 
 // orient fixes which direction carries the requests.
