@@ -75,8 +75,8 @@ struct {
 	__type(value, struct entry);
 } entries SEC(".maps");
 
-#define SENDING                                                                                                        \
-	(1u << OP_WRITE | 1u << OP_WRITEV | 1u << OP_SENDTO | 1u << OP_SENDMSG | 1u << OP_SENDMMSG | 1u << OP_SENDFILE | \
+#define SENDING                                                                                                                    \
+	(1u << OP_WRITE | 1u << OP_WRITEV | 1u << OP_SENDTO | 1u << OP_SENDMSG | 1u << OP_SENDMMSG | 1u << OP_SENDFILE |           \
 	 1u << OP_SPLICE)
 
 SEC("tp_btf/sys_enter")

@@ -30,8 +30,7 @@ enum tcp_state {
 
 #define STATE_BIT(state) (1u << (state))
 /* The local end has queued its FIN. */
-#define FIN_QUEUED                                                                                                     \
-	(STATE_BIT(TCP_FIN_WAIT1) | STATE_BIT(TCP_FIN_WAIT2) | STATE_BIT(TCP_LAST_ACK) | STATE_BIT(TCP_CLOSING))
+#define FIN_QUEUED (STATE_BIT(TCP_FIN_WAIT1) | STATE_BIT(TCP_FIN_WAIT2) | STATE_BIT(TCP_LAST_ACK) | STATE_BIT(TCP_CLOSING))
 
 #define SHUTDOWN_SEND 2
 #define SOCK_DONE_BIT (1ul << 1) /* enum sock_flags: a FIN was received */

@@ -41,11 +41,11 @@ enum go_layout_flag {
 /* Positions of fields in the Go runtime of a thread group. Without an entry the probes do nothing. */
 struct go_layout {
 	u32 flags;
-	u32 goid;	 /* in runtime.g */
-	u32 parent_goid; /* in runtime.g; 0 before Go 1.21 */
-	u32 start_pc;	 /* in runtime.g */
-	u32 m;		 /* in runtime.g */
-	u32 current_g;	 /* in runtime.m */
+	u32 goid;	     /* in runtime.g */
+	u32 parent_goid;     /* in runtime.g; 0 before Go 1.21 */
+	u32 start_pc;	     /* in runtime.g */
+	u32 m;		     /* in runtime.g */
+	u32 current_g;	     /* in runtime.m */
 	s64 background_read; /* from the probe in newproc to the start of goroutines that need no report; 0: none */
 };
 
@@ -172,7 +172,7 @@ SEC("uprobe")
 int go_request_write(struct pt_regs___go *regs)
 {
 	u64 g = GO_G(regs), request = GO_ARGUMENT_1(regs), writer = GO_ARGUMENT_3(regs), goroutine, from, parent;
-	struct go_connection_key key = { .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct go_connection_key key = {.pid = bpf_get_current_pid_tgid() >> 32};
 	struct go_layout *layout = layout_of(key.pid);
 	struct go_connection *connection;
 	volatile struct go_caller *caller;

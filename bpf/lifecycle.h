@@ -34,7 +34,8 @@ static __always_inline void established(struct sock *sk, int old_state)
 	connection.facts.opened = now;
 	connection.facts.role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
 	connection.facts.send_flow =
-		(u64)(BPF_CORE_READ(tcp, snd_nxt) - (u32)(BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans))) << 32 |
+		(u64)(BPF_CORE_READ(tcp, snd_nxt) - (u32)(BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans)))
+			<< 32 |
 		(u32)(BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received));
 	connection.sides[SIDE_SEND].started = connection.sides[SIDE_RECEIVE].started = 1;
 	known = bpf_map_lookup_elem(&connections, &key);
@@ -69,8 +70,7 @@ static __always_inline void closed(struct sock *sk, int old_state)
 	if (BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT && left)
 		left--;
 	if (!left)
-		send_end(key, connection, connection->flags & CONNECTION_ABORTED ? RECORD_RESET : RECORD_CLOSE,
-			 connection->error);
+		send_end(key, connection, connection->flags & CONNECTION_ABORTED ? RECORD_RESET : RECORD_CLOSE, connection->error);
 }
 
 SEC("tp_btf/inet_sock_set_state")

@@ -31,10 +31,10 @@ enum operation {
 
 /* In .rodata, so that a lookup is one load. preadv2 and pwritev2 act on sockets with position -1: like readv and writev. */
 static const u8 operations[NUMBERS + 1] = {
-	NR(0, 63) = OP_READ,	     NR(1, 64) = OP_WRITE,	NR(19, 65) = OP_READV,	    NR(20, 66) = OP_WRITEV,
-	NR(45, 207) = OP_RECVFROM,   NR(44, 206) = OP_SENDTO,	NR(47, 212) = OP_RECVMSG,   NR(46, 211) = OP_SENDMSG,
-	NR(299, 243) = OP_RECVMMSG,  NR(307, 269) = OP_SENDMMSG, NR(40, 71) = OP_SENDFILE,  NR(275, 76) = OP_SPLICE,
-	NR(327, 286) = OP_READV,     NR(328, 287) = OP_WRITEV,
+	NR(0, 63) = OP_READ,	    NR(1, 64) = OP_WRITE,	NR(19, 65) = OP_READV,	  NR(20, 66) = OP_WRITEV,
+	NR(45, 207) = OP_RECVFROM,  NR(44, 206) = OP_SENDTO,	NR(47, 212) = OP_RECVMSG, NR(46, 211) = OP_SENDMSG,
+	NR(299, 243) = OP_RECVMMSG, NR(307, 269) = OP_SENDMMSG, NR(40, 71) = OP_SENDFILE, NR(275, 76) = OP_SPLICE,
+	NR(327, 286) = OP_READV,    NR(328, 287) = OP_WRITEV,
 };
 
 static __always_inline u32 operation_of(u64 number)

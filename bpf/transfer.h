@@ -205,7 +205,8 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 		return next;
 	}
 	if (w->side == SIDE_SEND)
-		low = (fast_reads ? FAST(tcp_sock, tcp)->write_seq : BPF_CORE_READ(tcp, write_seq)) - (u32)(c->facts.send_flow >> 32);
+		low = (fast_reads ? FAST(tcp_sock, tcp)->write_seq : BPF_CORE_READ(tcp, write_seq)) -
+		      (u32)(c->facts.send_flow >> 32);
 	else
 		low = (fast_reads ? FAST(tcp_sock, tcp)->copied_seq : BPF_CORE_READ(tcp, copied_seq)) - (u32)c->facts.send_flow;
 	low -= (u32)(w->after + w->count);

@@ -7,9 +7,9 @@
 
 /* What the tracepoint io_uring_complete passes, told from its type by user space. */
 enum uring_shape {
-	URING_NONE,    /* no request (before 6.0): traffic is only counted, when it is submitted */
-	URING_RESULT,  /* context, request, user data, result, ... */
-	URING_ENTRY,   /* context, request, completion queue entry (6.10) */
+	URING_NONE,   /* no request (before 6.0): traffic is only counted, when it is submitted */
+	URING_RESULT, /* context, request, user data, result, ... */
+	URING_ENTRY,  /* context, request, completion queue entry (6.10) */
 };
 
 const volatile u32 uring_shape = URING_NONE;
@@ -31,10 +31,10 @@ enum uring_operation {
 	URING_SENDMSG_ZC = 48,
 };
 
-#define URING_SENDING                                                                                                  \
-	(1ull << URING_WRITEV | 1ull << URING_WRITE_FIXED | 1ull << URING_SENDMSG | 1ull << URING_WRITE |              \
-	 1ull << URING_SEND | 1ull << URING_SEND_ZC | 1ull << URING_SENDMSG_ZC)
-#define URING_RECEIVING                                                                                                \
+#define URING_SENDING                                                                                                              \
+	(1ull << URING_WRITEV | 1ull << URING_WRITE_FIXED | 1ull << URING_SENDMSG | 1ull << URING_WRITE | 1ull << URING_SEND |     \
+	 1ull << URING_SEND_ZC | 1ull << URING_SENDMSG_ZC)
+#define URING_RECEIVING                                                                                                            \
 	(1ull << URING_READV | 1ull << URING_READ_FIXED | 1ull << URING_RECVMSG | 1ull << URING_READ | 1ull << URING_RECV)
 #define URING_BUFFER_SELECT (1u << 5) /* REQ_F_BUFFER_SELECT: the kernel chose the buffer */
 
