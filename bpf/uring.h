@@ -13,6 +13,8 @@ enum uring_shape {
 };
 
 const volatile u32 uring_shape = URING_NONE;
+/* Which argument of io_uring_submit_sqe is the operation: 1 or, since 5.15 and in 5.10's later releases, 2. */
+const volatile u32 uring_operation_at = 1;
 
 /* enum io_uring_op: part of the interface, so it does not change. */
 enum uring_operation {
@@ -140,11 +142,11 @@ int io_uring_done(u64 *ctx)
 	return 0;
 }
 
-/* 5.10: what is submitted on sockets is counted, since nothing tells how it ended. */
+/* Before 5.17: what is submitted on sockets is counted, since nothing tells how it ended. */
 SEC("tp_btf/io_uring_submit_sqe")
 int io_uring_submitted(u64 *ctx)
 {
-	u8 operation = ctx[1];
+	u8 operation = uring_operation_at == 2 ? ctx[2] : ctx[1];
 	u64 bit = 1ull << (operation & 63);
 	struct policy *policy = policy_of(bpf_get_current_pid_tgid() >> 32);
 

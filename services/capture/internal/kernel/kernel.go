@@ -28,6 +28,7 @@ type Kernel struct {
 	reader     *ringbuf.Reader
 	table      *table
 	uring      uringShape
+	uringAt    uint32
 	segments   []Segment // room for an event's, used again
 	closed     chan struct{}
 	closeOnce  sync.Once
@@ -51,7 +52,7 @@ func Attach(options Options) (_ *Kernel, err error) {
 	// Kernels before 5.11 charge maps to this limit; where it cannot be raised it is not needed, or loading says so.
 	_ = rlimit.RemoveMemlock()
 
-	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{}), uring: uringShapeOf(types)}
+	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{}), uring: uringShapeOf(types), uringAt: uringOperationAt(types)}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -92,6 +93,8 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 		"payload_bytes": uint32(k.options.PayloadBytes),
 		"message_bytes": uint32(k.options.MessageBytes),
 		"uring_shape":   uint32(k.uring),
+
+		"uring_operation_at": k.uringAt,
 	}
 	if k.options.CgroupPrefix != "" {
 		id, level, err := cgroupID(k.options.CgroupPrefix)
