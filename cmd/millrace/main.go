@@ -17,13 +17,16 @@ import (
 	"millrace.dev/services/exporter"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "millrace:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // configPath is the --config flag of every command.

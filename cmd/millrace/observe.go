@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -137,12 +138,10 @@ func observe(ctx context.Context, conn *bus.Conn, f *filter, asJSON bool, count 
 	if malformed, dropped := feed.Lost(); malformed+dropped > 0 {
 		fmt.Fprintf(os.Stderr, "millrace: not shown: %d batches that could not be read, %d that came too fast\n", malformed, dropped)
 	}
-	switch cause := context.Cause(ctx); cause {
-	case context.Canceled, context.DeadlineExceeded:
-		return nil
-	default:
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
+	return nil
 }
 
 func printSpan(out io.Writer, s *spanview.Span, asJSON bool) error {

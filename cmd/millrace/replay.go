@@ -42,11 +42,15 @@ publishes the raw batches on the bus of the configuration, for the services ther
 			if err != nil {
 				return err
 			}
-			source, err := openSource(args[0])
+			file, err := os.Open(args[0])
+			if err != nil {
+				return fmt.Errorf("open recording: %w", err)
+			}
+			defer func() { _ = file.Close() }() // read only
+			source, err := newSource(file)
 			if err != nil {
 				return err
 			}
-			defer source.Close()
 			if publish {
 				conn, err := connectTool(cmd.Context(), cfg)
 				if err != nil {
@@ -62,31 +66,21 @@ publishes the raw batches on the bus of the configuration, for the services ther
 	return c
 }
 
-// source is an opened recording or packet capture.
-type source struct {
-	file *os.File
-	// each calls emit with every batch in order.
-	each func(partitions int, emit func(*millracev1.RawBatch) error) error
-}
+// source calls emit with every batch of a recording or packet capture in order.
+type source func(partitions int, emit func(*millracev1.RawBatch) error) error
 
-func (s *source) Close() error { return s.file.Close() }
-
-func openSource(path string) (*source, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open recording: %w", err)
-	}
+func newSource(file *os.File) (source, error) {
 	if reader, err := rawfile.NewReader(file); err == nil {
-		return &source{file, func(_ int, emit func(*millracev1.RawBatch) error) error { return eachBatch(reader, emit) }}, nil
+		return func(_ int, emit func(*millracev1.RawBatch) error) error { return eachBatch(reader, emit) }, nil
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, errors.Join(fmt.Errorf("open recording: %w", err), file.Close())
+		return nil, fmt.Errorf("open recording: %w", err)
 	}
-	return &source{file, func(partitions int, emit func(*millracev1.RawBatch) error) error {
+	return func(partitions int, emit func(*millracev1.RawBatch) error) error {
 		stats, err := pcap.Convert(file, pcap.Options{Partitions: partitions}, emit)
 		fmt.Fprintf(os.Stderr, "packet capture: %+v\n", stats)
 		return err
-	}}, nil
+	}, nil
 }
 
 func eachBatch(reader *rawfile.Reader, emit func(*millracev1.RawBatch) error) error {
@@ -105,9 +99,9 @@ func eachBatch(reader *rawfile.Reader, emit func(*millracev1.RawBatch) error) er
 }
 
 // publishAll publishes every batch and waits until the bus has stored them.
-func publishAll(ctx context.Context, conn *bus.Conn, s *source) error {
+func publishAll(ctx context.Context, conn *bus.Conn, s source) error {
 	sequencer := replay.NewSequencer()
-	err := s.each(conn.Partitions(), func(batch *millracev1.RawBatch) error {
+	err := s(conn.Partitions(), func(batch *millracev1.RawBatch) error {
 		from, sequence := batch.GetPartition(), batch.GetSequence()
 		parts := replay.Repartition(batch, conn.Partitions())
 		sequencer.Number(from, sequence, parts)
@@ -127,7 +121,7 @@ func publishAll(ctx context.Context, conn *bus.Conn, s *source) error {
 }
 
 // replayHere runs the pipeline without capture in this process, on a bus of its own, until the last span has come out.
-func replayHere(ctx context.Context, cfg *config.Config, s *source, out io.Writer) error {
+func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer) error {
 	cfg.Bus.URL = "" // a bus of its own, so that nobody else's spans are in it
 	cfg.Bus.Storage = "memory"
 	tel, err := telemetry.New(config.Telemetry{LogLevel: "warn"}, "replay")

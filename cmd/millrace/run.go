@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -27,16 +28,40 @@ import (
 
 func runCommand() *cobra.Command {
 	var quiet bool
+	var profile string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Everything in one process, with NATS embedded, and a live view in the terminal",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAll(cmd.Context(), cmd.OutOrStdout(), quiet)
+			stop, err := profileTo(profile)
+			if err != nil {
+				return err
+			}
+			return errors.Join(runAll(cmd.Context(), cmd.OutOrStdout(), quiet), stop())
 		},
 	}
+	c.Flags().StringVar(&profile, "cpuprofile", "", "write a CPU profile of this process to a file, for go tool pprof")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "no live view, only logs")
 	return c
+}
+
+// profileTo starts a CPU profile; stop ends and closes it. Without a path it does nothing.
+func profileTo(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("create CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("start CPU profile: %w", err), file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }
 
 func runAll(ctx context.Context, out io.Writer, quiet bool) error {

@@ -17,8 +17,10 @@ func TestRowsOverTheWindow(t *testing.T) {
 	for s := range 20 {
 		at := now.Add(time.Duration(s) * time.Second)
 		for i := range 10 {
-			m.Add(at, []spanview.Span{{Service: "shop", Protocol: "http", Kind: millracev1.SpanKind_SPAN_KIND_SERVER, Failed: i == 0,
-				Duration: time.Duration(i+1) * time.Millisecond}})
+			m.Add(at, []spanview.Span{{
+				Service: "shop", Protocol: "http", Kind: millracev1.SpanKind_SPAN_KIND_SERVER, Failed: i == 0,
+				Duration: time.Duration(i+1) * time.Millisecond,
+			}})
 		}
 	}
 	rows := m.Rows(now.Add(19 * time.Second))
