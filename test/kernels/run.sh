@@ -27,7 +27,7 @@ for version in "$@"; do
   release=$(sed -n 's/.*kernel release: \([^ ]*\).*/\1/p' "$log" | head -1)
   http=no
   grep -q '^--- PASS: TestHTTP ' "$log" && http=yes
-  missing=$(sed -n 's/.*not available: \(.*\) (.*/\1/p' "$log" | sort -u | paste -sd, | sed 's/,/, /g' | tr -d '\r')
+  missing=$(sed -n 's/.*not available: \([^(]*\) (.*/\1/p' "$log" | sort -u | paste -sd, | sed 's/,/, /g' | tr -d '\r')
   echo "| ${release:-$version} | $http | $(count PASS) | $(count FAIL) | $(count SKIP) | ${missing:--} |"
   [ "$ended" = 0 ] || echo "$version ended with $ended; see $log" >&2
 done
