@@ -19,6 +19,9 @@ import (
 	"millrace.dev/services/exporter/internal/export"
 )
 
+// component is the service's name in readiness and checkpoints.
+const component = "exporter"
+
 // shutdownTimeout bounds how long a destination may take to close.
 const shutdownTimeout = 5 * time.Second
 
@@ -42,6 +45,7 @@ func Run(ctx context.Context, env *service.Env) error {
 	}
 	if len(destinations) == 0 {
 		env.Telemetry.Log.Warn("no exporter is configured, spans stay on the bus; set one below exporters")
+		env.Telemetry.SetReady(component, nil)
 		<-ctx.Done()
 		return nil
 	}
@@ -57,6 +61,11 @@ func Run(ctx context.Context, env *service.Env) error {
 			}
 		}()
 	}
+	// From here on each destination's stage is a readiness component of its own.
+	for _, d := range destinations {
+		env.Telemetry.Announce(component + "-" + d.Name())
+	}
+	env.Telemetry.SetReady(component, nil)
 	group, running := errgroup.WithContext(ctx)
 	for _, d := range destinations {
 		if file, ok := d.(*destination.File); ok {
@@ -66,7 +75,7 @@ func Run(ctx context.Context, env *service.Env) error {
 		group.Go(func() error {
 			err := stage.Run(running, stage.Options{
 				// The name is part of the checkpoint's key: each destination has a position of its own.
-				Name:   "exporter-" + d.Name(),
+				Name:   component + "-" + d.Name(),
 				Stream: bus.StreamSpan,
 				Subjects: func(partition int) []string {
 					return []string{"millrace.span." + strconv.Itoa(partition) + ".>"}
