@@ -48,8 +48,8 @@ var (
 	errSnapshotTooLarge  = errors.New("snapshot too large")
 )
 
-func (c *checkpoint) append(dst []byte) []byte {
-	dst = append(dst, checkpointVersion)
+func (c *checkpoint) encode() []byte {
+	dst := []byte{checkpointVersion}
 	dst = binary.AppendUvarint(dst, c.epoch)
 	dst = binary.AppendUvarint(dst, c.sequence)
 	dst = binary.AppendVarint(dst, c.stream)
@@ -92,13 +92,13 @@ func decodeCheckpoint(src []byte) (checkpoint, error) {
 }
 
 // compress makes the stored form of a snapshot, with its size and sum in c.
-func (c *checkpoint) compress(dst, snapshot []byte, limit int) ([]byte, error) {
+func (c *checkpoint) compress(snapshot []byte, limit int) ([]byte, error) {
 	if len(snapshot) > limit || s2.MaxEncodedLen(len(snapshot)) < 0 {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errSnapshotTooLarge, len(snapshot), limit)
 	}
 	c.present = true
 	c.size = uint64(len(snapshot))
-	compressed := s2.Encode(dst[:cap(dst)], snapshot)
+	compressed := s2.Encode(nil, snapshot)
 	c.sum = xxhash.Sum64(compressed)
 	return compressed, nil
 }

@@ -26,6 +26,7 @@ func (c *transcript) Tick(_ context.Context, now time.Time, _ Output) error {
 	c.lines = append(c.lines, "tick "+strconv.FormatInt(now.UnixMilli(), 10))
 	return nil
 }
+
 func (c *transcript) Snapshot(dst []byte) ([]byte, error) {
 	return append(dst, byte(len(c.lines))), nil
 }

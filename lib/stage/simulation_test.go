@@ -238,7 +238,6 @@ func (s *simulation) check(i *simInstance, p int) {
 
 // finish checks that everything was processed, once, in order.
 func (s *simulation) finish() {
-
 	for p := range simPartitions {
 		var state simState
 		processor := &simProcessor{partition: p}

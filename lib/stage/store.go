@@ -98,7 +98,7 @@ func (s *store) seal(ctx context.Context, partition int, e entry, epoch uint64) 
 // write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It gives the stored
 // size.
 func (s *store) write(ctx context.Context, partition int, revision uint64, c checkpoint, snapshot []byte) (uint64, int, error) {
-	compressed, err := c.compress(nil, snapshot, s.limit)
+	compressed, err := c.compress(snapshot, s.limit)
 	if err != nil {
 		return 0, 0, fmt.Errorf("checkpoint %s: %w", s.key(partition), err)
 	}
@@ -121,7 +121,7 @@ func (s *store) write(ctx context.Context, partition int, revision uint64, c che
 }
 
 func (s *store) set(ctx context.Context, partition int, revision uint64, c checkpoint) (uint64, error) {
-	return swap(ctx, s.bucket, s.key(partition), c.append(nil), revision)
+	return swap(ctx, s.bucket, s.key(partition), c.encode(), revision)
 }
 
 // sweep removes the chunks of all writers but one.

@@ -32,7 +32,8 @@ func (c *ballast) Process(_ context.Context, records []stage.Record, _ stage.Out
 }
 func (c *ballast) Tick(context.Context, time.Time, stage.Output) error { return nil }
 func (c *ballast) Snapshot(dst []byte) ([]byte, error)                 { return append(dst, c.bytes...), nil }
-func (c *ballast) Restore(b []byte) error                              { c.got.Store(&b); return nil }
+
+func (c *ballast) Restore(b []byte) error { c.got.Store(&b); return nil }
 
 func TestLargeSnapshotsAreChunked(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,12 @@ func TestFrontier(t *testing.T) {
 func TestShare(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ removed, pending, total, want uint64 }{
-		{0, 5, 10, 0}, {100, 0, 10, 1}, {100, 1, 32, 4}, {100, 10, 10, 100}, {1, 1, 1000, 1}, {100, 5, 0, 1},
+		{0, 5, 10, 0},
+		{100, 0, 10, 1},
+		{100, 1, 32, 4},
+		{100, 10, 10, 100},
+		{1, 1, 1000, 1},
+		{100, 5, 0, 1},
 		{1 << 63, 1 << 40, 1 << 41, 1 << 62},
 	} {
 		if got := share(c.removed, c.pending, c.total); got != c.want {
@@ -119,12 +124,12 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	t.Parallel()
 	snapshot := bytes.Repeat([]byte("state "), 1000)
 	c := checkpoint{epoch: 3, sequence: 1 << 40, stream: -5, told: 1e18, written: 7, writer: "host-1"}
-	compressed, err := c.compress(nil, snapshot, 1<<20)
+	compressed, err := c.compress(snapshot, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.inline = compressed
-	got, err := decodeCheckpoint(c.append(nil))
+	got, err := decodeCheckpoint(c.encode())
 	if err != nil || !reflect.DeepEqual(got, c) {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -138,16 +143,16 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if _, err := got.decompress(got.inline, 1<<20); err == nil {
 		t.Error("damage is not seen")
 	}
-	if _, err := c.compress(nil, snapshot, 10); err == nil {
+	if _, err := c.compress(snapshot, 10); err == nil {
 		t.Error("a snapshot beyond the limit is taken")
 	}
 }
 
 func FuzzDecodeCheckpoint(f *testing.F) {
 	c := checkpoint{epoch: 3, sequence: 9, written: 7, writer: "host-1", chunks: 2}
-	f.Add(c.append(nil))
-	c.inline, _ = c.compress(nil, []byte("state"), 100)
-	f.Add(c.append(nil))
+	f.Add(c.encode())
+	c.inline, _ = c.compress([]byte("state"), 100)
+	f.Add(c.encode())
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		if c, err := decodeCheckpoint(b); err == nil {
 			_, _ = c.decompress(c.inline, 1<<20)

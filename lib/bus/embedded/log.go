@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -30,7 +29,7 @@ func (b *bridge) Tracef(format string, v ...any)  { b.say(slog.LevelDebug, forma
 func (b *bridge) Fatalf(format string, v ...any) {
 	b.say(slog.LevelError, format, v)
 	select {
-	case b.fatal <- errors.New(fmt.Sprintf(format, v...)): //nolint:revive // The format comes from the server.
+	case b.fatal <- fmt.Errorf(format, v...):
 	default:
 	}
 }
