@@ -37,9 +37,15 @@ func (e *entry) bits() (bits uint64) {
 		set bool
 		bit uint64
 	}{
-		{e.client.started, bitClientStarted}, {e.client.done, bitClientDone}, {e.server.started, bitServerStarted},
-		{e.server.done, bitServerDone}, {e.rootless, bitRootless}, {e.asked, bitAsked}, {e.answered, bitAnswered},
-		{e.causeJoined, bitCauseJoined}, {e.context != nil, bitContext},
+		{e.client.started, bitClientStarted},
+		{e.client.done, bitClientDone},
+		{e.server.started, bitServerStarted},
+		{e.server.done, bitServerDone},
+		{e.rootless, bitRootless},
+		{e.asked, bitAsked},
+		{e.answered, bitAnswered},
+		{e.causeJoined, bitCauseJoined},
+		{e.context != nil, bitContext},
 	} {
 		if f.set {
 			bits |= f.bit

@@ -8,26 +8,33 @@ import (
 	"unicode/utf8"
 )
 
+// Wire types of Protobuf: https://protobuf.dev/programming-guides/encoding/#structure
+const (
+	wireVarint  = 0
+	wireFixed64 = 1 // also double
+	wireLength  = 2 // string, bytes, message
+)
+
 // Tags of the wire format, field number << 3 | wire type, of proto/millrace/v1/span.proto.
 const (
-	tagSpanTraceID       = 1<<3 | 2
-	tagSpanSpanID        = 2<<3 | 1
-	tagSpanParent        = 3<<3 | 1
-	tagSpanKind          = 4<<3 | 0
-	tagSpanName          = 5<<3 | 2
-	tagSpanStart         = 6<<3 | 1
-	tagSpanEnd           = 7<<3 | 1
-	tagSpanStatus        = 8<<3 | 0
-	tagSpanStatusMessage = 9<<3 | 2
-	tagSpanAttribute     = 10<<3 | 2
-	tagSpanFlags         = 11<<3 | 0
-	tagSpanTracestate    = 12<<3 | 2
+	tagSpanTraceID       = 1<<3 | wireLength
+	tagSpanSpanID        = 2<<3 | wireFixed64
+	tagSpanParent        = 3<<3 | wireFixed64
+	tagSpanKind          = 4<<3 | wireVarint
+	tagSpanName          = 5<<3 | wireLength
+	tagSpanStart         = 6<<3 | wireFixed64
+	tagSpanEnd           = 7<<3 | wireFixed64
+	tagSpanStatus        = 8<<3 | wireVarint
+	tagSpanStatusMessage = 9<<3 | wireLength
+	tagSpanAttribute     = 10<<3 | wireLength
+	tagSpanFlags         = 11<<3 | wireVarint
+	tagSpanTracestate    = 12<<3 | wireLength
 
-	tagKey    = 1<<3 | 2
-	tagString = 2<<3 | 2
-	tagInt    = 3<<3 | 0
-	tagDouble = 4<<3 | 1
-	tagBool   = 5<<3 | 0
+	tagKey    = 1<<3 | wireLength
+	tagString = 2<<3 | wireLength
+	tagInt    = 3<<3 | wireVarint
+	tagDouble = 4<<3 | wireFixed64
+	tagBool   = 5<<3 | wireVarint
 )
 
 // encoder appends fields of a message.

@@ -75,7 +75,8 @@ func (c *Encoder) url(x *millracev1.Exchange, h *millracev1.HttpExchange, server
 	case !strings.HasPrefix(target, "/"):
 		return
 	}
-	full := append(c.scratch[:0], scheme...)
+	full := c.scratch[:0]
+	full = append(full, scheme...)
 	full = append(full, "://"...)
 	if h.Host != "" {
 		full = append(full, h.Host...)

@@ -4,7 +4,9 @@ package spans
 type ResourceEncoder struct{ e encoder }
 
 // NewResourceEncoder begins a resource.
-func NewResourceEncoder() *ResourceEncoder { return &ResourceEncoder{e: encoder{attribute: 1<<3 | 2}} }
+func NewResourceEncoder() *ResourceEncoder {
+	return &ResourceEncoder{e: encoder{attribute: 1<<3 | wireLength}}
+}
 
 // Text adds a string attribute; empty strings are left out.
 func (r *ResourceEncoder) Text(key, value string) { text(&r.e, key, value) }
@@ -16,14 +18,14 @@ func (r *ResourceEncoder) Number(key string, value int64) { r.e.number(key, valu
 // [AppendSpan].
 func (r *ResourceEncoder) BatchHead() []byte {
 	e := encoder{}
-	e.varint(1<<3|0, 1)
-	appendField(&e, 2<<3|2, r.e.b)
+	e.varint(1<<3|wireVarint, 1)
+	appendField(&e, 2<<3|wireLength, r.e.b)
 	return e.b
 }
 
 // AppendSpan adds an encoded span to the bytes of a batch.
 func AppendSpan(batch, span []byte) []byte {
 	e := encoder{b: batch}
-	appendField(&e, 3<<3|2, span)
+	appendField(&e, 3<<3|wireLength, span)
 	return e.b
 }
