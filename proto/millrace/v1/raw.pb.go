@@ -214,33 +214,38 @@ const (
 	EventKind_EVENT_KIND_HANDOFF EventKind = 8
 	// The process exited.
 	EventKind_EVENT_KIND_PROCESS_EXIT EventKind = 9
+	// What was observed ends here while the connection is open, as at the end of a packet capture: no more events of the connection
+	// will come, and what its exchanges lack is lost.
+	EventKind_EVENT_KIND_END_OF_CAPTURE EventKind = 10
 )
 
 // Enum value maps for EventKind.
 var (
 	EventKind_name = map[int32]string{
-		0: "EVENT_KIND_UNSPECIFIED",
-		1: "EVENT_KIND_SEND",
-		2: "EVENT_KIND_RECEIVE",
-		3: "EVENT_KIND_OPEN",
-		4: "EVENT_KIND_CLOSE",
-		5: "EVENT_KIND_RESET",
-		6: "EVENT_KIND_TASK_START",
-		7: "EVENT_KIND_TASK_END",
-		8: "EVENT_KIND_HANDOFF",
-		9: "EVENT_KIND_PROCESS_EXIT",
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_SEND",
+		2:  "EVENT_KIND_RECEIVE",
+		3:  "EVENT_KIND_OPEN",
+		4:  "EVENT_KIND_CLOSE",
+		5:  "EVENT_KIND_RESET",
+		6:  "EVENT_KIND_TASK_START",
+		7:  "EVENT_KIND_TASK_END",
+		8:  "EVENT_KIND_HANDOFF",
+		9:  "EVENT_KIND_PROCESS_EXIT",
+		10: "EVENT_KIND_END_OF_CAPTURE",
 	}
 	EventKind_value = map[string]int32{
-		"EVENT_KIND_UNSPECIFIED":  0,
-		"EVENT_KIND_SEND":         1,
-		"EVENT_KIND_RECEIVE":      2,
-		"EVENT_KIND_OPEN":         3,
-		"EVENT_KIND_CLOSE":        4,
-		"EVENT_KIND_RESET":        5,
-		"EVENT_KIND_TASK_START":   6,
-		"EVENT_KIND_TASK_END":     7,
-		"EVENT_KIND_HANDOFF":      8,
-		"EVENT_KIND_PROCESS_EXIT": 9,
+		"EVENT_KIND_UNSPECIFIED":    0,
+		"EVENT_KIND_SEND":           1,
+		"EVENT_KIND_RECEIVE":        2,
+		"EVENT_KIND_OPEN":           3,
+		"EVENT_KIND_CLOSE":          4,
+		"EVENT_KIND_RESET":          5,
+		"EVENT_KIND_TASK_START":     6,
+		"EVENT_KIND_TASK_END":       7,
+		"EVENT_KIND_HANDOFF":        8,
+		"EVENT_KIND_PROCESS_EXIT":   9,
+		"EVENT_KIND_END_OF_CAPTURE": 10,
 	}
 )
 
@@ -963,7 +968,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP1\x10\x01\x12\x12\n" +
 	"\x0ePROTOCOL_REDIS\x10\x02\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x03\x12\x14\n" +
-	"\x10PROTOCOL_UNKNOWN\x10\x04*\xfe\x01\n" +
+	"\x10PROTOCOL_UNKNOWN\x10\x04*\x9d\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fEVENT_KIND_SEND\x10\x01\x12\x16\n" +
@@ -974,7 +979,9 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x15EVENT_KIND_TASK_START\x10\x06\x12\x17\n" +
 	"\x13EVENT_KIND_TASK_END\x10\a\x12\x16\n" +
 	"\x12EVENT_KIND_HANDOFF\x10\b\x12\x1b\n" +
-	"\x17EVENT_KIND_PROCESS_EXIT\x10\t*\xf3\x01\n" +
+	"\x17EVENT_KIND_PROCESS_EXIT\x10\t\x12\x1d\n" +
+	"\x19EVENT_KIND_END_OF_CAPTURE\x10\n" +
+	"*\xf3\x01\n" +
 	"\tLossCause\x12\x1a\n" +
 	"\x16LOSS_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14LOSS_CAUSE_RING_FULL\x10\x01\x12\x19\n" +
