@@ -12,6 +12,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
+	"millrace.dev/services/capture/internal/announce"
 	"millrace.dev/services/capture/internal/goruntime"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/pipeline"
@@ -54,7 +55,7 @@ func Run(ctx context.Context, env *service.Env) error {
 	if err != nil {
 		return fmt.Errorf("start the kernel side: %w", err)
 	}
-	defer k.Close()
+	defer func() { _ = k.Close() }() // For the early returns; run closes it and reports the error.
 	report(env.Telemetry.Log, k.Features())
 	return run(ctx, env, parts{node: node, rules: rules, inventory: inventory, source: k, probes: probes(env.Telemetry.Log, k), features: k.Features()})
 }
@@ -122,12 +123,14 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Bus.Partitions(), Config: cfg,
 		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender,
 	}
+	services := announce.New(env.Bus, with.node)
+	options.Services = services.Offer
 	closeProbes := func() error { return nil }
 	if with.probes != nil {
 		options.Runtimes = with.probes
 		closeProbes = sync.OnceValue(with.probes.Close)
 	}
-	defer closeProbes() // For the early returns; the error is reported below.
+	defer func() { _ = closeProbes() }() // For the early returns; the error is reported below.
 	p, err := pipeline.New(options)
 	if err != nil {
 		return err
@@ -143,6 +146,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	working, stopWork := context.WithCancel(ctx)
 	defer stopWork()
 	background.Go(func() { with.inventory.Work(working) })
+	background.Go(func() { services.Run(working, env.Telemetry.Log) })
 	var watching sync.WaitGroup
 	if options.Runtimes != nil {
 		watching.Go(func() { p.WatchRuntimes(working) })

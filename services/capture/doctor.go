@@ -144,7 +144,7 @@ func (r *doctor) features(cfg config.Capture) error {
 		r.say("missing", "kernel side", err.Error())
 		return fmt.Errorf("the kernel side does not start: %w", err)
 	}
-	defer k.Close()
+	defer func() { _ = k.Close() }() // The process ends after the report.
 	for _, f := range k.Features() {
 		switch {
 		case f.Active:

@@ -180,7 +180,6 @@ func (k *kernelSide) forget(pid uint32) {
 	_ = k.layouts.Delete(pid)
 }
 
-func (k *kernelSide) close() error {
+func (k *kernelSide) close() {
 	k.collection.Close()
-	return nil
 }

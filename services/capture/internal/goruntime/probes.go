@@ -189,7 +189,8 @@ func (p *Probes) Close() error {
 	}
 	p.mu.Unlock()
 	p.swept.Wait()
-	return errors.Join(err, p.kernel.close())
+	p.kernel.close()
+	return err
 }
 
 // remember keeps a file, in the place of an idle one if there are too many.

@@ -23,6 +23,8 @@ const (
 	lossInterval = time.Second
 	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late events.
 	sweepInterval = 5 * time.Second
+	// servicesInterval is how often the list of services is made.
+	servicesInterval = 2 * time.Second
 	closedFor     = 5 * time.Second
 	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew if they are not.
 	maxConnections = 65536
@@ -54,6 +56,8 @@ type Options struct {
 	Output     Output
 	// Runtimes may be nil.
 	Runtimes Runtimes
+	// Services is told now and then which selected processes listen: process id to encoded Process message. May be nil.
+	Services func(map[uint64]string)
 }
 
 // Pipeline handles events. But for [Pipeline.Counters] and [Pipeline.WatchRuntimes] its methods are for one goroutine.
@@ -69,8 +73,8 @@ type Pipeline struct {
 	runtimes    chan runtimeJob
 	counters    Counters
 
-	now                                 time.Time
-	flushedAt, clockAt, sweptAt, lossAt time.Time
+	now                                             time.Time
+	flushedAt, clockAt, sweptAt, lossAt, servicesAt time.Time
 }
 
 // connection is the state of a connection end.
@@ -206,6 +210,7 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 			return
 		}
 		p.selected(c.owner, s)
+	case process.Selected, process.Undecided: // route sends or holds.
 	}
 	p.redactor.Event(&c.redact, ev)
 	p.route(c.owner, c, ev)
@@ -226,6 +231,7 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 		p.emit(proc, c, ev)
 	case process.Undecided:
 		p.held.add(proc, c, ev, p.now)
+	case process.Ignored, process.Conditional: // Not watched, or not yet.
 	}
 }
 
@@ -336,9 +342,25 @@ func (p *Pipeline) Idle() {
 		p.readLosses()
 		p.flushAll()
 	}
+	if p.Services != nil && p.now.Sub(p.servicesAt) >= servicesInterval {
+		p.servicesAt = p.now
+		p.Services(p.services())
+	}
 	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > maxConnections {
 		p.sweep()
 	}
+}
+
+// services lists the processes that listen and are watched.
+func (p *Pipeline) services() map[uint64]string {
+	list := map[uint64]string{}
+	p.Inventory.Each(func(proc *process.Process) {
+		watched := proc.Selection.State == process.Selected || proc.Selection.State == process.Conditional
+		if watched && len(proc.Facts().ListenPorts) > 0 {
+			list[proc.ID] = string(proc.Encoded())
+		}
+	})
+	return list
 }
 
 // flushAll publishes all that was collected since the last time.

@@ -240,7 +240,7 @@ func TestHoldIsBoundedAndExpires(t *testing.T) {
 	if f.held.bytes > maxHeld {
 		t.Errorf("%d bytes held", f.held.bytes)
 	}
-	f.Pipeline.now = time.Now().Add(-time.Hour)
+	f.now = time.Now().Add(-time.Hour)
 	for _, held := range f.held.processes {
 		held.since = time.Now().Add(-2 * holdTime)
 	}
@@ -300,7 +300,7 @@ func TestConnectionsAreForgotten(t *testing.T) {
 	k := f.connect("127.0.0.1:80")
 	f.send(k, 0, "GET / HTTP/1.1\r\n\r\n")
 	f.Handle(&kernel.Event{Kind: kernel.Close, Connection: k})
-	f.Pipeline.now = time.Now().Add(closedFor + time.Second)
+	f.now = time.Now().Add(closedFor + time.Second)
 	f.sweep()
 	if len(f.connections) != 0 {
 		t.Errorf("%d connections", len(f.connections))

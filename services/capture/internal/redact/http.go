@@ -194,6 +194,7 @@ func (r *Redactor) target(d *direction, b []byte, i int) int {
 			return d.afterParameter(b, j)
 		}
 		return j
+	default: // Not within a target.
 	}
 	return i
 }

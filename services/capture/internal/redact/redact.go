@@ -75,7 +75,7 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 		if ev.Flags&FlagConcurrent == 0 {
 			ev.Flags |= FlagAfterLoss
 		}
-		r.skip(c, d, gap)
+		r.skip(d, gap)
 	}
 	d.next = ev.Offset + uint64(ev.Length)
 	r.runs(c, d, ev)
@@ -125,7 +125,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 			continue
 		}
 		if s.At > at {
-			r.skip(c, d, uint64(s.At-at))
+			r.skip(d, uint64(s.At-at))
 		}
 		run := ev.Payload[from : from+int(s.Length)]
 		r.out.run(from, s.At)
@@ -139,7 +139,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	}
 	switch {
 	case at < ev.Length:
-		r.skip(c, d, uint64(ev.Length-at))
+		r.skip(d, uint64(ev.Length-at))
 	case d.phase == phaseLost && last != nil:
 		r.out.run(lastStart, at-uint32(len(last)))
 		r.tail(d, last)
@@ -166,7 +166,7 @@ func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 }
 
 // skip passes over n bytes that are not there.
-func (r *Redactor) skip(c *Connection, d *direction, n uint64) {
+func (r *Redactor) skip(d *direction, n uint64) {
 	switch d.phase {
 	case phaseOpaque, phaseLost, phaseUntilClose:
 		return
@@ -182,6 +182,7 @@ func (r *Redactor) skip(c *Connection, d *direction, n uint64) {
 			r.afterCounted(d)
 			return
 		}
+	default: // Where the syntax continues is not known.
 	}
 	d.lose()
 }
@@ -196,6 +197,7 @@ func (r *Redactor) afterCounted(d *direction) {
 		d.phase = phaseChunkEnd
 	case phaseBulk:
 		r.bulkDone(d)
+	default: // No other phase counts.
 	}
 }
 

@@ -229,6 +229,7 @@ func (r *Redactor) bulkDone(d *direction) {
 		if equalFold(word, "auth-pass") {
 			d.blanks = 1
 		}
+	case commandOther, commandAuth, commandConfig: // The secrets of AUTH go by position; the others have no words but those above.
 	}
 }
 
