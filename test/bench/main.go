@@ -41,12 +41,15 @@ func main() {
 }
 
 func run(out, only string, rounds int, span time.Duration) error {
+	before, _ := os.ReadFile("/proc/loadavg")
 	directory, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(directory)
 	b := &bench{directory: directory, rounds: rounds, span: span}
+	b.notes = append(b.notes, fmt.Sprintf("Load average before the first run (1, 5 and 15 minutes): %.14s. Above 0.5, other work on the machine "+
+		"is in the numbers, and rates and CPU are worth little.", before))
 	if b.millrace, err = product.Binary(directory); err != nil {
 		return err
 	}

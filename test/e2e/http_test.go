@@ -226,17 +226,25 @@ func TestSplitAnywhere(t *testing.T) {
 	s.run()
 }
 
-// A byte at a time, both ways, written and read.
+// A byte at a time, both ways, written and read: from a connection's first byte, and after an ordinary exchange.
 func TestByteAtATime(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.open("c")
-	x := post("/bytes", 5, 7)
-	x.request.Chunk, x.response.Chunk, x.receive.Chunk, x.receiveRsp.Chunk = 1, 1, 1, 1
-	s.turn("c", x)
-	s.turn("c", get("/bytes/next", 200, 0))
-	s.close("c")
-	s.run()
+	for _, first := range []bool{true, false} {
+		t.Run(map[bool]string{true: "first", false: "later"}[first], func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.open("c")
+			if !first {
+				s.turn("c", get("/bytes/before", 200, 2))
+			}
+			x := post("/bytes", 5, 7)
+			x.request.Chunk, x.response.Chunk, x.receive.Chunk, x.receiveRsp.Chunk = 1, 1, 1, 1
+			s.turn("c", x)
+			s.turn("c", get("/bytes/next", 200, 0))
+			s.close("c")
+			s.run()
+		})
+	}
 }
 
 func TestChunkedWithTrailers(t *testing.T) {
