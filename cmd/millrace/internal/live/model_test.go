@@ -7,6 +7,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 
+	"millrace.dev/cmd/millrace/internal/servicefeed"
 	"millrace.dev/cmd/millrace/internal/spanview"
 )
 
@@ -86,5 +87,17 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if lines := strings.Count(Render(m, Status{}, now, 80, 24), "\n") + 1; lines > 24 {
 		t.Errorf("%d lines", lines)
+	}
+}
+
+func TestServicesWithoutTraffic(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	m := NewModel(now)
+	m.Add(now, []spanview.Span{{Service: "shop", Kind: millracev1.SpanKind_SPAN_KIND_SERVER}})
+	services := []servicefeed.Service{{Name: "shop", Ports: []uint32{80}}, {Name: "redis-server", Ports: []uint32{6379}}}
+	screen := Render(m, Status{Services: services}, now, 100, 30)
+	if !strings.Contains(screen, "without traffic yet: redis-server:6379") || strings.Contains(screen, "shop:80") {
+		t.Errorf("got\n%s", screen)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"millrace.dev/lib/bus"
 	millracev1 "millrace.dev/proto/millrace/v1"
 
+	"millrace.dev/cmd/millrace/internal/servicefeed"
 	"millrace.dev/cmd/millrace/internal/spanfeed"
 	"millrace.dev/cmd/millrace/internal/spanview"
 )
@@ -44,6 +45,14 @@ func Show(ctx context.Context, o Options) error {
 		return err
 	}
 	defer feed.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.services = servicefeed.New()
+	go func() {
+		if err := s.services.Run(ctx, o.Bus); err != nil {
+			fmt.Fprintf(o.Notices, "services without traffic are not shown: %v\n", err)
+		}
+	}()
 	if o.Terminal {
 		return s.repaint(ctx)
 	}
@@ -51,16 +60,18 @@ func Show(ctx context.Context, o Options) error {
 }
 
 type state struct {
-	mutex   sync.Mutex
-	model   *Model
-	options Options
-	width   int
-	height  int
+	services *servicefeed.Feed
+	mutex    sync.Mutex
+	model    *Model
+	options  Options
+	width    int
+	height   int
 }
 
 func (s *state) render(width, height int) string {
 	status := readStatus(s.options.Gatherer)
 	status.Node, status.Notice = s.options.Node, s.options.Notices.Last()
+	status.Services = s.services.Services()
 	now := time.Now()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -25,7 +25,7 @@ const (
 	sweepInterval = 5 * time.Second
 	// servicesInterval is how often the list of services is made.
 	servicesInterval = 2 * time.Second
-	closedFor     = 5 * time.Second
+	closedFor        = 5 * time.Second
 	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew if they are not.
 	maxConnections = 65536
 )

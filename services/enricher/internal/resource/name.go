@@ -55,6 +55,9 @@ func calledAs(p *millracev1.Process) string {
 		return ""
 	}
 	first, _, _ := strings.Cut(p.GetCommandArgs()[0], " ") // titles that a program gives itself go on after a space
+	if strings.HasPrefix(first, "/proc/") {
+		return "" // a program that started itself again as /proc/self/exe
+	}
 	called := path.Base(first)
 	if called != p.GetCommand() && (len(p.GetCommand()) < 15 || !strings.HasPrefix(called, p.GetCommand())) {
 		return ""
@@ -66,8 +69,10 @@ func calledAs(p *millracev1.Process) string {
 var (
 	pythonOptions = []string{"-W", "-X", "--check-hash-based-pycs"}
 	nodeOptions   = []string{"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--env-file"}
-	javaOptions   = []string{"-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", "--add-opens", "--add-exports",
-		"--add-reads", "--patch-module", "--upgrade-module-path"}
+	javaOptions   = []string{
+		"-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", "--add-opens", "--add-exports",
+		"--add-reads", "--patch-module", "--upgrade-module-path",
+	}
 	rubyOptions = []string{"-I", "-r", "-C", "-E"}
 	phpOptions  = []string{"-c", "-d", "-z"}
 )

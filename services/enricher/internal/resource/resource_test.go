@@ -87,6 +87,7 @@ func TestServiceNameOfALink(t *testing.T) {
 		{"a-very-long-program-name", "/opt/multi", "a-very-long-pro", "/usr/bin/a-very-long-program-name"},
 		{"postgres", "/usr/lib/postgresql/15/bin/postgres", "postgres", "postgres: writer"},
 		{"server", "/srv/server", "worker-1", "/srv/server"},
+		{"server", "/srv/server", "exe", "/proc/self/exe"},
 	} {
 		p := &millracev1.Process{ExecutablePath: test.exe, CommandArgs: []string{test.first}, Command: test.command}
 		if got := ServiceName(p); got != test.want {
