@@ -78,16 +78,12 @@ func (c *converter) flush() error {
 	return nil
 }
 
-// finish ends the conversion: what waits for bytes that never came is handed on.
+// finish ends the conversion, and with it the connections that are still open.
 func (c *converter) finish() error {
 	flows := slices.SortedFunc(maps.Values(c.flows), func(a, b *flow) int { return cmp.Compare(a.socket, b.socket) })
 	for _, f := range flows {
-		for i := range f.ends {
-			for len(f.ends[i].ahead) > 0 {
-				if err := c.skip(f, i); err != nil {
-					return err
-				}
-			}
+		if err := c.leave(f); err != nil {
+			return err
 		}
 	}
 	return c.flush()

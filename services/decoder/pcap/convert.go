@@ -51,7 +51,8 @@ type source interface {
 	LinkType() layers.LinkType
 }
 
-// Convert reads a capture from r and calls emit for each batch, in order of time. A batch is emit's own. An error of emit ends the
+// Convert reads a capture from r and calls emit for each batch, in order of time but for bytes that had to wait for others. Connections
+// that are open at the end are ended by an event that says so. A batch is emit's own. An error of emit ends the
 // conversion and is given back; a file that ends in the middle of a packet is an error too, after what came before was emitted.
 func Convert(r io.Reader, o Options, emit func(*millracev1.RawBatch) error) (Stats, error) {
 	if o.Node == "" {
@@ -132,7 +133,7 @@ func (c *converter) packet(b []byte, at time.Time, link layers.LinkType) error {
 	var from, to netip.Addr
 	length := len(t.Payload)
 	header := int(t.DataOffset) * 4
-	switch ip := p.NetworkLayer().(type) {
+	switch ip := carrier(p).(type) {
 	case *layers.IPv4:
 		from, _ = netip.AddrFromSlice(ip.SrcIP)
 		to, _ = netip.AddrFromSlice(ip.DstIP)
@@ -160,4 +161,17 @@ func (c *converter) packet(b []byte, at time.Time, link layers.LinkType) error {
 	c.stats.Segments++
 	c.now = uint64(max(1, at.UnixNano()-c.epoch))
 	return c.segment(t, netip.AddrPortFrom(from.Unmap(), uint16(t.SrcPort)), netip.AddrPortFrom(to.Unmap(), uint16(t.DstPort)), length)
+}
+
+// carrier gives the IP layer that carries the TCP segment of p: in a tunnel the innermost.
+func carrier(p gopacket.Packet) (ip gopacket.Layer) {
+	for _, l := range p.Layers() {
+		switch l.LayerType() {
+		case layers.LayerTypeIPv4, layers.LayerTypeIPv6:
+			ip = l
+		case layers.LayerTypeTCP:
+			return ip
+		}
+	}
+	return ip
 }

@@ -238,7 +238,8 @@ func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 	if c.parser != nil {
 		c.send.GiveUpGaps()
 		c.receive.GiveUpGaps()
-		if c.parser.Parse(&c.conn, true) == protocol.GiveUp {
+		// Where the end was not seen, a response that lasts until the connection ends is not complete.
+		if c.parser.Parse(&c.conn, outcome != protocol.Lost) == protocol.GiveUp {
 			c.conn.Drop()
 		}
 		c.conn.FinishAll(outcome, at)

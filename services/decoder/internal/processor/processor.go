@@ -160,6 +160,10 @@ func (p *Processor) handle(c *connection, e *rawbatch.Event) {
 		if c != nil {
 			p.closeLater(c, protocol.Reset, int64(e.Time))
 		}
+	case millracev1.EventKind_EVENT_KIND_END_OF_CAPTURE:
+		if c != nil {
+			p.closeLater(c, protocol.Lost, int64(e.Time))
+		}
 	default:
 		p.task(c, e)
 	}
