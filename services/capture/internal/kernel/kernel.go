@@ -55,7 +55,7 @@ func Attach(options Options) (_ *Kernel, err error) {
 	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{}), uring: uringShapeOf(types), uringAt: uringOperationAt(types)}
 	defer func() {
 		if err != nil {
-			k.Close()
+			_ = k.Close() // Why it did not start says more.
 		}
 	}()
 	spec, err := k.specification()
