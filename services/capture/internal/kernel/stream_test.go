@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,9 +39,9 @@ func TestPeekAndErrors(t *testing.T) {
 	client.do(command{Do: "shutdown", FD: from})
 	time.Sleep(20 * time.Millisecond)
 	server.do(command{Do: "read", FD: to, Size: 100})
-	events := r.wait(t, server, 3, Receive)
+	r.wait(t, server, 3, Receive)
 	settle()
-	events = r.of(server, Receive)
+	events := r.of(server, Receive)
 	if len(events) != 3 || total(t, events) != uint64(len(data)) {
 		t.Fatalf("events:%s", describe(events))
 	}
@@ -298,7 +299,7 @@ func TestVerdict(t *testing.T) {
 	if e := events[1]; e.Offset != uint64(2*len(request(1))) || e.Flags != 0 {
 		t.Errorf("after it was taken back:%s", describe(events))
 	}
-	if err := r.SetVerdict(12345, 1); err != ErrUnknownConnection {
+	if err := r.SetVerdict(12345, 1); !errors.Is(err, ErrUnknownConnection) {
 		t.Error(err)
 	}
 }
