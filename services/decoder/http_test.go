@@ -55,10 +55,14 @@ func TestHTTP(t *testing.T) {
 			"GET /1 200 COMPLETE req=28/0 resp=40/2", "GET /2 200 COMPLETE req=28/0 resp=40/2", "GET /3 200 COMPLETE req=28/0 resp=40/2",
 			"GET /4 200 COMPLETE req=28/0 resp=40/2", "GET /5 200 COMPLETE req=28/0 resp=40/2",
 		}},
-		{"line split", func(e ends) { e.ask("GET /a HT"); e.ask("TP/1.1\r\n"); e.ask("Host: h\r\n\r\n"); e.answer(ok) },
-			[]string{"GET /a 200 COMPLETE req=28/0 resp=40/2"}},
-		{"long path", func(e ends) { e.ask(get(long)[:3000]); e.ask(get(long)[3000:]); e.answer(ok) },
-			[]string{"GET " + long + " 200 COMPLETE req=8027/0 resp=40/2"}},
+		{
+			"line split", func(e ends) { e.ask("GET /a HT"); e.ask("TP/1.1\r\n"); e.ask("Host: h\r\n\r\n"); e.answer(ok) },
+			[]string{"GET /a 200 COMPLETE req=28/0 resp=40/2"},
+		},
+		{
+			"long path", func(e ends) { e.ask(get(long)[:3000]); e.ask(get(long)[3000:]); e.answer(ok) },
+			[]string{"GET " + long + " 200 COMPLETE req=8027/0 resp=40/2"},
+		},
 		{"body in holes", func(e ends) {
 			e.ask("POST /p HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n")
 			e.c.Hole(send, 5000000)
@@ -106,8 +110,10 @@ func TestHTTP(t *testing.T) {
 			e.close(closed)
 		}, []string{"GET /x 200 CLOSED req=28/0 resp=43/3"}},
 		{"reset before the response", func(e ends) { e.ask(get("/x")); e.close(wasReset) }, []string{"GET /x 0 RESET req=28/0 resp=0/0"}},
-		{"closed in the request head", func(e ends) { e.ask("GET /x HTTP/1.1\r\nHos"); e.close(closed) },
-			[]string{"GET /x 0 CLOSED req=20/0 resp=0/0"}},
+		{
+			"closed in the request head", func(e ends) { e.ask("GET /x HTTP/1.1\r\nHos"); e.close(closed) },
+			[]string{"GET /x 0 CLOSED req=20/0 resp=0/0"},
+		},
 		{"closed in the request body", func(e ends) {
 			e.ask("POST /x HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc")
 			e.close(closed)

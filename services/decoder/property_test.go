@@ -23,7 +23,8 @@ type piece struct {
 
 var conversations = map[string][]piece{
 	"http": {
-		{true, false, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n"}, {true, true, strings.Repeat("A", 300)},
+		{true, false, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n"},
+		{true, true, strings.Repeat("A", 300)},
 		{false, false, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n"},
 		{false, true, strings.Repeat("B", 100)},
 		{false, false, "\r\n3;x=y\r\n"},
@@ -35,13 +36,15 @@ var conversations = map[string][]piece{
 		{false, false, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"},
 	},
 	"redis": {
-		{true, false, resp("SELECT", "2") + "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400\r\n"}, {true, true, strings.Repeat("v", 400)},
+		{true, false, resp("SELECT", "2") + "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400\r\n"},
+		{true, true, strings.Repeat("v", 400)},
 		{true, false, "\r\n" + resp("GET", "k")},
 		{false, false, "+OK\r\n+OK\r\n$400\r\n"},
 		{false, true, strings.Repeat("v", 400)},
 		{false, false, "\r\n"},
 		{true, false, resp("EXEC") + resp("LRANGE", "a", "0", "-1")},
-		{false, false, "-ERR EXEC without MULTI\r\n*3\r\n$200\r\n"}, {false, true, strings.Repeat("e", 200)},
+		{false, false, "-ERR EXEC without MULTI\r\n*3\r\n$200\r\n"},
+		{false, true, strings.Repeat("e", 200)},
 		{false, false, "\r\n:5\r\n*2\r\n+a\r\n$-1\r\n"},
 	},
 }

@@ -117,8 +117,10 @@ func TestRedis(t *testing.T) {
 			"CLIENT REPLY|CLIENT REPLY SKIP db0 ONE_WAY", "SET|SET a ? db0 ONE_WAY", "GET|GET a db0 COMPLETE",
 			"CLIENT REPLY|CLIENT REPLY OFF db0 ONE_WAY", "GET|GET b db0 ONE_WAY", "CLIENT REPLY|CLIENT REPLY ON db0 COMPLETE",
 		}},
-		{"inline", func(e ends) { e.ask("PING\r\n"); e.answer("+PONG\r\n"); e.ask("SET k v\n"); e.answer("+OK\r\n") },
-			[]string{"PING|PING db0 COMPLETE", "SET|SET k ? db0 COMPLETE"}},
+		{
+			"inline", func(e ends) { e.ask("PING\r\n"); e.answer("+PONG\r\n"); e.ask("SET k v\n"); e.answer("+OK\r\n") },
+			[]string{"PING|PING db0 COMPLETE", "SET|SET k ? db0 COMPLETE"},
+		},
 		{"values in holes", func(e ends) {
 			e.ask("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n")
 			e.c.Hole(send, 100002)

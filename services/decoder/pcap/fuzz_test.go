@@ -16,7 +16,7 @@ import (
 func capture(t testing.TB, v6, vlan, ng bool, shuffle bool, parts ...string) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	write := func(gopacket.CaptureInfo, []byte) error { return nil }
+	var write func(gopacket.CaptureInfo, []byte) error
 	flush := func() error { return nil }
 	if ng {
 		w, err := pcapgo.NewNgWriter(&file, layers.LinkTypeEthernet)

@@ -82,7 +82,8 @@ func (o *emitter) add(s *slot, field protowire.Number, encoded []byte) {
 
 // link adds a link about x.
 func (o *emitter) link(partition int, kind millracev1.LinkKind, key identity.Key, x *protocol.Exchange) {
-	b := append(o.scratch[:0], 1<<3, byte(kind))
+	b := o.scratch[:0]
+	b = append(b, 1<<3, byte(kind))
 	b = appendKey(b, 2, key)
 	if x.CauseKind != 0 {
 		b = appendKey(b, 3, x.Cause)
@@ -146,7 +147,8 @@ func (c *connection) encode() {
 	if c.conn.Client {
 		side = millracev1.Side_SIDE_CLIENT
 	}
-	b := append(c.encoded[:0], 2<<3, byte(side))
+	b := c.encoded[:0]
+	b = append(b, 2<<3, byte(side))
 	b = appendNumber(b, 3, uint64(c.protocol))
 	b = appendFixed(b, 5, c.owner.id)
 	b = appendNumber(b, 6, uint64(c.facts.Transport))

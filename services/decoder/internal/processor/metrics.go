@@ -109,8 +109,9 @@ func protocolName(n int) string {
 		return "http"
 	case millracev1.Protocol_PROTOCOL_REDIS:
 		return "redis"
+	default:
+		return "other"
 	}
-	return "other"
 }
 
 func outcomeName(n int) string {

@@ -76,6 +76,7 @@ func (p *Processor) task(c *connection, e *rawbatch.Event) {
 				p.closeLater(o, protocol.Closed, int64(e.Time))
 			}
 		}
+	default: // Of a connection, not of a process.
 	}
 }
 

@@ -63,7 +63,7 @@ func (b *Batch) Read(message []byte) error {
 		Processes: b.Processes[:0], Connections: b.Connections[:0], Losses: b.Losses[:0], Events: b.Events[:0],
 	}
 	var f field
-	ok := true
+	var ok bool
 	for len(message) > 0 {
 		if message, ok = f.next(message); !ok {
 			return ErrMalformed

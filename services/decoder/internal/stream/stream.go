@@ -336,11 +336,13 @@ func (s *Stream) Skip(n uint64) uint64 {
 	for left > 0 && s.head < len(s.runs) {
 		r := &s.runs[s.head]
 		take := min(left, r.n)
-		if r.kind == Bytes {
+		switch r.kind {
+		case Bytes:
 			s.view = s.view[take:]
-		} else if r.kind == Lost {
+		case Lost:
 			s.lost += take
 			s.Missing += take
+		default: // Holes were not wanted.
 		}
 		s.last = r.meta
 		left -= take

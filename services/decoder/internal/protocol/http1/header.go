@@ -49,11 +49,11 @@ func is(name []byte, lower string) bool {
 	return true
 }
 
-// header takes one header line. It reports whether the line can be one.
-func (d *side) header(line []byte, request bool) bool {
+// header takes one header line. A line that cannot be one says nothing.
+func (d *side) header(line []byte, request bool) {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 1 {
-		return false
+		return
 	}
 	name := line[:colon]
 	if name[colon-1] == ' ' || name[colon-1] == '\t' { // RFC 9112 section 5.1 forbids it, some send it
@@ -63,7 +63,7 @@ func (d *side) header(line []byte, request bool) bool {
 	switch len(name) {
 	case 4, 6, 7, 10, 11, 12, 14, 17:
 	default:
-		return true
+		return
 	}
 	value := trimSpace(line[colon+1:])
 	if bytes.IndexByte(value, '\n') >= 0 { // folded, RFC 9112 section 5.2
@@ -103,11 +103,11 @@ func (d *side) header(line []byte, request bool) bool {
 	case is(name, "tracestate"):
 		// Several headers are one list, W3C Trace Context section 3.3.1.
 		if s := d.x.Context.State; len(s) > 0 && len(s) < 511 {
-			d.x.Context.State = append(s, ',')
+			s = append(s, ',')
+			d.x.Context.State = s
 		}
 		d.x.Context.State = append(d.x.Context.State, cut(valid(value), max(0, 512-len(d.x.Context.State)))...)
 	}
-	return true
 }
 
 // contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section 6.3.

@@ -23,14 +23,14 @@ type frame struct {
 type replyState uint8
 
 const (
-	atReply   replyState = iota // before a reply
-	atValue                     // before a value of a reply
-	inBulk                      // in a bulk string
-	inBlob                      // before the text of a blob error
-	atPiece                     // before a piece of a streamed string
-	inPiece                     // in a piece
-	lostReply                   //
-	lastReplyState
+	atReply        replyState = iota // before a reply
+	atValue                          // before a value of a reply
+	inBulk                           // in a bulk string
+	inBlob                           // before the text of a blob error
+	atPiece                          // before a piece of a streamed string
+	inPiece                          // in a piece
+	lostReply                        //
+	lastReplyState = iota            // not a state: what a snapshot holds is below it
 )
 
 // reply is the state of the direction of replies.
