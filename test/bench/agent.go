@@ -83,20 +83,17 @@ func (a *agent) stop() {
 }
 
 // losses gives the counters of lost things that are not zero.
-func (a *agent) losses() (text string, total float64) {
+func (a *agent) losses() string {
 	m, err := a.Metrics()
 	if err != nil {
-		return err.Error(), 0
+		return err.Error()
 	}
 	var list []string
 	for name, v := range m {
 		if v > 0 && (strings.Contains(name, "lost") || strings.Contains(name, "loss") || strings.Contains(name, "dropped")) {
 			list = append(list, fmt.Sprintf("%s %.0f", name, v))
-			if !strings.Contains(name, "bytes") {
-				total += v
-			}
 		}
 	}
 	sort.Strings(list)
-	return strings.ReplaceAll(strings.Join(list, ", "), "|", "/"), total
+	return strings.ReplaceAll(strings.Join(list, ", "), "|", "/")
 }

@@ -82,7 +82,7 @@ func (b *bench) complete(what, command string, a *agent, sent int64, took float6
 	if err != nil {
 		return err
 	}
-	text, _ := a.losses()
+	text := a.losses()
 	full := counts[pids[0]] == sent && counts[pids[1]] == sent && repeated == 0
 	v := verdict(full)
 	if !full && text != "" {

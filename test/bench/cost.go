@@ -69,7 +69,7 @@ func (b *bench) cost(start func() (*agent, error)) (plain, observed []usage, los
 			return nil, nil, "", err
 		}
 		u, _, err = b.httpRun(httpRate, b.span, a)
-		losses, _ = a.losses()
+		losses = a.losses()
 		a.stop()
 		if err != nil {
 			return nil, nil, "", err

@@ -53,7 +53,7 @@ func (b *bench) latency() error {
 	x := &backend{ages: map[int][]time.Duration{}}
 	server := &http.Server{Handler: x}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	a, err := b.allInOneAgent(fmt.Sprintf(
 		"exporters:\n  otlphttp:\n    endpoint: http://%s\n    encoding: json\n    compression: none\n", listener.Addr()), false)
 	if err != nil {

@@ -46,7 +46,7 @@ func run(out, only string, rounds int, span time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(directory)
+	defer func() { _ = os.RemoveAll(directory) }() // What stays in the temporary directory does no harm.
 	b := &bench{directory: directory, rounds: rounds, span: span}
 	b.notes = append(b.notes, fmt.Sprintf("Load average before the first run (1, 5 and 15 minutes): %.14s. Above 0.5, other work on the machine "+
 		"is in the numbers, and rates and CPU are worth little.", before))

@@ -9,12 +9,11 @@ import (
 
 // half is an exchange of which one end sends only a part.
 type half struct {
-	sent       int // bytes of the request sent; 0: all
-	answered   int // bytes of the response sent; 0: none
-	byServer   bool
-	reset      bool
-	truth      truth
-	afterwards time.Duration // between the last byte and the end of the connection
+	sent     int // bytes of the request sent; 0: all
+	answered int // bytes of the response sent; 0: none
+	byServer bool
+	reset    bool
+	truth    truth
 }
 
 // A connection that ends half-way: an error at both ends, with what was seen of the exchange.

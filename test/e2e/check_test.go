@@ -145,7 +145,11 @@ func take(list *[]*spans.Span, x *truth) *spans.Span {
 // side checks one span.
 func (s *scene) side(r *report, label string, x *truth, sp *spans.Span, server bool) {
 	r.t.Helper()
-	failed := x.failed && !(server && x.serverFine) && !(!server && x.clientFine)
+	fine := x.clientFine
+	if server {
+		fine = x.serverFine
+	}
+	failed := x.failed && !fine
 	if x.command == "" {
 		wantResponse := x.response
 		if server && x.serverResponse != nil {

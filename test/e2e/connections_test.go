@@ -23,8 +23,10 @@ func TestUpgradeToWebSocket(t *testing.T) {
 	x := get("/upgrade", 101, 0)
 	x.request.Data = request("GET", "/upgrade", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-	x.response.Data = head("HTTP/1.1 101 Switching Protocols", []string{"Upgrade: websocket", "Connection: Upgrade",
-		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="})
+	x.response.Data = head("HTTP/1.1 101 Switching Protocols", []string{
+		"Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+	})
 	s.turn("c", x)
 	// Frames that hold HTTP and Redis text, unmasked: RFC 6455 section 5.2. The client would mask them; that they are plain
 	// makes it harder.

@@ -69,8 +69,10 @@ func TestPipelined(t *testing.T) {
 				requests = append(requests, request("GET", path)...)
 				reply := append(response(status, i), bytes.Repeat([]byte{'x'}, i)...)
 				replies = append(replies, reply...)
-				x := truth{method: "GET", path: path, status: status, response: i, conn: "c",
-					clientStart: "c.requests", clientEnd: "c.replies", serverStart: "s.requests", serverEnd: "s.replies"}
+				x := truth{
+					method: "GET", path: path, status: status, response: i, conn: "c",
+					clientStart: "c.requests", clientEnd: "c.replies", serverStart: "s.requests", serverEnd: "s.replies",
+				}
 				if !test.together {
 					x.clientEnd, x.serverEnd = fmt.Sprint("c.reply", i), fmt.Sprint("s.reply", i)
 				}
@@ -317,8 +319,10 @@ func TestContinue(t *testing.T) {
 		actor.Step{Op: actor.Send, Conn: "c", Data: interim},
 		actor.Step{Op: actor.Receive, Conn: "c", N: 2000},
 		actor.Step{Op: actor.Send, Conn: "c", Data: final, Mark: "final"})
-	s.expect(truth{method: "POST", path: "/continue", status: 201, request: 2000, response: 2, conn: "c",
-		clientStart: "c.head", clientEnd: "c.final", serverStart: "s.head", serverEnd: "s.final"})
+	s.expect(truth{
+		method: "POST", path: "/continue", status: 201, request: 2000, response: 2, conn: "c",
+		clientStart: "c.head", clientEnd: "c.final", serverStart: "s.head", serverEnd: "s.final",
+	})
 	s.turn("c", get("/continue/next", 200, 1))
 	s.close("c")
 	s.run()
@@ -339,8 +343,10 @@ func TestEarlyAnswer(t *testing.T) {
 		actor.Step{Op: actor.Receive, Conn: "c", N: len(ask), Mark: "head"},
 		actor.Step{Op: actor.Send, Conn: "c", Data: final},
 		actor.Step{Op: actor.Receive, Conn: "c", N: 2000, Mark: "body"})
-	s.expect(truth{method: "POST", path: "/early", status: 413, request: 2000, conn: "c",
-		clientStart: "c.head", serverStart: "s.head"})
+	s.expect(truth{
+		method: "POST", path: "/early", status: 413, request: 2000, conn: "c",
+		clientStart: "c.head", serverStart: "s.head",
+	})
 	s.turn("c", get("/early/next", 200, 1))
 	s.close("c")
 	s.run()
@@ -363,9 +369,11 @@ func TestThousandOnOneConnection(t *testing.T) {
 		{Op: actor.Send, Conn: "c", Data: answer, Mark: "answer"},
 	}})
 	for i := range count {
-		s.expect(truth{method: "GET", path: fmt.Sprintf("/loop/%06d", i), status: 200, response: 12, conn: "c",
+		s.expect(truth{
+			method: "GET", path: fmt.Sprintf("/loop/%06d", i), status: 200, response: 12, conn: "c",
 			clientStart: fmt.Sprint("c.ask#", i), clientEnd: fmt.Sprint("c.answer#", i),
-			serverStart: fmt.Sprint("s.ask#", i), serverEnd: fmt.Sprint("s.answer#", i)})
+			serverStart: fmt.Sprint("s.ask#", i), serverEnd: fmt.Sprint("s.answer#", i),
+		})
 	}
 	s.close("c")
 	s.run()

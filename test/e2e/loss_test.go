@@ -37,8 +37,10 @@ func TestPacketLoss(t *testing.T) {
 		path := fmt.Sprint("/loss/pipelined/", i)
 		requests = append(requests, request("GET", path)...)
 		replies = append(replies, response(204, 0)...)
-		s.expect(truth{method: "GET", path: path, status: 204, conn: "c",
-			clientStart: "c.requests", clientEnd: "c.replies", serverStart: "s.requests", serverEnd: "s.replies"})
+		s.expect(truth{
+			method: "GET", path: path, status: 204, conn: "c",
+			clientStart: "c.requests", clientEnd: "c.replies", serverStart: "s.requests", serverEnd: "s.replies",
+		})
 	}
 	s.onClient(actor.Step{Op: actor.Send, Conn: "c", Data: requests, Mark: "requests"},
 		actor.Step{Op: actor.Receive, Conn: "c", N: len(replies), Mark: "replies"})

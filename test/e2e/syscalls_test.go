@@ -99,8 +99,10 @@ func bodies(t *testing.T, send, receive string) {
 			actor.Step{Op: actor.Receive, Conn: "c", N: n, Via: receive},
 			actor.Step{Op: actor.Send, Conn: "c", Data: answer},
 			actor.Step{Op: actor.Send, Conn: "c", Fill: n, Via: send, Mark: "body" + mark})
-		s.expect(truth{method: "POST", path: path, status: 200, request: n, response: n, conn: "c",
-			clientStart: "c.head" + mark, clientEnd: "c.body" + mark, serverStart: "s.head" + mark, serverEnd: "s.body" + mark})
+		s.expect(truth{
+			method: "POST", path: path, status: 200, request: n, response: n, conn: "c",
+			clientStart: "c.head" + mark, clientEnd: "c.body" + mark, serverStart: "s.head" + mark, serverEnd: "s.body" + mark,
+		})
 	}
 	s.turn("c", get("/body/next", 200, 1))
 	s.close("c")

@@ -55,7 +55,7 @@ func (r *redis) do(arguments ...string) (string, error) {
 	}
 	reply, err := c.do(arguments)
 	if err != nil {
-		c.Close()
+		_ = c.Close() // It failed already.
 		return "", err
 	}
 	r.pool.Put(c)

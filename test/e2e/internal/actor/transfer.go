@@ -179,7 +179,7 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
-func messages(b []byte) ([]mmsghdr, []unix.Iovec) {
+func messages(b []byte) []mmsghdr {
 	parts := [][]byte{b}
 	if half := len(b) / 2; half > 0 {
 		parts = [][]byte{b[:half], b[half:]}
@@ -192,17 +192,17 @@ func messages(b []byte) ([]mmsghdr, []unix.Iovec) {
 		headers[i].header.Iov = &vectors[i]
 		headers[i].header.SetIovlen(1)
 	}
-	return headers, vectors
+	return headers
 }
 
 func sendmmsg(fd int, b []byte) (int, error) {
-	headers, _ := messages(b)
+	headers := messages(b)
 	n, err := raw(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), 0, 0, 0)
 	return total(headers, n), err
 }
 
 func recvmmsg(fd int, b []byte) (int, error) {
-	headers, _ := messages(b)
+	headers := messages(b)
 	// Without MSG_WAITFORONE the call would wait for the second message as well.
 	n, err := raw(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_WAITFORONE, 0, 0)
 	return total(headers, n), err
