@@ -50,7 +50,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos lint lint-go lint-generated bench
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos lint lint-go lint-generated bench accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module
@@ -74,6 +74,9 @@ test-chaos: ## Kill stage instances at random under an exactly counted load, for
 
 bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md
+
+accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)
+	cd test && MILLRACE=$(BIN)/millrace go run ./accuracy -o $(CURDIR)/docs/accuracy.md
 
 lint: lint-go lint-generated ## Every linter, and check that generated files are current
 
