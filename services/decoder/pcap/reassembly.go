@@ -91,20 +91,21 @@ func (c *converter) segment(t *layers.TCP, from, to netip.AddrPort, length int) 
 	if !peer.known && t.ACK && !t.SYN { // nothing was seen of the other end yet, but this says where it is
 		peer.known, peer.isn, peer.next, peer.joined = true, t.Ack-joinOffset, joinOffset, true
 	}
+	// First what is acknowledged: a response comes after the request that it answers.
+	if t.ACK && peer.known {
+		peer.acknowledged(peer.offset(t.Ack), c.now)
+	}
+	for i := range f.ends {
+		if err := c.overdue(f, i, false); err != nil {
+			return err
+		}
+	}
 	if length > 0 && !t.SYN {
 		s := segment{offset: e.offset(t.Seq), length: uint32(length), payload: t.Payload, at: c.now}
 		if e.joined && !e.emitted && s.offset == e.next+1 {
 			e.next++ // a keep-alive probe, whose sequence number is one too low, was the first that was seen
 		}
 		if err := c.deliver(f, sender, s); err != nil {
-			return err
-		}
-	}
-	if t.ACK && peer.known {
-		peer.acknowledged(peer.offset(t.Ack), c.now)
-	}
-	for i := range f.ends {
-		if err := c.overdue(f, i, false); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,8 @@ func (e *end) acknowledged(offset, now uint64) {
 func (c *converter) overdue(f *flow, sender int, final bool) error {
 	e := &f.ends[sender]
 	for e.acked > e.next {
-		if e.ackedFor++; !final && c.now-e.ackedAt < ackedWait && e.ackedFor < ackedSegments {
+		later := len(e.ahead) > 0 && e.acked > e.ahead[0].offset // was even seen: no doubt
+		if e.ackedFor++; !final && !later && c.now-e.ackedAt < ackedWait && e.ackedFor < ackedSegments {
 			return nil
 		}
 		to, at := e.acked, e.ackedAt

@@ -173,6 +173,7 @@ func (p *Processor) look(s *stream.Stream, roleKnown bool) (protocol.Guess, *pro
 			return protocol.Request, &p.options.Protocols[i]
 		case protocol.Maybe:
 			best = protocol.Maybe
+		case protocol.No:
 		}
 	}
 	if best == protocol.Maybe && s.Cut() {
@@ -238,8 +239,11 @@ func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 	if c.parser != nil {
 		c.send.GiveUpGaps()
 		c.receive.GiveUpGaps()
-		// Where the end was not seen, a response that lasts until the connection ends is not complete.
-		if c.parser.Parse(&c.conn, outcome != protocol.Lost) == protocol.GiveUp {
+		ending := protocol.Ended
+		if outcome == protocol.Lost {
+			ending = protocol.Left
+		}
+		if c.parser.Parse(&c.conn, ending) == protocol.GiveUp {
 			c.conn.Drop()
 		}
 		c.conn.FinishAll(outcome, at)

@@ -216,15 +216,18 @@ func (p *Processor) parse(c *connection) {
 		p.infer(c)
 	}
 	if c.parser != nil {
-		ended := c.noMoreResponses()
-		switch c.parser.Parse(&c.conn, ended) {
+		ending := protocol.Open
+		if c.noMoreResponses() {
+			ending = protocol.Ended
+		}
+		switch c.parser.Parse(&c.conn, ending) {
 		case protocol.GiveUp:
 			p.giveUp(c)
 		case protocol.Opaque:
 			c.conn.FinishAll(protocol.Closed, c.conn.Responses.Last().End)
 			c.turnOpaque()
 		default:
-			if ended && c.conn.Open() > 0 {
+			if ending == protocol.Ended && c.conn.Open() > 0 {
 				c.conn.FinishAll(protocol.Closed, c.endTime)
 			}
 		}

@@ -31,6 +31,19 @@ const (
 	Opaque
 )
 
+// Ending says whether more of a connection will come.
+type Ending uint8
+
+// Endings.
+const (
+	// Open: more may come.
+	Open Ending = iota
+	// Ended: the connection ended, or the other end did, after all that was sent. No more responses will come.
+	Ended
+	// Left: more may have been said, but nothing of it will be seen.
+	Left
+)
+
 // Options are settings that parsers heed.
 type Options struct {
 	// KeepStatements keeps literals in statements.
@@ -39,9 +52,9 @@ type Options struct {
 
 // Parser is the state of one connection of one protocol.
 type Parser interface {
-	// Parse takes what it can from both streams. ended says that no more responses will come; the parser then ends what is
-	// ended by that, and leaves the rest to [Conn.Close].
-	Parse(c *Conn, ended bool) Verdict
+	// Parse takes what it can from both streams. With Ended the parser ends what is ended by that; with Ended and Left it writes
+	// into exchanges what it knows of messages that it has not read to their end, and leaves the rest to [Conn.FinishAll].
+	Parse(c *Conn, ending Ending) Verdict
 	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see [Conn.Index]).
 	AppendState(c *Conn, w *snapshot.Writer)
 	RestoreState(c *Conn, r *snapshot.Reader)

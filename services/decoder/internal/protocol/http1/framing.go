@@ -24,6 +24,7 @@ const (
 	blind                   // chunked body whose framing was lost
 	resync                  // looking for the next message
 	held                    // requests only: it depends on a response whether more follow
+	severed                 // requests only: behind a gap in the head
 	lastState
 )
 
@@ -160,6 +161,7 @@ func (d *side) chunkLine(s *stream.Stream) (done, more bool) {
 		d.scanned = 0
 		d.state = blind
 		return false, true
+	case line:
 	}
 	if d.state == inTrailers {
 		s.Skip(uint64(size))

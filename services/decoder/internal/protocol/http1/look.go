@@ -51,6 +51,15 @@ func look(b []byte, _ bool) protocol.Guess {
 	return protocol.Request
 }
 
+// beginsRequest reports whether b begins with a request line, or with a part of one whose method is well known.
+func beginsRequest(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	g := look(b, true)
+	return g == protocol.Request || g == protocol.Maybe && knownMethod(b)
+}
+
 func knownMethod(b []byte) bool {
 	for _, m := range methods {
 		if len(b) >= len(m) && string(b[:len(m)]) == m {

@@ -33,7 +33,7 @@ type parser struct {
 }
 
 // Parse implements [protocol.Parser].
-func (p *parser) Parse(c *protocol.Conn, ended bool) protocol.Verdict {
+func (p *parser) Parse(c *protocol.Conn, ending protocol.Ending) protocol.Verdict {
 	for {
 		p.requests(c)
 		released := p.responses(c)
@@ -44,7 +44,7 @@ func (p *parser) Parse(c *protocol.Conn, ended bool) protocol.Verdict {
 			break
 		}
 	}
-	if ended && p.resp.state == untilClose {
+	if ending == protocol.Ended && p.resp.state == untilClose {
 		p.endResponse(c)
 	}
 	if p.failures > maxFailures {
@@ -70,6 +70,8 @@ func (p *parser) requests(c *protocol.Conn) {
 			if !p.resyncRequest(c) {
 				return
 			}
+		case severed:
+			p.severedRequest(c)
 		case held:
 			if c.Open() > 0 {
 				return
@@ -186,6 +188,9 @@ func (p *parser) requestHeader(c *protocol.Conn) bool {
 	switch {
 	case f == wait:
 		return false
+	case f == broken && len(s.Bytes()) <= maxLine:
+		p.severRequest(c)
+		return true
 	case f == broken || d.head+uint64(size) > maxHead:
 		p.loseRequest(c)
 		return true
@@ -218,10 +223,53 @@ func (p *parser) requestHeader(c *protocol.Conn) bool {
 // loseRequest gives up the request that is being read, if any, and looks for the next.
 func (p *parser) loseRequest(c *protocol.Conn) {
 	if x := p.req.x; x != nil && !p.gone(c) {
+		c.Started(x)
 		c.BreakRequest(x)
 	}
 	c.RequestGap()
 	p.req = side{state: resync}
+}
+
+// severRequest goes on behind the gap in the head of the request that is being read, with what was read of it.
+func (p *parser) severRequest(c *protocol.Conn) {
+	s, d := c.Requests, &p.req
+	d.x.Estimated = true
+	skipGap(s)
+	c.Started(d.x)
+	c.RequestGap()
+	d.state, d.scanned = severed, 0
+	p.severedRequest(c)
+}
+
+// skipGap moves behind the line that a gap cuts, and the gap.
+func skipGap(s *stream.Stream) {
+	s.Skip(uint64(len(s.Bytes())))
+	for k := s.Next(); k == stream.Hole || k == stream.Lost; k = s.Next() {
+		s.SkipRun()
+	}
+}
+
+// severedRequest takes what follows the gap, up to the next request or the response, as part of the request.
+func (p *parser) severedRequest(c *protocol.Conn) {
+	s, d := c.Requests, &p.req
+	if p.gone(c) {
+		p.req = side{state: resync}
+		return
+	}
+	for s.Next() != stream.None {
+		if s.AtEventStart() && beginsRequest(s.Bytes()) {
+			break
+		}
+		s.SkipRun()
+	}
+	if d.sized && !d.coded && !d.badLength {
+		d.x.RequestBodyBytes = min(d.length, s.Offset()-d.x.Offset-d.head)
+	}
+	if s.Next() != stream.None || d.x.ResponseDone() {
+		x := d.x
+		p.req = side{state: resync}
+		c.EndRequest(x)
+	}
 }
 
 // resyncRequest goes to the next event that begins with a request.
@@ -251,11 +299,11 @@ func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
 	p.req.restoreState(c, r, c.Requests)
 	p.resp.restoreState(c, r, c.Responses)
 	p.failures = int(r.Uint())
-	if s := p.req.state; s == inLine || s == untilClose || s == inHeaders && p.req.x == nil {
+	if s := p.req.state; s == inLine || s == untilClose || (s == inHeaders || s == severed) && p.req.x == nil {
 		r.Fail()
 		p.req.state = resync
 	}
-	if s := p.resp.state; s == held {
+	if s := p.resp.state; s == held || s == severed {
 		r.Fail()
 		p.resp.state = resync
 	}

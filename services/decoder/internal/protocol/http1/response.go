@@ -99,6 +99,9 @@ func (p *parser) status(c *protocol.Conn) bool {
 	s.Skip(uint64(size))
 	d.head = uint64(size)
 	d.state = inHeaders
+	if d.status >= 200 || d.status == 101 { // now, because the head may be cut
+		d.x.Detail = appendNumber(d.x.Detail, fieldStatus, uint64(d.status))
+	}
 	return true
 }
 
@@ -109,6 +112,13 @@ func (p *parser) responseHeader(c *protocol.Conn) (more, released bool) {
 	switch {
 	case f == wait:
 		return false, false
+	case f == broken && len(s.Bytes()) <= maxLine: // the gap counts for this response
+		if d.x != nil {
+			d.x.Estimated = true
+		}
+		skipGap(s)
+		p.loseResponse(c)
+		return true, false
 	case f == broken || d.head+uint64(size) > maxHead:
 		p.loseResponse(c)
 		return true, false
@@ -137,7 +147,6 @@ func (p *parser) responseHead(c *protocol.Conn) (released bool) {
 		p.resp = side{state: atStart}
 		return false
 	}
-	x.Detail = appendNumber(x.Detail, fieldStatus, uint64(d.status))
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		x.Detail = appendNumber(x.Detail, fieldUpgraded, 1)
 		p.endResponse(c)
@@ -176,7 +185,7 @@ func (p *parser) endResponse(c *protocol.Conn) (released bool) {
 		p.req.state = atStart
 		released = true
 	}
-	if !x.RequestDone() && p.req.x == x && p.req.state == blind {
+	if !x.RequestDone() && p.req.x == x && (p.req.state == blind || p.req.state == severed) {
 		// The end of the request was lost and the answer is there: no need to look for it.
 		c.BreakRequest(x)
 		p.req = side{state: resync}
@@ -187,10 +196,6 @@ func (p *parser) endResponse(c *protocol.Conn) (released bool) {
 
 // loseResponse gives up the response that is being read, if any, and looks for the next.
 func (p *parser) loseResponse(c *protocol.Conn) {
-	if d := &p.resp; d.state == inHeaders && d.x != nil && d.x == c.Oldest() && d.status >= 200 {
-		// A head that cannot be read to its end still began with its status.
-		d.x.Detail = appendNumber(d.x.Detail, fieldStatus, uint64(d.status))
-	}
 	c.ResponseGap()
 	p.resp = side{state: resync}
 }

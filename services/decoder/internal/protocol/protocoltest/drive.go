@@ -88,13 +88,13 @@ func Drive(t *testing.T, p protocol.Protocol, script []byte) {
 		offsets[i] += uint64(n)
 		streams[i].Push(&e)
 		streams[i].GiveUpGaps()
-		if parser.Parse(c, false) != protocol.Continue {
+		if parser.Parse(c, protocol.Open) != protocol.Continue {
 			break
 		}
 		streams[0].Settle()
 		streams[1].Settle()
 	}
-	parser.Parse(c, true)
+	parser.Parse(c, protocol.Ended+protocol.Ending(clock&1))
 	c.FinishAll(protocol.Closed, clock)
 	if len(s.live) > 0 {
 		t.Errorf("%d exchanges were never finished", len(s.live))

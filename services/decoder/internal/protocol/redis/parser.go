@@ -31,7 +31,7 @@ const (
 	inArgument                     // before the kept part of an argument
 	inValue                        // in the rest of an argument, with its CR LF
 	lostCommand
-	lastRequestState
+	lastRequestState = iota // not a state: what a snapshot holds is below it
 )
 
 // parser holds both directions of a connection.
@@ -63,7 +63,7 @@ type parser struct {
 }
 
 // Parse implements [protocol.Parser].
-func (p *parser) Parse(c *protocol.Conn, _ bool) protocol.Verdict {
+func (p *parser) Parse(c *protocol.Conn, ending protocol.Ending) protocol.Verdict {
 	if p.database == -2 {
 		p.database = 0
 		if c.Requests.Joined {
@@ -73,6 +73,10 @@ func (p *parser) Parse(c *protocol.Conn, _ bool) protocol.Verdict {
 	p.requests(c)
 	p.closeBatch(c)
 	p.replies(c)
+	if ending != protocol.Open && p.x != nil {
+		p.cutCommand(c)
+		p.state, p.scanned = lostCommand, 0
+	}
 	switch {
 	case p.opaque:
 		return protocol.Opaque
@@ -155,7 +159,7 @@ func (p *parser) startCommand(c *protocol.Conn) bool {
 	end := lineEnd(b, 1)
 	if end < 0 {
 		if len(b) > 32 || s.Cut() {
-			p.loseCommand(c, true)
+			p.loseCommand(c, len(b) > 32)
 			return true
 		}
 		return false
@@ -205,7 +209,7 @@ func (p *parser) argumentLength(c *protocol.Conn) bool {
 		n, ok = number(b[1:end])
 	}
 	if !ok || n > 1<<40 {
-		p.loseCommand(c, true)
+		p.loseCommand(c, end >= 0 || b[0] != '$' || len(b) >= 32)
 		return true
 	}
 	s.Skip(uint64(end) + 2)
@@ -225,7 +229,11 @@ func (p *parser) argument(c *protocol.Conn) bool {
 	if uint64(len(b)) < want && !s.Cut() && (len(b) > 0 || s.Next() == stream.None) {
 		return false
 	}
-	p.word(b[:min(uint64(len(b)), want)], p.remain-2)
+	if kept := min(uint64(len(b)), want); kept == want || p.index > 1 || p.index == 1 && p.command.trait == traitNone {
+		p.word(b[:kept], p.remain-2)
+	} else if p.index == 0 && p.x != nil { // half a name is none
+		p.x.Ignore = true
+	}
 	p.state = inValue
 	return true
 }
@@ -248,19 +256,40 @@ func (p *parser) nextArgument(c *protocol.Conn) {
 	p.endCommand(c)
 }
 
-// loseCommand gives up the command that is being read and looks for the next. With failed, the bytes were not those of a command.
+// loseCommand gives up the command that is being read and looks for the next. With failed, the bytes were not those of a
+// command; otherwise a gap comes next.
 func (p *parser) loseCommand(c *protocol.Conn, failed bool) {
-	if failed {
+	if s := c.Requests; failed {
 		p.failures++
-		c.Requests.SkipToEvent() // never look at the same place twice
+		s.SkipToEvent() // never look at the same place twice
+	} else {
+		s.Skip(uint64(len(s.Bytes()))) // what a gap cuts, and the gap
+		for k := s.Next(); k == stream.Hole || k == stream.Lost; k = s.Next() {
+			s.SkipRun()
+		}
 	}
-	if p.x != nil && p.x == c.Newest() {
-		p.describe()
-		c.BreakRequest(p.x)
+	if x := p.x; p.cutCommand(c) {
+		c.BreakRequest(x)
 	}
-	p.x = nil
 	p.state, p.scanned = lostCommand, 0
 	c.RequestGap()
+}
+
+// cutCommand ends the reading of a command whose rest will not be seen. It reports whether its exchange still waits. A command of which
+// not even the name is known is followed, but not published.
+func (p *parser) cutCommand(c *protocol.Conn) bool {
+	x := p.x
+	p.x = nil
+	if x == nil || x != c.Newest() {
+		return false
+	}
+	if len(p.name) == 0 {
+		x.Ignore = true
+		return true
+	}
+	p.describe(x)
+	c.Started(x)
+	return true
 }
 
 // inline reads a command that is a line of words.

@@ -88,8 +88,7 @@ func appendUpper(dst, b []byte) []byte {
 }
 
 // describe writes what is known of the command into its exchange.
-func (p *parser) describe() {
-	x := p.x
+func (p *parser) describe(x *protocol.Exchange) {
 	name := valid(p.name)
 	x.Detail = appendText(x.Detail, fieldCommand, name)
 	statement := valid(p.statement)
@@ -111,9 +110,7 @@ func (p *parser) endCommand(c *protocol.Conn) {
 	if x == nil || x != c.Newest() {
 		return // it was ended in the middle
 	}
-	p.x = x
-	p.describe()
-	p.x = nil
+	p.describe(x)
 	oneWay := false
 	switch p.command.trait {
 	case traitSelect:
@@ -132,6 +129,7 @@ func (p *parser) endCommand(c *protocol.Conn) {
 	case traitSubscribe:
 		p.subscribed = true
 		oneWay = true
+	case traitNone, traitContainer, traitClient: // What CLIENT REPLY asks for is in replyMode.
 	}
 	switch p.replyMode {
 	case 1, 2: // neither has a reply itself
