@@ -3,6 +3,9 @@ package pcap_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,41 +58,63 @@ func decode(t testing.TB, capture []byte) ([]*millracev1.Exchange, pcap.Stats, e
 	return out.exchanges, stats, err
 }
 
-// tshark gives the values of fields of the packets that match filter, one by one.
-// Ports are those on which to expect the protocol.
-func tshark(t *testing.T, path, protocol string, ports []string, filter string, fields ...string) (columns [][]string) {
+// tshark gives, for each packet that matches filter, the values of the fields. What is on one of the ports is dissected as protocol. Without
+// reassembly it also shows messages of which a part is missing.
+func tshark(t *testing.T, path, protocol string, ports []string, reassemble bool, filter string, fields ...string) (packets [][][]string) {
 	t.Helper()
 	args := []string{"-r", path, "-Y", filter, "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=\x01"}
 	for _, p := range ports {
 		args = append(args, "-d", "tcp.port=="+p+","+protocol)
 	}
 	for _, f := range fields {
-		if setting, ok := strings.CutPrefix(f, "-o:"); ok {
-			args = append(args, "-o", setting)
-			continue
-		}
 		args = append(args, "-e", f)
+	}
+	if !reassemble {
+		args = append(args, "-o", "http.desegment_headers:FALSE", "-o", "http.desegment_body:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE")
 	}
 	b, err := exec.Command("tshark", args...).Output()
 	if err != nil {
 		t.Fatalf("tshark: %v", err)
 	}
-	columns = make([][]string, len(fields))
 	for line := range strings.Lines(string(b)) {
+		packet := make([][]string, len(fields))
 		for i, v := range strings.Split(strings.TrimRight(line, "\n"), "\t") {
 			if v != "" {
-				columns[i] = append(columns[i], strings.Split(v, "\x01")...)
+				packet[i] = strings.Split(v, "\x01")
 			}
 		}
+		packets = append(packets, packet)
 	}
-	for _, c := range columns {
-		slices.Sort(c)
-	}
-	return columns
+	return packets
 }
 
-func captures(t *testing.T, protocol string) []string {
+// bag counts words.
+type bag map[string]int
+
+// beyond gives what b has more of than other.
+func (b bag) beyond(other bag) (more []string) {
+	for word, n := range b {
+		if n > other[word] {
+			more = append(more, fmt.Sprintf("%dx %s", n-other[word], word))
+		}
+	}
+	slices.Sort(more)
+	return more
+}
+
+// union has every word as often as the one that has it more often.
+func (b bag) union(other bag) bag {
+	u := maps.Clone(b)
+	for word, n := range other {
+		u[word] = max(u[word], n)
+	}
+	return u
+}
+
+// captures calls test for every packet capture of $MILLRACE_PCAPS, with the folder that it is in.
+func captures(t *testing.T, test func(t *testing.T, folder, path string, exchanges []*millracev1.Exchange)) {
 	t.Helper()
+	t.Parallel()
 	root := os.Getenv("MILLRACE_PCAPS")
 	if root == "" {
 		t.Skip("MILLRACE_PCAPS does not name a folder of captures")
@@ -97,83 +122,163 @@ func captures(t *testing.T, protocol string) []string {
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("tshark is not installed")
 	}
-	files, err := filepath.Glob(filepath.Join(root, protocol, "*.pcap*"))
+	files, err := filepath.Glob(filepath.Join(root, "*", "*.pcap*"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no captures of %s in %s (%v)", protocol, root, err)
+		t.Fatalf("no captures in %s (%v)", root, err)
 	}
-	return files
+	for _, file := range files {
+		folder := filepath.Base(filepath.Dir(file))
+		t.Run(folder+"/"+filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exchanges, stats, err := decode(t, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", stats)
+			sides := map[string]int{}
+			for _, x := range exchanges {
+				port := x.RemotePort
+				if x.Side == millracev1.Side_SIDE_SERVER {
+					port = x.LocalPort
+				}
+				x.RemotePort = port // the server's, whichever side tells
+				sides[describe(x)] += 3 - 2*int(x.Side)
+			}
+			for what, n := range sides {
+				if n != 0 {
+					t.Errorf("the two ends do not agree on %s", what)
+				}
+			}
+			test(t, folder, file, exchanges)
+		})
+	}
+}
+
+// serverPorts are those on which tshark is told to look: those of the exchanges, and in captures of the protocol all that accept.
+func serverPorts(t *testing.T, path string, all bool, exchanges []*millracev1.Exchange) (ports []string) {
+	t.Helper()
+	add := func(port string) {
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	for _, x := range exchanges {
+		add(strconv.Itoa(int(x.RemotePort)))
+	}
+	if all {
+		for _, packet := range tshark(t, path, "", nil, true, "tcp", "tcp.srcport", "tcp.dstport", "tcp.flags.syn", "tcp.flags.ack") {
+			a, b := packet[0][0], packet[1][0]
+			x, _ := strconv.Atoi(a)
+			y, _ := strconv.Atoi(b)
+			if syn := packet[2][0] == "1"; syn && packet[3][0] == "1" || !syn && x < y {
+				b = a
+			}
+			add(b)
+		}
+	}
+	return ports
 }
 
 func TestHTTPConformance(t *testing.T) {
-	t.Parallel()
-	for _, file := range captures(t, "http") {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			exchanges, stats, err := decode(t, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ports []string // tshark goes by ports, so it is told where to look; what it finds there is its own
-			for _, x := range exchanges {
-				port := strconv.Itoa(int(x.RemotePort))
-				if x.Side == millracev1.Side_SIDE_CLIENT && x.GetHttp() != nil && !slices.Contains(ports, port) {
-					ports = append(ports, port)
-				}
-			}
-			fields := []string{"http.request.method", "http.request.uri", "http.response.code"}
-			want := tshark(t, file, "http", ports, "http && !http2", fields...)
-			// Where a part of a head is missing from the capture, tshark shows what there is only without reassembly.
-			parts := tshark(t, file, "http", ports, "http && !http2", append(fields, "-o:http.desegment_headers:FALSE",
-				"-o:http.desegment_body:FALSE", "-o:tcp.desegment_tcp_streams:FALSE")...)
-			for _, side := range []millracev1.Side{millracev1.Side_SIDE_CLIENT, millracev1.Side_SIDE_SERVER} {
-				var methods, targets, statuses []string
-				for _, x := range exchanges {
-					if h := x.GetHttp(); h != nil && x.Side == side {
-						methods, targets = append(methods, h.Method), append(targets, h.Target)
-						if h.Status != 0 {
-							statuses = append(statuses, strconv.Itoa(int(h.Status)))
-						}
-					}
-				}
-				for i, got := range [][]string{methods, targets, statuses} {
-					slices.Sort(got)
-					if !slices.Equal(got, want[i]) && !slices.Equal(got, parts[i]) {
-						t.Errorf("%v: got %q, tshark says %q (%+v)", side, got, want[i], stats)
-					}
-				}
-			}
+	captures(t, func(t *testing.T, folder, path string, exchanges []*millracev1.Exchange) {
+		requests, statuses := bag{}, bag{}
+		exchanges = slices.DeleteFunc(exchanges, func(x *millracev1.Exchange) bool {
+			return x.GetHttp() == nil || x.Side != millracev1.Side_SIDE_CLIENT
 		})
-	}
+		for _, x := range exchanges {
+			h := x.GetHttp()
+			requests[h.Method+" "+h.Target]++
+			if h.Status != 0 {
+				statuses[strconv.Itoa(int(h.Status))]++
+			}
+		}
+		if folder != "http" && len(exchanges) == 0 {
+			return
+		}
+		ports := serverPorts(t, path, folder == "http", exchanges)
+		wantRequests, wantStatuses := bag{}, bag{}
+		for _, reassemble := range []bool{true, false} {
+			r, s := bag{}, bag{}
+			for _, packet := range tshark(t, path, "http", ports, reassemble, "http.request && !http2",
+				"http.request.method", "http.request.uri") {
+				for i, method := range packet[0] {
+					r[method+" "+packet[1][i]]++
+				}
+			}
+			// Responses whose requests are not in the capture make no exchange.
+			for _, packet := range tshark(t, path, "http", ports, reassemble, "http.response && http.request_in && !http2",
+				"http.response.code") {
+				for _, status := range packet[0] {
+					s[status]++
+				}
+			}
+			wantRequests, wantStatuses = wantRequests.union(r), wantStatuses.union(s)
+		}
+		t.Logf("%d requests", len(exchanges))
+		for _, c := range [][2]bag{{requests, wantRequests}, {statuses, wantStatuses}} {
+			if invented, missed := c[0].beyond(c[1]), c[1].beyond(c[0]); len(invented)+len(missed) > 0 {
+				t.Errorf("only here %q, only tshark sees %q", invented, missed)
+			}
+		}
+	})
 }
 
 func TestRedisConformance(t *testing.T) {
-	t.Parallel()
-	for _, file := range captures(t, "redis") {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	captures(t, func(t *testing.T, folder, path string, exchanges []*millracev1.Exchange) {
+		commands, errors := bag{}, bag{}
+		exchanges = slices.DeleteFunc(exchanges, func(x *millracev1.Exchange) bool {
+			return x.GetRedis() == nil || x.Side != millracev1.Side_SIDE_CLIENT
+		})
+		for _, x := range exchanges {
+			name, _, _ := strings.Cut(x.GetRedis().Command, " ")
+			commands[name]++
+			if x.GetRedis().ErrorCode != "" {
+				errors[x.GetRedis().ErrorMessage]++
 			}
-			exchanges, stats, err := decode(t, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			requests := 0
-			for _, x := range exchanges {
-				if x.GetRedis() != nil && x.Side == millracev1.Side_SIDE_CLIENT {
-					requests++
+		}
+		if folder != "redis" && len(exchanges) == 0 {
+			return
+		}
+		ports := serverPorts(t, path, folder == "redis", exchanges)
+		var wantCommands, wantErrors [2]bag
+		for i, reassemble := range []bool{true, false} {
+			wantCommands[i], wantErrors[i] = bag{}, bag{}
+			for _, packet := range tshark(t, path, "resp", ports, reassemble, "resp",
+				"tcp.dstport", "resp.array.length", "resp.bulk_string.value", "resp.error") {
+				if !slices.Contains(ports, packet[0][0]) {
+					for _, text := range packet[3] {
+						wantErrors[i][text[:min(len(text), 256)]]++
+					}
+					continue
+				}
+				words := packet[2]
+				for _, length := range packet[1] {
+					if len(words) == 0 {
+						break // cut before the name
+					}
+					name, err := hex.DecodeString(words[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantCommands[i][strings.ToUpper(string(name))]++
+					n, _ := strconv.Atoi(length)
+					words = words[min(max(n, 0), len(words)):]
 				}
 			}
-			commands := len(tshark(t, file, "resp", nil, "resp && tcp.dstport==6379", "resp.array.length")[0])
-			t.Logf("%d exchanges, tshark sees %d arrays sent to the server; %+v", requests, commands, stats)
-			if requests == 0 || requests != commands {
-				t.Errorf("%d exchanges, tshark sees %d commands", requests, commands)
+		}
+		t.Logf("%d commands, %d errors", len(exchanges), len(errors))
+		for _, c := range []struct {
+			got  bag
+			want [2]bag
+		}{{commands, wantCommands}, {errors, wantErrors}} {
+			// Without reassembly the pieces of a message may look like messages, so that only says what may be there.
+			if invented, missed := c.got.beyond(c.want[0].union(c.want[1])), c.want[0].beyond(c.got); len(invented)+len(missed) > 0 {
+				t.Errorf("only here %q, only tshark sees %q", invented, missed)
 			}
-		})
-	}
+		}
+	})
 }

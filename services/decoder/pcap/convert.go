@@ -90,15 +90,20 @@ func Convert(r io.Reader, o Options, emit func(*millracev1.RawBatch) error) (Sta
 	return c.stats, c.finish()
 }
 
-// open tells pcap from pcapng by the first bytes.
+// open tells the formats apart by the first bytes.
 func open(r io.Reader) (source, error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	magic, err := buffered.Peek(4)
 	if err != nil {
 		return nil, fmt.Errorf("neither pcap nor pcapng: %w", err)
 	}
-	if binary.BigEndian.Uint32(magic) == 0x0a0d0d0a {
+	switch {
+	case binary.BigEndian.Uint32(magic) == 0x0a0d0d0a:
 		return openNG(buffered)
+	case binary.BigEndian.Uint32(magic) == modifiedMagic:
+		return openModified(buffered, binary.BigEndian)
+	case binary.LittleEndian.Uint32(magic) == modifiedMagic:
+		return openModified(buffered, binary.LittleEndian)
 	}
 	return openClassic(buffered)
 }

@@ -3,7 +3,10 @@ package pcap_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -189,5 +192,43 @@ func TestCutCaptures(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// modify makes a capture one of the format with longer packet headers.
+func modify(b []byte) []byte {
+	out := append([]byte{0x34, 0xcd, 0xb2, 0xa1}, b[4:24]...)
+	for b = b[24:]; len(b) >= 16; {
+		n := 16 + int(binary.LittleEndian.Uint32(b[8:]))
+		out = append(out, b[:16]...)
+		out = append(out, 1, 2, 3, 4, 5, 6, 7, 8)
+		out = append(out, b[16:n]...)
+		b = b[n:]
+	}
+	return out
+}
+
+func TestModifiedFormat(t *testing.T) {
+	t.Parallel()
+	b := capture(t, false, false, false, false, conversation...)
+	want, _, err := decode(t, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modified := modify(b)
+	got, stats, err := decode(t, modified)
+	if err != nil || len(got) != len(want) || len(got) == 0 {
+		t.Fatalf("%d exchanges of %d, %+v, %v", len(got), len(want), stats, err)
+	}
+	for i := range got {
+		if got[i].String() != want[i].String() {
+			t.Errorf("got %v, want %v", got[i], want[i])
+		}
+	}
+	if _, _, err := decode(t, modified[:len(modified)-1]); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a file that ends in a packet: %v", err)
+	}
+	if _, _, err := decode(t, append(modified, bytes.Repeat([]byte{0xff}, 24)...)); err == nil {
+		t.Error("an impossible length is not refused")
 	}
 }

@@ -128,5 +128,6 @@ func FuzzConvert(f *testing.F) {
 	for i := range 16 {
 		f.Add(capture(f, i&1 != 0, i&1 == 0 && i&2 != 0, i&4 != 0, i&8 != 0, conversation...))
 	}
+	f.Add(modify(capture(f, false, false, false, true, conversation...)))
 	f.Fuzz(func(t *testing.T, b []byte) { _, _, _ = decode(t, b) })
 }
