@@ -81,7 +81,7 @@ func Run(ctx context.Context, env *service.Env) error {
 					return []string{"millrace.span." + strconv.Itoa(partition) + ".>"}
 				},
 				Factory: func(int) (stage.Processor, error) {
-					return export.NewProcessor(d, counters, version), nil
+					return export.NewProcessor(d, counters), nil
 				},
 				Bus:       env.Bus,
 				Telemetry: env.Telemetry,

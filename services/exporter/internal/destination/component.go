@@ -16,11 +16,12 @@ import (
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"millrace.dev/services/exporter/internal/otlp"
 )
 
 // factories of the Collector's exporters by configuration key.
@@ -105,10 +106,23 @@ func (c *collectorComponent) Start(ctx context.Context) error {
 	return nil
 }
 
-// Consume implements [Destination].
-func (c *collectorComponent) Consume(ctx context.Context, spans ptrace.Traces) error {
-	return c.running.ConsumeTraces(ctx, spans)
+// NewRequest implements [Destination].
+func (c *collectorComponent) NewRequest() Request {
+	return &collectorRequest{Traces: otlp.NewTraces(c.set.BuildInfo.Version), to: c}
 }
+
+type collectorRequest struct {
+	*otlp.Traces
+	to *collectorComponent
+}
+
+// Send implements [Request].
+func (r *collectorRequest) Send(ctx context.Context) error {
+	return r.to.running.ConsumeTraces(ctx, r.Traces.Traces())
+}
+
+// Release implements [Request]. The Collector's objects are not used again.
+func (r *collectorRequest) Release() {}
 
 // Shutdown implements [Destination].
 func (c *collectorComponent) Shutdown(ctx context.Context) error {

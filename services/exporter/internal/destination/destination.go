@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"millrace.dev/lib/config"
+	"millrace.dev/services/exporter/internal/otlp"
 )
 
 // Destination takes spans.
@@ -17,11 +17,21 @@ type Destination interface {
 	Name() string
 	// Start readies the destination; a backend that is away is no error.
 	Start(ctx context.Context) error
-	// Consume returns when the backend has taken the spans. An error for which [IsPermanent] holds means that it never will;
-	// after any other the same spans may be handed in again. It is safe for concurrent use.
-	Consume(ctx context.Context, spans ptrace.Traces) error
+	// NewRequest gives an empty request. It is safe for concurrent use.
+	NewRequest() Request
 	// Shutdown releases what Start took.
 	Shutdown(ctx context.Context) error
+}
+
+// Request is spans on their way to a destination, in its encoding. It is not safe for concurrent use, but several may be.
+type Request interface {
+	// Add adds a span of an encoded, well-formed resource. What the span aliases must stay until the request is released.
+	Add(resource []byte, span *otlp.Span)
+	// Send returns when the backend has taken the spans. An error for which [IsPermanent] holds means that it never will; after any
+	// other it may be called again.
+	Send(ctx context.Context) error
+	// Release empties the request for another use. The caller has it no longer.
+	Release()
 }
 
 // IsPermanent reports whether the backend refused the spans for good.
@@ -49,7 +59,7 @@ func New(cfg config.Exporters, version string) ([]Destination, error) {
 		if cfg.File.Path == "" {
 			mistakes = append(mistakes, errors.New("exporters.file.path: must be set"))
 		} else {
-			all = append(all, NewFile(cfg.File.Path))
+			all = append(all, NewFile(cfg.File.Path, version))
 		}
 	}
 	return all, errors.Join(mistakes...)

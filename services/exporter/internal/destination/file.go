@@ -9,16 +9,16 @@ import (
 	"os"
 	"sync"
 
-	"go.opentelemetry.io/collector/consumer/consumererror"
-	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"millrace.dev/services/exporter/internal/otlp"
 )
 
 // File writes one ExportTraceServiceRequest as OTLP JSON a line. A line is written whole or not at all: what a full disk cut off is
 // truncated away. A file that was renamed or removed is made anew, so rotation by rename needs no signal. One process writes a
 // file at a time.
 type File struct {
-	path string
+	path, version string
+	// requests that were used, with their buffers.
+	requests sync.Pool
 
 	mu   sync.Mutex
 	file *os.File
@@ -26,8 +26,8 @@ type File struct {
 	end int64
 }
 
-// NewFile makes a destination that appends to path.
-func NewFile(path string) *File { return &File{path: path} }
+// NewFile makes a destination that appends to path. version is the program's, for the instrumentation scope.
+func NewFile(path, version string) *File { return &File{path: path, version: version} }
 
 // Name implements [Destination].
 func (f *File) Name() string { return "file" }
@@ -49,13 +49,30 @@ func (f *File) Reopen() error {
 // Shutdown implements [Destination].
 func (f *File) Shutdown(context.Context) error { return f.Reopen() }
 
-// Consume implements [Destination].
-func (f *File) Consume(_ context.Context, spans ptrace.Traces) error {
-	line, err := ptraceotlp.NewExportRequestFromTraces(spans).MarshalJSON()
-	if err != nil {
-		return consumererror.NewPermanent(fmt.Errorf("encode spans as JSON: %w", err))
+// NewRequest implements [Destination].
+func (f *File) NewRequest() Request {
+	if r, ok := f.requests.Get().(*fileRequest); ok {
+		return r
 	}
-	line = append(line, '\n')
+	return &fileRequest{JSON: otlp.NewJSON(f.version), to: f}
+}
+
+type fileRequest struct {
+	*otlp.JSON
+	to *File
+}
+
+// Send implements [Request].
+func (r *fileRequest) Send(context.Context) error { return r.to.write(r.Line()) }
+
+// Release implements [Request].
+func (r *fileRequest) Release() {
+	r.Reset()
+	r.to.requests.Put(r)
+}
+
+// write appends a line.
+func (f *File) write(line []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.current(); err != nil {

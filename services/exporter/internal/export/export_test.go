@@ -191,8 +191,8 @@ func start(t *testing.T, cfg config.Exporters) destination.Destination {
 	return all[0]
 }
 
-func newTestProcessor(to Consumer, c *Counters) *Processor {
-	p := NewProcessor(to, c, "1.2.3")
+func newTestProcessor(to Destination, c *Counters) *Processor {
+	p := NewProcessor(to, c)
 	p.pause = 10 * time.Millisecond
 	return p
 }
@@ -368,7 +368,7 @@ func TestConfigMistakes(t *testing.T) {
 func TestRestoreDamaged(t *testing.T) {
 	t.Parallel()
 	for _, snapshot := range [][]byte{nil, {9}, {1}, {1, 1, 8, 200}, append(mustSnapshot(t), 0)} {
-		if NewProcessor(nil, counters(t), "1").Restore(snapshot) == nil {
+		if NewProcessor(nil, counters(t)).Restore(snapshot) == nil {
 			t.Errorf("no error from %x", snapshot)
 		}
 	}
@@ -376,7 +376,7 @@ func TestRestoreDamaged(t *testing.T) {
 
 func mustSnapshot(t *testing.T) []byte {
 	t.Helper()
-	b, err := NewProcessor(nil, counters(t), "1").Snapshot(nil)
+	b, err := NewProcessor(nil, counters(t)).Snapshot(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,21 +384,36 @@ func mustSnapshot(t *testing.T) []byte {
 }
 
 // discard takes everything.
-type discard struct{}
+type discard struct{ destination.Request }
 
-func (discard) Consume(context.Context, ptrace.Traces) error { return nil }
+func (discard) Send(context.Context) error { return nil }
+
+// discarding encodes for a destination and sends nothing.
+type discarding struct{ destination.Destination }
+
+func (d discarding) NewRequest() destination.Request { return discard{d.Destination.NewRequest()} }
 
 func BenchmarkConvert(b *testing.B) {
-	input := records(b, 1, 100, 20)
-	c := counters(b)
-	b.ReportAllocs()
-	spans := 0
-	for b.Loop() {
-		p := NewProcessor(discard{}, c, "1")
-		if err := p.Process(context.Background(), input, nil); err != nil {
-			b.Fatal(err)
-		}
-		spans += 2000
+	for name, cfg := range map[string]config.Exporters{
+		"file": {File: &config.FileExporter{Path: "/dev/null"}}, "otlp": grpcSettings("127.0.0.1:1"),
+	} {
+		b.Run(name, func(b *testing.B) {
+			all, err := destination.New(cfg, "1")
+			if err != nil {
+				b.Fatal(err)
+			}
+			input := records(b, 1, 100, 20)
+			c := counters(b)
+			b.ReportAllocs()
+			spans := 0
+			for b.Loop() {
+				p := NewProcessor(discarding{all[0]}, c)
+				if err := p.Process(context.Background(), input, nil); err != nil {
+					b.Fatal(err)
+				}
+				spans += 2000
+			}
+			b.ReportMetric(float64(spans)/b.Elapsed().Seconds(), "spans/s")
+		})
 	}
-	b.ReportMetric(float64(spans)/b.Elapsed().Seconds(), "spans/s")
 }

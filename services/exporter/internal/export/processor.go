@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/exporter/internal/destination"
-
-	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/exporter/internal/otlp"
 )
 
 // schemaVersion is the highest version of batches that is understood.
@@ -28,76 +25,87 @@ const (
 	lastPause  = 15 * time.Second
 )
 
-// Consumer is the part of [destination.Destination] that a processor needs.
-type Consumer interface {
-	Consume(ctx context.Context, spans ptrace.Traces) error
+// Destination is the part of [destination.Destination] that a processor needs.
+type Destination interface {
+	NewRequest() destination.Request
 }
 
 // Processor hands the spans of one partition to one destination. It implements [stage.Processor]; it waits while the backend is away, so that
 // the position in the stream advances only with what was taken.
 type Processor struct {
-	to       Consumer
+	to       Destination
 	counters *Counters
-	version  string
 	seen     *stage.Dedup[uint64]
 	pause    time.Duration
+
+	// Memory that is used again.
+	batch otlp.Batch
+	span  otlp.Span
 }
 
-// NewProcessor makes a processor with empty state. version is the program's, for the instrumentation scope.
-func NewProcessor(to Consumer, counters *Counters, version string) *Processor {
-	return &Processor{to: to, counters: counters, version: version, seen: stage.NewDedup[uint64](dedupLimit), pause: firstPause}
+// NewProcessor makes a processor with empty state.
+func NewProcessor(to Destination, counters *Counters) *Processor {
+	return &Processor{to: to, counters: counters, seen: stage.NewDedup[uint64](dedupLimit), pause: firstPause}
 }
 
 // Process implements [stage.Processor].
 func (p *Processor) Process(ctx context.Context, records []stage.Record, _ stage.Output) error {
-	g := newGroup(p.version)
+	// The request ends before Process does, so it may alias the records.
+	request := p.to.NewRequest()
+	defer func() { request.Release() }()
+	spans, bytes := 0, 0
 	for i := range records {
 		data := records[i].Data
-		// The group ends before Process does, so it may alias the records.
-		var batch millracev1.SpanBatch
-		if err := batch.UnmarshalVTUnsafe(data); err != nil || batch.Version > schemaVersion {
+		if p.batch.Read(data) != nil || p.batch.Version > schemaVersion {
 			p.counters.Malformed.Inc()
 			continue
 		}
-		if g.spans > 0 && g.bytes+len(data) > requestBytes {
-			if err := p.send(ctx, g); err != nil {
+		if spans > 0 && bytes+len(data) > requestBytes {
+			if err := p.send(ctx, request, spans); err != nil {
 				return err
 			}
-			g = newGroup(p.version)
+			request.Release()
+			request, spans, bytes = p.to.NewRequest(), 0, 0
 		}
-		g.add(data, &batch, p.keep)
+		for _, encoded := range p.batch.Spans {
+			if p.keep(encoded) {
+				request.Add(p.batch.Resource, &p.span)
+				spans++
+			}
+		}
+		bytes += len(data)
 	}
-	return p.send(ctx, g)
+	return p.send(ctx, request, spans)
 }
 
-// keep drops malformed spans and those that came before.
-func (p *Processor) keep(s *millracev1.Span) bool {
-	if s.SpanId == 0 || len(s.TraceId) != 16 {
+// keep reads a span. It drops malformed ones and those that came before.
+func (p *Processor) keep(encoded []byte) bool {
+	if !p.span.Read(encoded) || p.span.ID == 0 || len(p.span.TraceID) != 16 {
 		p.counters.Malformed.Inc()
 		return false
 	}
-	if p.seen.Seen(s.SpanId) {
+	if p.seen.Seen(p.span.ID) {
 		p.counters.Duplicates.Inc()
 		return false
 	}
 	return true
 }
 
-// send hands a group over, as often as it takes.
-func (p *Processor) send(ctx context.Context, g *group) error {
-	if g.spans == 0 {
+// send hands a request over, as often as it takes.
+func (p *Processor) send(ctx context.Context, request destination.Request, spans int) error {
+	if spans == 0 {
 		return nil
 	}
 	for pause := p.pause; ; pause = min(2*pause, lastPause) {
-		err := p.to.Consume(ctx, g.traces)
+		err := request.Send(ctx)
 		switch {
 		case err == nil:
-			p.counters.Sent.Add(float64(g.spans))
+			p.counters.Sent.Add(float64(spans))
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case destination.IsPermanent(err):
-			p.counters.refused(g.spans, err)
+			p.counters.refused(spans, err)
 			return nil
 		}
 		p.counters.failed(err)

@@ -1,8 +1,6 @@
-package export
+package otlp
 
 import (
-	"encoding/binary"
-
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -10,11 +8,7 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-const (
-	// schemaURL of the semantic conventions that the spans follow.
-	schemaURL = "https://opentelemetry.io/schemas/1.37.0"
-	scopeName = "millrace"
-)
+// What follows is the plain way by message objects, against which the fast one is checked.
 
 // group collects span batches into one request, each resource once.
 type group struct {
@@ -99,11 +93,6 @@ func convert(to ptrace.Span, s *millracev1.Span) {
 	to.Status().SetCode(ptrace.StatusCode(s.Status))
 	to.Status().SetMessage(s.StatusMessage)
 	attributes(to.Attributes(), s.Attributes)
-}
-
-func spanID(id uint64) (b pcommon.SpanID) {
-	binary.BigEndian.PutUint64(b[:], id)
-	return b
 }
 
 func attributes(to pcommon.Map, from []*millracev1.KeyValue) {
