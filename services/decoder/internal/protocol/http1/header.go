@@ -99,14 +99,15 @@ func (d *side) header(line []byte, request bool) {
 	case is(name, "upgrade"):
 		d.x.Flags |= flagUpgrade
 	case is(name, "traceparent"):
-		traceparent(&d.x.Context, value)
-	case is(name, "tracestate"):
-		// Several headers are one list, W3C Trace Context section 3.3.1.
-		if s := d.x.Context.State; len(s) > 0 && len(s) < 511 {
-			s = append(s, ',')
-			d.x.Context.State = s
+		// Which of several would be true cannot be known: then there is none, as the standard's own tests demand.
+		if d.x.Flags&flagContext == 0 {
+			traceparent(&d.x.Context, value)
+		} else {
+			d.x.Context.Valid = false
 		}
-		d.x.Context.State = append(d.x.Context.State, cut(valid(value), max(0, 512-len(d.x.Context.State)))...)
+		d.x.Flags |= flagContext
+	case is(name, "tracestate"):
+		d.x.Context.State = tracestate(d.x.Context.State, value)
 	}
 }
 
@@ -137,6 +138,29 @@ func (d *side) contentLength(value []byte) {
 		}
 		d.sized, d.length = true, n
 	}
+}
+
+// maxTracestate is the length of a tracestate that must be passed on, W3C Trace Context section 3.3.1.5.
+const maxTracestate = 512
+
+// tracestate appends the value of one header to the list in dst: several headers are one list, section 3.3.1.1. What is too long loses
+// whole members from its end.
+func tracestate(dst, value []byte) []byte {
+	value = valid(value)
+	room := maxTracestate - len(dst)
+	if len(dst) > 0 {
+		room-- // for the comma
+	}
+	if len(value) > max(room, 0) {
+		value = value[:max(0, bytes.LastIndexByte(value[:max(room, 0)+1], ','))]
+	}
+	if len(value) == 0 {
+		return dst
+	}
+	if len(dst) > 0 {
+		dst = append(dst, ',')
+	}
+	return append(dst, value...)
 }
 
 // traceparent reads a W3C trace context of version 00, or of a later one by its first four fields.

@@ -14,6 +14,7 @@ const (
 	flagHead    = 1 << iota // HEAD: the response has no body
 	flagConnect             // CONNECT: 2xx ends HTTP
 	flagUpgrade             // Upgrade: 101 ends HTTP
+	flagContext             // a traceparent was read
 )
 
 // maxFailures is how many events may fail to be HTTP before the guess is given up.
