@@ -123,29 +123,45 @@ func TestCutCaptures(t *testing.T) {
 		play func(w *wire)
 		want string // of each side
 	}{
-		{"rest of a head missing, response there", func(w *wire) { w.send(0, head).lose(0, 30).send(1, ok) },
-			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms`},
-		{"the same on a known connection", func(w *wire) { open(w).send(0, head).lose(0, 30).send(1, ok) },
-			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms`},
-		{"rest of the request after the gap", func(w *wire) { open(w).send(0, head).lose(0, 30).send(0, "ng: x\r\n\r\nhello").send(1, ok) },
-			`POST /a "h" 200 COMPLETE 94/5 40/2 estimated lost=30 2ms`},
-		{"the next request after the gap", func(w *wire) { open(w).send(0, head).lose(0, 30).send(1, ok).send(0, get).send(1, ok) },
-			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
-		{"rest of a head missing, nothing else", func(w *wire) { w.send(0, head) },
-			`POST /a "h" 0 LOST 50/0 0/0 0ms`},
+		{
+			"rest of a head missing, response there", func(w *wire) { w.send(0, head).lose(0, 30).send(1, ok) },
+			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms`,
+		},
+		{
+			"the same on a known connection", func(w *wire) { open(w).send(0, head).lose(0, 30).send(1, ok) },
+			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms`,
+		},
+		{
+			"rest of the request after the gap", func(w *wire) { open(w).send(0, head).lose(0, 30).send(0, "ng: x\r\n\r\nhello").send(1, ok) },
+			`POST /a "h" 200 COMPLETE 94/5 40/2 estimated lost=30 2ms`,
+		},
+		{
+			"the next request after the gap", func(w *wire) { open(w).send(0, head).lose(0, 30).send(1, ok).send(0, get).send(1, ok) },
+			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
+		},
+		{
+			"rest of a head missing, nothing else", func(w *wire) { w.send(0, head) },
+			`POST /a "h" 0 LOST 50/0 0/0 0ms`,
+		},
 		{"the same, then FIN", func(w *wire) { open(w).send(0, head).fin(0) }, `POST /a "h" 0 CLOSED 50/0 0/0 1ms`},
 		{"the same, then RST", func(w *wire) { open(w).send(0, head).rst(1) }, `POST /a "h" 0 RESET 50/0 0/0 1ms`},
 		{"no response", func(w *wire) { open(w).send(0, get) }, `GET /b "h" 0 LOST 28/0 0/0 0ms`},
 		{"half a response", func(w *wire) { open(w).send(0, get).send(1, ok[:len(ok)-1]) }, `GET /b "h" 200 LOST 28/0 39/1 1ms`},
 		{"half the head of a response", func(w *wire) { open(w).send(0, get).send(1, ok[:25]) }, `GET /b "h" 200 LOST 28/0 25/0 1ms`},
-		{"a gap in the head of a response", func(w *wire) {
-			open(w).send(0, get).send(1, ok[:25]).lose(1, 13).send(1, "hi").send(0, get).send(1, ok)
+		{
+			"a gap in the head of a response", func(w *wire) {
+				open(w).send(0, get).send(1, ok[:25]).lose(1, 13).send(1, "hi").send(0, get).send(1, ok)
+			},
+			`GET /b "h" 200 LOST 28/0 38/0 estimated lost=13 2ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
 		},
-			`GET /b "h" 200 LOST 28/0 38/0 estimated lost=13 2ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
-		{"a response until the connection ends, which it did not", func(w *wire) { open(w).send(0, get).send(1, "HTTP/1.1 200 OK\r\n\r\nhi") },
-			`GET /b "h" 200 LOST 28/0 21/2 1ms`},
-		{"the same, and it did", func(w *wire) { open(w).send(0, get).send(1, "HTTP/1.1 200 OK\r\n\r\nhi").fin(1) },
-			`GET /b "h" 200 COMPLETE 28/0 21/2 1ms`},
+		{
+			"a response until the connection ends, which it did not", func(w *wire) { open(w).send(0, get).send(1, "HTTP/1.1 200 OK\r\n\r\nhi") },
+			`GET /b "h" 200 LOST 28/0 21/2 1ms`,
+		},
+		{
+			"the same, and it did", func(w *wire) { open(w).send(0, get).send(1, "HTTP/1.1 200 OK\r\n\r\nhi").fin(1) },
+			`GET /b "h" 200 COMPLETE 28/0 21/2 1ms`,
+		},
 		{"half a request line is nothing", func(w *wire) { open(w).send(0, "GET /path/that").lose(0, 9).send(1, ok) }, ``},
 		{"a response alone is nothing", func(w *wire) { w.send(1, ok).send(0, "") }, ``},
 		{"acknowledged before it is seen", func(w *wire) {
@@ -157,8 +173,10 @@ func TestCutCaptures(t *testing.T) {
 			open(w).send(0, get[:20]).send(0, get[20:])
 			w.packet(0, 1001, get[:20]).packet(0, 1001, get).send(1, ok)
 		}, `GET /b "h" 200 COMPLETE 28/0 40/2 4ms`},
-		{"keep-alive probe first", func(w *wire) { w.packet(0, w.at[0]-1, "").send(0, get).send(1, ok) },
-			`GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
+		{
+			"keep-alive probe first", func(w *wire) { w.packet(0, w.at[0]-1, "").send(0, get).send(1, ok) },
+			`GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
+		},
 		{"in a tunnel", func(w *wire) { w.tunnel = true; open(w).send(0, get).send(1, ok) }, `GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
 		{"the ports again", func(w *wire) {
 			open(w).send(0, get)
@@ -166,8 +184,10 @@ func TestCutCaptures(t *testing.T) {
 			open(w).send(0, get).send(1, ok)
 		}, `GET /b "h" 0 LOST 28/0 0/0 0ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
 		{"half a Redis command", func(w *wire) { open(w).send(0, set) }, `"SET k ?"  LOST 26/0 0/0 0ms`},
-		{"a gap in a Redis command", func(w *wire) { open(w).send(0, set[:20]).lose(0, 19).send(1, "-OOM x\r\n") },
-			`"SET k" OOM COMPLETE 39/0 8/0 estimated lost=19 1ms`},
+		{
+			"a gap in a Redis command", func(w *wire) { open(w).send(0, set[:20]).lose(0, 19).send(1, "-OOM x\r\n") },
+			`"SET k" OOM COMPLETE 39/0 8/0 estimated lost=19 1ms`,
+		},
 		{"a Redis command without a name is nothing", func(w *wire) { open(w).send(0, "*1\r\n$4\r\nPI").lose(0, 4).send(1, "+PONG\r\n") }, ``},
 	}
 	for _, tt := range tests {
