@@ -505,8 +505,11 @@ type Connection struct {
 	ProtocolHint Protocol `protobuf:"varint,13,opt,name=protocol_hint,json=protocolHint,proto3,enum=millrace.v1.Protocol" json:"protocol_hint,omitempty"`
 	// Inode of the network namespace.
 	NetworkNamespace uint32 `protobuf:"varint,14,opt,name=network_namespace,json=networkNamespace,proto3" json:"network_namespace,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Node time at which this end began to connect, before its first SYN. 0 if the other end connected, if it began before capture,
+	// and for Unix-domain sockets.
+	ConnectingNs  uint64 `protobuf:"fixed64,15,opt,name=connecting_ns,json=connectingNs,proto3" json:"connecting_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
@@ -633,6 +636,13 @@ func (x *Connection) GetProtocolHint() Protocol {
 func (x *Connection) GetNetworkNamespace() uint32 {
 	if x != nil {
 		return x.NetworkNamespace
+	}
+	return 0
+}
+
+func (x *Connection) GetConnectingNs() uint64 {
+	if x != nil {
+		return x.ConnectingNs
 	}
 	return 0
 }
@@ -908,7 +918,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\vconnections\x18\b \x03(\v2\x17.millrace.v1.ConnectionR\vconnections\x12*\n" +
 	"\x06events\x18\t \x03(\v2\x12.millrace.v1.EventR\x06events\x12)\n" +
 	"\x06losses\x18\n" +
-	" \x03(\v2\x11.millrace.v1.LossR\x06losses\"\x8a\x04\n" +
+	" \x03(\v2\x11.millrace.v1.LossR\x06losses\"\xaf\x04\n" +
 	"\n" +
 	"Connection\x12\x1b\n" +
 	"\tsend_flow\x18\x01 \x01(\x06R\bsendFlow\x12!\n" +
@@ -927,7 +937,8 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\tunix_path\x18\v \x01(\tR\bunixPath\x12\x1b\n" +
 	"\topened_ns\x18\f \x01(\x06R\bopenedNs\x12:\n" +
 	"\rprotocol_hint\x18\r \x01(\x0e2\x15.millrace.v1.ProtocolR\fprotocolHint\x12+\n" +
-	"\x11network_namespace\x18\x0e \x01(\rR\x10networkNamespace\"\xfa\x03\n" +
+	"\x11network_namespace\x18\x0e \x01(\rR\x10networkNamespace\x12#\n" +
+	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xfa\x03\n" +
 	"\x05Event\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.millrace.v1.EventKindR\x04kind\x12\x1e\n" +
 	"\n" +

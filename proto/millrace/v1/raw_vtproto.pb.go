@@ -165,6 +165,12 @@ func (m *Connection) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ConnectingNs != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.ConnectingNs))
+		i--
+		dAtA[i] = 0x79
+	}
 	if m.NetworkNamespace != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.NetworkNamespace))
 		i--
@@ -541,6 +547,9 @@ func (m *Connection) SizeVT() (n int) {
 	}
 	if m.NetworkNamespace != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.NetworkNamespace))
+	}
+	if m.ConnectingNs != 0 {
+		n += 9
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1220,6 +1229,16 @@ func (m *Connection) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 15:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConnectingNs", wireType)
+			}
+			m.ConnectingNs = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConnectingNs = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -2369,6 +2388,16 @@ func (m *Connection) UnmarshalVTUnsafe(dAtA []byte) error {
 					break
 				}
 			}
+		case 15:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConnectingNs", wireType)
+			}
+			m.ConnectingNs = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConnectingNs = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

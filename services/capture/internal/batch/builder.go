@@ -235,6 +235,7 @@ func appendConnection(dst []byte, k *kernel.Connection, owner uint64) []byte {
 	m = appendFixed(m, 12, k.OpenedNS)
 	m = appendUint(m, 13, uint64(k.Hint))
 	m = appendUint(m, 14, uint64(k.NetworkNS))
+	m = appendFixed(m, 15, k.ConnectingNS)
 	dst = append(dst, 8<<3|2)
 	dst = binary.AppendUvarint(dst, uint64(len(m)))
 	return append(dst, m...)

@@ -15,7 +15,7 @@ import (
 
 var testConnection = kernel.Connection{
 	Socket: 7, SendFlow: 1<<32 | 2, Owner: 10, Transport: millracev1.Transport_TRANSPORT_TCP, Role: millracev1.Role_ROLE_SERVER,
-	Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("[::1]:40000"), OpenedNS: 5, NetworkNS: 4026531840,
+	Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("[::1]:40000"), OpenedNS: 5, ConnectingNS: 3, NetworkNS: 4026531840,
 	Hint: millracev1.Protocol_PROTOCOL_HTTP1,
 }
 
@@ -53,7 +53,7 @@ func TestMatchesGeneratedCode(t *testing.T) {
 					want.Connections = append(want.Connections, &millracev1.Connection{
 						SendFlow: 1<<32 | 2, ReceiveFlow: 2<<32 | 1, Socket: 7, Process: 11, Transport: 1, Role: 2,
 						LocalAddress: []byte{10, 0, 0, 1}, LocalPort: 80, RemoteAddress: netip.MustParseAddr("::1").AsSlice(), RemotePort: 40000,
-						OpenedNs: 5, ProtocolHint: 1, NetworkNamespace: 4026531840,
+						OpenedNs: 5, ConnectingNs: 3, ProtocolHint: 1, NetworkNamespace: 4026531840,
 					})
 				}
 			}

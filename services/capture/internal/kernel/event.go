@@ -19,8 +19,10 @@ type Connection struct {
 	Remote    netip.AddrPort
 	UnixPath  string
 	OpenedNS  uint64 // CLOCK_MONOTONIC, 0 if the connection was open before capture
-	Hint      millracev1.Protocol
-	NetworkNS uint32
+	// ConnectingNS is when this end began to connect, CLOCK_MONOTONIC; 0 if it was connected to, or did before capture.
+	ConnectingNS uint64
+	Hint         millracev1.Protocol
+	NetworkNS    uint32
 }
 
 // Kind says what an Event reports.

@@ -32,6 +32,7 @@ type rawRecord struct {
 
 type rawFacts struct {
 	ID, SendFlow, Opened uint64
+	Connecting           uint64
 	Owner, NetworkNS     uint32
 	Transport, Role      uint8
 	Family, Protocol     uint8
@@ -114,8 +115,10 @@ func (f *rawFacts) connection() *Connection {
 		Transport: millracev1.Transport(f.Transport),
 		Role:      millracev1.Role(f.Role),
 		OpenedNS:  f.Opened,
-		Hint:      millracev1.Protocol(f.Protocol),
-		NetworkNS: f.NetworkNS,
+
+		ConnectingNS: f.Connecting,
+		Hint:         millracev1.Protocol(f.Protocol),
+		NetworkNS:    f.NetworkNS,
 	}
 	if c.Transport == millracev1.Transport_TRANSPORT_TCP {
 		local, remote := netip.AddrFrom16(f.Local), netip.AddrFrom16(f.Remote)

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"cmp"
+
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -47,7 +49,7 @@ func (s *sink) Started(pc *protocol.Conn, x *protocol.Exchange) {
 		x.Task = causality.TaskOf(&x.First).ID()
 		var opened int64
 		if x.Offset == 0 {
-			opened = int64(c.facts.Opened)
+			opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
 		}
 		if cause, ok := p.actor(c, &x.First).tasks.Cause(&x.First, c.key.socket, x.Start, opened); ok {
 			x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)

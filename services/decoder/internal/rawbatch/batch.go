@@ -34,7 +34,7 @@ type Loss struct {
 // Connection is a Connection message.
 type Connection struct {
 	SendFlow, ReceiveFlow, Socket, Process uint64
-	Opened                                 uint64
+	Opened, Connecting                     uint64
 	LocalAddress, RemoteAddress, UnixPath  []byte
 	LocalPort, RemotePort                  uint32
 	NetworkNamespace                       uint32
@@ -171,6 +171,8 @@ func (c *Connection) read(m []byte) (ok bool) {
 			c.Hint = millracev1.Protocol(f.number)
 		case 14<<3 | varint:
 			c.NetworkNamespace = uint32(f.number)
+		case 15<<3 | fixed64:
+			c.Connecting = f.number
 		}
 	}
 	return true

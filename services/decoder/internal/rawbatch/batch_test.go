@@ -15,7 +15,7 @@ func full() *millracev1.RawBatch {
 		Connections: []*millracev1.Connection{{
 			SendFlow: 1, ReceiveFlow: 2, Socket: 3, Process: 4, Transport: millracev1.Transport_TRANSPORT_UNIX,
 			Role: millracev1.Role_ROLE_SERVER, LocalAddress: []byte{1}, LocalPort: 65535, RemoteAddress: []byte{2}, RemotePort: 6,
-			UnixPath: "@x", OpenedNs: 9, ProtocolHint: millracev1.Protocol_PROTOCOL_TLS, NetworkNamespace: 1 << 31,
+			UnixPath: "@x", OpenedNs: 9, ConnectingNs: 6, ProtocolHint: millracev1.Protocol_PROTOCOL_TLS, NetworkNamespace: 1 << 31,
 		}},
 		Events: []*millracev1.Event{{
 			Kind: millracev1.EventKind_EVENT_KIND_SEND, Connection: 1, Process: 2, TimeNs: 3, DurationNs: 1 << 50, Offset: 1 << 60,
@@ -42,7 +42,7 @@ func compare(t *testing.T, b *Batch, want *millracev1.RawBatch) {
 	for i, w := range want.Connections {
 		c := &b.Connections[i]
 		if c.SendFlow != w.SendFlow || c.ReceiveFlow != w.ReceiveFlow || c.Socket != w.Socket || c.Process != w.Process ||
-			c.Opened != w.OpenedNs || !bytes.Equal(c.LocalAddress, w.LocalAddress) || !bytes.Equal(c.RemoteAddress, w.RemoteAddress) ||
+			c.Opened != w.OpenedNs || c.Connecting != w.ConnectingNs || !bytes.Equal(c.LocalAddress, w.LocalAddress) || !bytes.Equal(c.RemoteAddress, w.RemoteAddress) ||
 			string(c.UnixPath) != w.UnixPath || c.LocalPort != w.LocalPort || c.RemotePort != w.RemotePort ||
 			c.NetworkNamespace != w.NetworkNamespace || c.Transport != w.Transport || c.Role != w.Role || c.Hint != w.ProtocolHint {
 			t.Errorf("connection %d: got %+v, want %v", i, c, w)
