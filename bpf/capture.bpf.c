@@ -57,7 +57,10 @@ static __always_inline struct sock *sock_of(u32 fd)
 	}
 	if (fd >= max)
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	if (fast_reads)
+		file = FAST(hlist_head, files + fd)->first;
+	else
+		bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file ? sock_of_file(file) : NULL;
 }
 
@@ -79,8 +82,7 @@ struct {
 	(1u << OP_WRITE | 1u << OP_WRITEV | 1u << OP_SENDTO | 1u << OP_SENDMSG | 1u << OP_SENDMMSG | 1u << OP_SENDFILE |           \
 	 1u << OP_SPLICE)
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
+static __always_inline int begin(u64 number)
 {
 	struct entry *entry;
 	u32 slot, thread;
@@ -98,6 +100,18 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
+SEC("tp_btf/sys_enter")
+int BPF_PROG(syscall_enter, struct pt_regs *regs, long number)
+{
+	return begin(number);
+}
+
+SEC("tracepoint/raw_syscalls/sys_enter")
+int syscall_enter_perf(struct trace_event_raw_sys_enter *ctx)
+{
+	return begin(ctx->id);
+}
+
 static __always_inline u64 duration_of(u64 now, u32 thread, u64 number)
 {
 	u32 slot = thread & 0xffff;
@@ -108,21 +122,49 @@ static __always_inline u64 duration_of(u64 now, u32 thread, u64 number)
 	return now - entry->time;
 }
 
-/* Go's current goroutine. On amd64 its g is at fs:-8; on arm64 it is in a register that a system call may overwrite: left 0. */
-static __always_inline void read_goroutine(struct work *w, struct policy *policy)
+/* Address of Go's g: on amd64 the word before the thread's local storage points to it, on arm64 it is in R28 at a call's exit. */
+static __always_inline u64 current_g(struct pt_regs *regs)
 {
-	w->goroutine = w->parent_goroutine = 0;
 #if defined(__TARGET_ARCH_x86)
-	if (policy && policy->goid_offset) {
-		u64 base = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread.fsbase), g = 0;
+	u64 base, g = 0;
 
-		if (bpf_probe_read_user(&g, sizeof(g), (void *)(base - 8)) || !g)
-			return;
-		bpf_probe_read_user(&w->goroutine, sizeof(u64), (void *)(g + policy->goid_offset));
-		if (policy->parent_goid_offset)
-			bpf_probe_read_user(&w->parent_goroutine, sizeof(u64), (void *)(g + policy->parent_goid_offset));
-	}
+	if (task_btf)
+		base = bpf_get_current_task_btf()->thread.fsbase;
+	else
+		base = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread.fsbase);
+	bpf_probe_read_user(&g, sizeof(g), (void *)(base - 8));
+	return g;
+#else
+	return regs->regs[28];
 #endif
+}
+
+/* Most bytes between the two ids in runtime.g for both to be read at once. */
+#define GOIDS_SPAN 248
+
+/* Go's current goroutine and the one that made it. */
+static __always_inline void read_goroutine(struct work *w, struct policy *policy, struct pt_regs *regs)
+{
+	u64 g, span;
+
+	w->goroutine = w->parent_goroutine = 0;
+	if (!policy || !policy->goid_offset)
+		return;
+	g = current_g(regs);
+	if (!g)
+		return;
+	span = (u64)policy->parent_goid_offset - policy->goid_offset;
+	asm volatile("" : "+r"(span));
+	if (span <= GOIDS_SPAN) {
+		if (bpf_probe_read_user(w->ids, span + sizeof(u64), (void *)(g + policy->goid_offset)))
+			return;
+		w->goroutine = *(u64 *)w->ids;
+		w->parent_goroutine = *(u64 *)(w->ids + (span & 0xf8));
+		return;
+	}
+	bpf_probe_read_user(&w->goroutine, sizeof(u64), (void *)(g + policy->goid_offset));
+	if (policy->parent_goid_offset)
+		bpf_probe_read_user(&w->parent_goroutine, sizeof(u64), (void *)(g + policy->parent_goid_offset));
 }
 
 /* transfer() for one of several messages: verified once, not at each turn of the loop below. */
@@ -139,28 +181,39 @@ __noinline int transfer_message(u64 key)
 	return transfer(s, w, c);
 }
 
-#define MESSAGES_MAX 8 /* messages of one recvmmsg or sendmmsg that are looked at */
+#define MESSAGES_MAX 64 /* messages of one recvmmsg or sendmmsg that are events of their own; the rest is one */
+#define VECTOR_MAX 1024 /* UIO_MAXIOV: the kernel moves no more in one call */
 
-/* recvmmsg and sendmmsg: each message is a transfer of its own, placed from behind because positions are known at the end. */
-static __always_inline void transfer_messages(struct work *w, u64 vector, u32 count)
+/* Bytes of all messages of a call. A socket moves less than 4 GiB in one. */
+__noinline int messages_length(u64 vector, u64 count)
 {
 	u64 total = 0;
 	u32 length;
 
-	for (u32 i = 0; i < MESSAGES_MAX; i++) {
+	for (u32 i = 0; i < VECTOR_MAX; i++) {
 		if (i >= count)
 			break;
 		length = 0;
 		bpf_probe_read_user(&length, sizeof(length), &((struct mmsghdr *)vector)[i].length);
 		total += length;
 	}
-	if (count > MESSAGES_MAX)
-		count_loss(LOSS_NOT_OBSERVABLE, 0);
-	for (u32 i = 0; i < MESSAGES_MAX; i++) {
+	return total;
+}
+
+/* recvmmsg and sendmmsg: each message is a transfer of its own, placed from behind because positions are known at the end. */
+__noinline int transfer_messages(u64 vector, u64 count)
+{
+	struct work *w = current_work();
+	u32 length, total, i;
+
+	if (!w)
+		return 0;
+	total = messages_length(vector, count);
+	for (i = 0; i < MESSAGES_MAX; i++) {
 		struct mmsghdr *message = &((struct mmsghdr *)vector)[i];
 
 		if (i >= count)
-			break;
+			return 0;
 		length = 0;
 		bpf_probe_read_user(&length, sizeof(length), &message->length);
 		bpf_probe_read_user(&w->iov, sizeof(u64), &message->header.iov);
@@ -170,6 +223,13 @@ static __always_inline void transfer_messages(struct work *w, u64 vector, u32 co
 		w->after = total;
 		transfer_message(w->key);
 	}
+	if (!total)
+		return 0;
+	/* Of the rest the bytes are accounted for, without payload. */
+	w->iov = w->iov_count = w->after = 0;
+	w->count = total;
+	transfer_message(w->key);
+	return 0;
 }
 
 /* Of a process of Millrace's own: marks the connection so that its other end is left alone too. */
@@ -186,19 +246,22 @@ static __always_inline void ignore_peer(struct sock *sk)
 
 #include "uring.h"
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
+static __always_inline bool is_traffic(u32 operation, long ret)
 {
-	u64 number = SYSCALL_NUMBER(regs), id, size;
-	u32 operation = operation_of(number), zero = 0, side, fd, flags = 0;
+	return operation != OP_NONE && ret >= 0;
+}
+
+/* The end of a call that is_traffic(). Inlined twice it would double the object. */
+static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
+{
+	u32 zero = 0, side, fd, flags = 0;
 	struct connection *c;
 	struct policy *policy;
 	struct scratch *s;
+	u64 id, size;
 	struct work *w;
 	struct sock *sk;
 
-	if (operation == OP_NONE || ret < 0)
-		return 0;
 	side = 1u << operation & SENDING ? SIDE_SEND : SIDE_RECEIVE;
 	/* 0 is the end of the stream for a reader (or an empty buffer), nothing for a writer. */
 	size = SYSCALL_ARG2(regs);
@@ -206,13 +269,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (!ret && !size && operation != OP_RECVMSG)
 		return 0;
-	id = bpf_get_current_pid_tgid();
-	policy = policy_of(id >> 32);
-	if (policy && policy->flags & POLICY_IGNORE && !(policy->flags & POLICY_IGNORE_PEERS))
-		return 0;
-	if (cgroup_id && bpf_get_current_ancestor_cgroup_id(cgroup_level) != cgroup_id)
-		return 0;
 
+	/* Before the process: most calls are on files, pipes and events, and this is a few loads where that is a hash. */
 	fd = operation == OP_SPLICE ? SYSCALL_ARG2(regs) : SYSCALL_ARG0(regs);
 	sk = sock_of(fd);
 	if (!sk && operation == OP_SPLICE) {
@@ -220,6 +278,12 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		side = SIDE_RECEIVE;
 	}
 	if (!sk)
+		return 0;
+	id = bpf_get_current_pid_tgid();
+	policy = policy_of(id >> 32);
+	if (policy && policy->flags & POLICY_IGNORE && !(policy->flags & POLICY_IGNORE_PEERS))
+		return 0;
+	if (cgroup_id && bpf_get_current_ancestor_cgroup_id(cgroup_level) != cgroup_id)
 		return 0;
 	if (IS_COMPAT(regs)) { /* numbers and structures of another interface */
 		count_loss(LOSS_NOT_OBSERVABLE, ret);
@@ -253,8 +317,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 	w->pid = id >> 32;
 	w->thread = (u32)id;
 	w->time = bpf_ktime_get_ns();
-	w->duration = side == SIDE_SEND ? duration_of(w->time, (u32)id, number) : 0;
-	read_goroutine(w, policy);
+	w->duration = side == SIDE_SEND ? duration_of(w->time, (u32)id, SYSCALL_NUMBER(regs)) : 0;
+	read_goroutine(w, policy, regs);
 
 	switch (operation) {
 	case OP_READ:
@@ -281,13 +345,71 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		break;
 	case OP_RECVMMSG:
 	case OP_SENDMMSG:
-		transfer_messages(w, SYSCALL_ARG1(regs), ret);
+		transfer_messages(SYSCALL_ARG1(regs), ret);
 		w->busy = 0;
 		return 0;
 	}
 	transfer(s, w, c);
 	w->busy = 0;
 	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
+{
+	u32 operation = operation_of(SYSCALL_NUMBER(regs));
+
+	return is_traffic(operation, ret) ? end(regs, operation, ret) : 0;
+}
+
+SEC("tracepoint/raw_syscalls/sys_exit")
+int syscall_exit_perf(struct trace_event_raw_sys_exit *ctx)
+{
+	u32 operation = operation_of(ctx->id);
+	long ret = ctx->ret;
+
+	if (!is_traffic(operation, ret))
+		return 0;
+	return end((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), operation, ret);
+}
+
+enum preemption { PREEMPTION_UNKNOWN, PREEMPTION_OFF, PREEMPTION_ON };
+
+/* Whether tasks can be preempted in programs at the tracepoints of system calls, and at others; see preemption_of(). */
+u32 syscall_preemption = PREEMPTION_UNKNOWN;
+u32 event_preemption = PREEMPTION_UNKNOWN;
+/* Thread group of the agent, whose calls show it. */
+const volatile u32 agent = 0;
+
+/*
+ * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task of the CPU
+ * until the preempted one is done with it: what those do would be missed. A program may never migrate, so either preemption is
+ * off or migration is, and the latter can be seen. At perf's side of the same tracepoints preemption is always off, for some more
+ * ns per event: there the programs *_perf are attached instead.
+ */
+static __always_inline int preemption_of(u32 *preemption)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (bpf_get_current_pid_tgid() >> 32 != agent)
+		return 0;
+	*preemption = bpf_core_field_exists(task->migration_disabled) && BPF_CORE_READ(task, migration_disabled) ? PREEMPTION_ON
+														 : PREEMPTION_OFF;
+	return 0;
+}
+
+/* Attached for a moment by user space, which then makes any system call. */
+SEC("tp_btf/sys_exit")
+int preemption_of_syscalls(void *ctx)
+{
+	return preemption_of(&syscall_preemption);
+}
+
+/* The same, where user space renames its thread. */
+SEC("tp_btf/task_rename")
+int preemption_of_events(void *ctx)
+{
+	return preemption_of(&event_preemption);
 }
 
 struct verdict {

@@ -5,6 +5,10 @@
 
 #include "connection.h"
 
+/*
+ * Programs whose name ends in _perf do the same as those without it, from perf's side of the tracepoint; see preemption_of().
+ */
+
 static __always_inline u32 own_flags(void)
 {
 	struct policy *policy = policy_of(bpf_get_current_pid_tgid() >> 32);
@@ -20,15 +24,30 @@ static __always_inline void remember_ignored(u64 flow)
 	bpf_map_update_elem(&ignored_flows, &pair, &one, BPF_ANY);
 }
 
+/* When the sockets that are connecting began to, until they are connected. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, u64);
+} connecting SEC(".maps");
+
 /* The caller holds the socket's lock, or nobody else has the socket yet. */
 static __always_inline void established(struct sock *sk, int old_state)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	struct connection connection = {}, *known;
 	struct listener listener = {};
-	u64 key = (u64)sk, now = bpf_ktime_get_ns();
+	u64 key = (u64)sk, now = bpf_ktime_get_ns(), *began;
 	u8 *own;
 
+	if (old_state == TCP_SYN_SENT) {
+		began = bpf_map_lookup_elem(&connecting, &key);
+		if (began) {
+			connection.facts.connecting = *began;
+			bpf_map_delete_elem(&connecting, &key);
+		}
+	}
 	read_addresses(sk, &connection.facts);
 	connection.facts.id = new_identity(now);
 	connection.facts.opened = now;
@@ -73,12 +92,11 @@ static __always_inline void closed(struct sock *sk, int old_state)
 		send_end(key, connection, connection->flags & CONNECTION_ABORTED ? RECORD_RESET : RECORD_CLOSE, connection->error);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
+static __always_inline int change_state(struct sock *sk, int old_state, int new_state)
 {
 	struct listener listener = {};
 	struct connection own = {};
-	u64 key = (u64)sk;
+	u64 key = (u64)sk, now;
 	u8 value;
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
@@ -88,7 +106,10 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		if (own_flags()) {
 			own.flags = CONNECTION_IGNORED;
 			bpf_map_update_elem(&connections, &key, &own, BPF_ANY);
+			break;
 		}
+		now = bpf_ktime_get_ns();
+		bpf_map_update_elem(&connecting, &key, &now, BPF_ANY);
 		break;
 	case TCP_ESTABLISHED:
 		if (old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV)
@@ -101,14 +122,27 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		bpf_map_update_elem(&listeners, &listener, &value, BPF_ANY);
 		break;
 	case TCP_CLOSE:
+		if (old_state == TCP_SYN_SENT)
+			bpf_map_delete_elem(&connecting, &key);
 		closed(sk, old_state);
 		break;
 	}
 	return 0;
 }
 
-SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(socket_destroyed, struct sock *sk)
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
+{
+	return change_state(sk, old_state, new_state);
+}
+
+SEC("tracepoint/sock/inet_sock_set_state")
+int socket_state_perf(struct trace_event_raw_inet_sock_set_state *ctx)
+{
+	return change_state((struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate);
+}
+
+static __always_inline int destroy(struct sock *sk)
 {
 	u64 key = (u64)sk;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
@@ -118,6 +152,18 @@ int BPF_PROG(socket_destroyed, struct sock *sk)
 	send_end(key, connection, connection->flags & CONNECTION_ABORTED ? RECORD_RESET : RECORD_CLOSE, connection->error);
 	bpf_map_delete_elem(&connections, &key);
 	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(socket_destroyed, struct sock *sk)
+{
+	return destroy(sk);
+}
+
+SEC("tracepoint/tcp/tcp_destroy_sock")
+int socket_destroyed_perf(struct trace_event_raw_tcp_event_sk *ctx)
+{
+	return destroy((struct sock *)ctx->skaddr);
 }
 
 /* Run once, after socket_state is attached: the connections and listeners that were there before. */
@@ -152,10 +198,8 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(task_forked, struct task_struct *parent, struct task_struct *child)
+static __always_inline int fork_task(u32 parent_pid, u32 parent_thread, u32 pid, u32 thread)
 {
-	u32 parent_pid = parent->tgid, pid = child->tgid;
 	struct policy *policy = policy_of(parent_pid);
 	struct record record = {};
 	struct policy copy;
@@ -169,9 +213,9 @@ int BPF_PROG(task_forked, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	record.kind = pid == parent_pid ? RECORD_TASK_START : RECORD_PROCESS_FORK;
 	record.pid = pid;
-	record.thread = child->pid;
+	record.thread = thread;
 	if (pid == parent_pid)
-		record.parent_thread = parent->pid;
+		record.parent_thread = parent_thread;
 	else
 		record.parent_pid = parent_pid;
 	record.time = bpf_ktime_get_ns();
@@ -179,8 +223,25 @@ int BPF_PROG(task_forked, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_execed)
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(task_forked, struct task_struct *parent, struct task_struct *child)
+{
+	return fork_task(parent->tgid, parent->pid, child->tgid, child->pid);
+}
+
+#define CLONE_THREAD 0x10000
+
+/* Runs in the parent, before sched_process_fork, which does not pass the thread group there. */
+SEC("tracepoint/task/task_newtask")
+int task_forked_perf(struct trace_event_raw_task_newtask *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 thread = ctx->pid;
+
+	return fork_task(id >> 32, (u32)id, ctx->clone_flags & CLONE_THREAD ? id >> 32 : thread, thread);
+}
+
+static __always_inline int exec(void)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct policy *policy = policy_of(id >> 32);
@@ -200,8 +261,19 @@ int BPF_PROG(process_execed)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_exited, struct task_struct *task)
+SEC("tp_btf/sched_process_exec")
+int process_execed(void *ctx)
+{
+	return exec();
+}
+
+SEC("tracepoint/sched/sched_process_exec")
+int process_execed_perf(void *ctx)
+{
+	return exec();
+}
+
+static __always_inline int exit_task(struct task_struct *task)
 {
 	u32 pid = task->tgid;
 	struct policy *policy = policy_of(pid);
@@ -219,6 +291,18 @@ int BPF_PROG(task_exited, struct task_struct *task)
 	record.time = bpf_ktime_get_ns();
 	send_record(&record, sizeof(record), 0);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exited, struct task_struct *task)
+{
+	return exit_task(task);
+}
+
+SEC("tracepoint/sched/sched_process_exit")
+int task_exited_perf(void *ctx)
+{
+	return exit_task(bpf_get_current_task_btf());
 }
 
 #endif

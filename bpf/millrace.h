@@ -92,8 +92,9 @@ struct segment {
 struct connection_facts {
 	u64 id; /* unique on the node while it is up */
 	u64 send_flow;
-	u64 opened; /* 0: open before capture */
-	u32 owner;  /* thread group that first moved data */
+	u64 opened;	/* 0: open before capture */
+	u64 connecting; /* when this end began to connect; 0: it did not, or before capture */
+	u32 owner;	/* thread group that first moved data */
 	u32 netns;
 	u8 transport; /* Transport in raw.proto */
 	u8 role;      /* Role in raw.proto */
@@ -161,15 +162,11 @@ static __always_inline void count_loss(u32 cause, u64 bytes)
 	loss->bytes += bytes;
 }
 
-/* Pending bytes at which the reader is woken, once, if it sleeps; below that its timer finds them. */
-#define WAKE_BYTES (64 << 10)
-
 /* Sends a record. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
 static __always_inline long send_record(void *record, u64 size, u64 bytes)
 {
-	u64 pending = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	bool crosses = pending < WAKE_BYTES && pending + size >= WAKE_BYTES;
-	long failed = bpf_ringbuf_output(&events, record, size, crosses ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	/* The reader looks by the clock: being woken would cost the sender more than the record does. */
+	long failed = bpf_ringbuf_output(&events, record, size, BPF_RB_NO_WAKEUP);
 
 	if (failed)
 		count_loss(LOSS_RING_FULL, bytes);

@@ -45,6 +45,7 @@ struct work {
 	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
 	u32 busy;     /* see take_work() */
 	u64 peek[PEEK / sizeof(u64)];
+	u8 ids[256]; /* part of a Go program's runtime.g */
 };
 
 #define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
@@ -210,13 +211,47 @@ __noinline int first_token(u64 length)
 	return is_request(b) ? PROTOCOL_HTTP1 : PROTOCOL_NONE;
 }
 
-/* Reads the first bytes into w->peek. */
-static __always_inline void peek(struct work *w)
+/* Events of so many bytes are read whole, once. */
+#define SMALL_BYTES (HEAD_BYTES + TAIL_BYTES)
+
+static __always_inline bool is_small(struct work *w)
 {
-	u64 base = w->buffer, length = w->count;
+	return w->buffer && w->count <= SMALL_BYTES && w->count <= payload_bytes;
+}
+
+/* Reads all of a small event to s->payload. */
+static __always_inline void read_small(struct scratch *s, struct work *w)
+{
+	u64 length = w->count;
+
+	/* The compiler must not derive the bound from earlier ones, see append(). */
+	asm volatile("" : "+r"(length));
+	if (length > SMALL_BYTES)
+		return;
+	if (bpf_probe_read_user(s->payload, length, (void *)w->buffer))
+		w->unreadable = 1;
+	else
+		w->filled = length;
+}
+
+/* Copies the first bytes to w->peek: of a small event, which was read already, from there. */
+static __always_inline void peek(struct scratch *s, struct work *w)
+{
+	u64 base = w->buffer, length = w->count, *first = (u64 *)s->payload;
 	struct iovec v = {};
 
-	__builtin_memset(w->peek, 0, sizeof(w->peek));
+	if (w->filled) {
+		w->peek[0] = first[0];
+		w->peek[1] = first[1];
+		if (length < 8) {
+			w->peek[0] &= (1ull << length * 8) - 1;
+			w->peek[1] = 0;
+		} else if (length < PEEK) {
+			w->peek[1] &= (1ull << (length - 8) * 8) - 1;
+		}
+		return;
+	}
+	w->peek[0] = w->peek[1] = 0;
 	if (!base && w->iov) {
 		for (int i = 0; i < 4 && i < w->iov_count; i++) {
 			if (bpf_probe_read_user(&v, sizeof(v), (void *)(w->iov + i * sizeof(v))) || v.length)

@@ -133,7 +133,8 @@ static __always_inline struct connection *connection_of(struct sock *sk, u64 byt
 /* Sends the connection's facts. Not 0 if they were lost: then the event that needs them must not be sent either. */
 static __always_inline long announce(struct scratch *s, struct work *w, struct connection *c)
 {
-	struct connection_record *record = (void *)s->payload;
+	/* Behind what may have been read of the event. */
+	struct connection_record *record = (void *)(s->payload + PAYLOAD_MAX);
 	struct unix_address *address;
 	int length;
 
@@ -223,8 +224,11 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 	return offset;
 }
 
-/* Whether the event concerns us, going by the protocol. Sets *ship to whether its payload does too. */
-static __always_inline bool is_wanted(struct work *w, struct connection *c, struct direction *d, bool *ship)
+/*
+ * Whether the event concerns us, going by the protocol. Sets *ship to whether its payload does too. A small event is read on the
+ * way.
+ */
+static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct connection *c, struct direction *d, bool *ship)
 {
 	u8 protocol = c->facts.protocol, token;
 	bool joined = !c->facts.opened;
@@ -236,13 +240,20 @@ static __always_inline bool is_wanted(struct work *w, struct connection *c, stru
 		return false;
 	if (!w->count)
 		return protocol != PROTOCOL_UNKNOWN && c->flags & CONNECTION_ANNOUNCED;
-	peek(w);
-	token = token_of(w, d);
+	if (is_small(w))
+		read_small(s, w);
 	if (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS) {
+		/* All that a token would change. */
+		if (d->budget == message_bytes)
+			return true;
+		peek(s, w);
+		token = token_of(w, d);
 		if (token == protocol)
 			d->budget = message_bytes;
 		return true;
 	}
+	peek(s, w);
+	token = token_of(w, d);
 	if (token) {
 		c->facts.protocol = token;
 		d->budget = message_bytes;
@@ -277,9 +288,9 @@ static __always_inline u32 head_bytes(struct scratch *s, struct work *w, struct 
 		else
 			limit = d->budget;
 	}
+	if (w->count <= SMALL_BYTES && w->count <= payload_bytes)
+		return w->count; /* at no cost, so that the budget stays full and need not be looked after */
 	d->budget -= limit > d->budget ? d->budget : limit;
-	if (w->count <= HEAD_BYTES + TAIL_BYTES && w->count <= payload_bytes)
-		return w->count;
 	if (limit < HEAD_BYTES)
 		limit = HEAD_BYTES < payload_bytes ? HEAD_BYTES : payload_bytes;
 	return limit;
@@ -325,7 +336,8 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 
 	if (is_ignored(c))
 		return 0;
-	if (!is_wanted(w, c, d, &ship)) {
+	w->filled = w->segments = w->unreadable = 0;
+	if (!is_wanted(s, w, c, d, &ship)) {
 		d->started = 0; /* the position is not followed any more */
 		return 0;
 	}
@@ -341,13 +353,14 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 		c->flags |= CONNECTION_LOST;
 		return 0;
 	}
-	w->filled = w->segments = w->unreadable = 0;
-	if (ship && w->count && (w->buffer || w->iov)) {
+	if (!ship) {
+		w->filled = w->unreadable = 0;
+	} else if (!w->filled && !w->unreadable && w->count && (w->buffer || w->iov)) {
 		gather(head_bytes(s, w, c, d));
-		if (w->unreadable) {
-			count_loss(LOSS_PAYLOAD_UNREADABLE, w->count - w->filled);
-			flags |= FLAG_UNREADABLE;
-		}
+	}
+	if (w->unreadable) {
+		count_loss(LOSS_PAYLOAD_UNREADABLE, w->count - w->filled);
+		flags |= FLAG_UNREADABLE;
 	}
 	if (w->filled < w->count)
 		flags |= FLAG_CUT;

@@ -80,29 +80,17 @@ static __always_inline void uring_buffer(struct work *w, struct io_kiocb *reques
 	}
 }
 
-SEC("tp_btf/io_uring_complete")
-int io_uring_done(u64 *ctx)
+static __noinline int complete_request(struct io_kiocb *request, s64 result)
 {
-	struct io_kiocb *request = NULL;
 	struct connection *c;
 	struct policy *policy;
 	struct scratch *s;
 	struct work *w;
 	struct sock *sk;
 	struct file *file;
-	s64 result = 0;
 	u8 operation;
 	u64 id, bit;
 
-	if (uring_shape == URING_RESULT) {
-		request = (void *)ctx[1];
-		result = (s32)ctx[3];
-	} else if (uring_shape == URING_ENTRY) {
-		struct io_uring_cqe *entry = (void *)ctx[2];
-
-		request = (void *)ctx[1];
-		result = BPF_CORE_READ(entry, res);
-	}
 	if (!request || result < 0)
 		return 0;
 	operation = BPF_CORE_READ(request, opcode);
@@ -140,6 +128,25 @@ int io_uring_done(u64 *ctx)
 	transfer(s, w, c);
 	w->busy = 0;
 	return 0;
+}
+
+SEC("tp_btf/io_uring_complete")
+int io_uring_done(u64 *ctx)
+{
+	if (uring_shape == URING_RESULT)
+		return complete_request((void *)ctx[1], (s32)ctx[3]);
+	if (uring_shape == URING_ENTRY) {
+		struct io_uring_cqe *entry = (void *)ctx[2];
+
+		return complete_request((void *)ctx[1], BPF_CORE_READ(entry, res));
+	}
+	return 0;
+}
+
+SEC("tracepoint/io_uring/io_uring_complete")
+int io_uring_done_perf(struct trace_event_raw_io_uring_complete *ctx)
+{
+	return complete_request(ctx->req, ctx->res);
 }
 
 /* Before 5.17: what is submitted on sockets is counted, since nothing tells how it ended. */

@@ -41,8 +41,7 @@ enum {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
-enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_RB_NO_WAKEUP = 1 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -75,6 +74,11 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+/* Any structure that begins with a pointer would do: to load one element of an array of pointers. */
+struct hlist_head {
+	void *first;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -87,6 +91,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct thread_struct thread;
 	struct task_struct *real_parent;
+	unsigned short migration_disabled;
 };
 
 struct inode {
@@ -182,6 +187,34 @@ struct unix_address {
 struct unix_sock {
 	struct unix_address *addr;
 	struct sock *peer;
+};
+
+/* What perf's side of a tracepoint passes. */
+struct trace_event_raw_inet_sock_set_state {
+	const void *skaddr;
+	int oldstate, newstate;
+};
+
+struct trace_event_raw_tcp_event_sk {
+	const void *skaddr;
+};
+
+struct trace_event_raw_task_newtask {
+	int pid;
+	unsigned long clone_flags;
+};
+
+struct trace_event_raw_io_uring_complete {
+	void *req;
+	int res;
+};
+
+struct trace_event_raw_sys_enter {
+	long id;
+};
+
+struct trace_event_raw_sys_exit {
+	long id, ret;
 };
 
 struct seq_file;

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 : "${MILLRACE_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
-tests=${MILLRACE_VM_TESTS:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions)$'}
+tests=${MILLRACE_VM_TESTS:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks)$'}
 logs=build/kernels
 mkdir -p "$logs"
 (cd services/capture && CGO_ENABLED=0 go test -c -o "../../$logs/kernel.test" ./internal/kernel)

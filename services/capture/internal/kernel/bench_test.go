@@ -54,11 +54,11 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
-// The cost of one system call in the process that does it, on an idle CPU: a write to a Unix-domain socket whose bytes are read by
-// the same thread.
+// The cost of one system call in the process that does it, on an idle CPU: a write to a socket whose bytes are read by the same
+// thread. The socket is a Unix-domain one except with "TCP", which carries Redis.
 func BenchmarkSyscalls(b *testing.B) {
 	statistics(b)
-	for _, mode := range []string{"none", "ignored", "UNKNOWN", "Redis", "null"} {
+	for _, mode := range []string{"none", "ignored", "UNKNOWN", "Redis", "TCP"} {
 		b.Run(mode, func(b *testing.B) {
 			var k *Kernel
 			if mode != "none" {
@@ -103,6 +103,9 @@ func reportPrograms(b *testing.B, k *Kernel) {
 func init() {
 	childCommands["loop"] = func(c *command) (reply, error) {
 		r, err := (&command{Do: "pair"}).run()
+		if c.Address == "TCP" {
+			r, err = loopbackPair()
+		}
 		if err != nil {
 			return r, err
 		}
@@ -120,9 +123,31 @@ func init() {
 	}
 }
 
+// loopbackPair gives both ends of a TCP connection to this process itself, as FD and N.
+func loopbackPair() (reply, error) {
+	listener, err := (&command{Do: "listen", Address: "127.0.0.1:0"}).run()
+	if err != nil {
+		return reply{}, err
+	}
+	from, err := (&command{Do: "connect", Address: listener.Address}).run()
+	if err != nil {
+		return reply{}, err
+	}
+	to, err := (&command{Do: "accept", FD: listener.FD}).run()
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{FD: from.FD, N: to.FD}, (&command{Do: "nodelay", FD: from.FD}).err()
+}
+
 var loopBuffer [4096]byte
 
 func readInto(fd int) (int, error) { return unix.Read(fd, loopBuffer[:]) }
+
+func (c *command) err() error {
+	_, err := c.run()
+	return err
+}
 
 // statistics makes the kernel measure programs.
 func statistics(b *testing.B) {

@@ -239,6 +239,12 @@ func TestBothEndsAgree(t *testing.T) {
 				if opened := out[0].Connection.OpenedNS; (opened == 0) != joined {
 					t.Errorf("opened at %d", opened)
 				}
+				if began, opened := out[0].Connection.ConnectingNS, out[0].Connection.OpenedNS; (began == 0) != joined || began > opened {
+					t.Errorf("began to connect at %d, was at %d", began, opened)
+				}
+				if began := in[0].Connection.ConnectingNS; began != 0 {
+					t.Errorf("the end that was connected to began to connect at %d", began)
+				}
 				if losses, err := r.Losses(); err != nil || len(losses) > 0 {
 					t.Errorf("losses %v, %v", losses, err)
 				}

@@ -11,7 +11,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 
 	"millrace.dev/bpf/objects"
@@ -24,12 +23,15 @@ type Kernel struct {
 	collection *ebpf.Collection
 	optional   []*ebpf.Collection
 	links      []link.Link
+	attached   []*ebpf.Program
 	features   []Feature
-	reader     *ringbuf.Reader
+	ring       *ring
+	reading    sync.Mutex // held while the ring is read
 	table      *table
 	uring      uringShape
 	uringAt    uint32
 	segments   []Segment // room for an event's, used again
+	event      Event     // the one handed on
 	closed     chan struct{}
 	closeOnce  sync.Once
 	malformed  atomic.Uint64
@@ -74,9 +76,8 @@ func Attach(options Options) (_ *Kernel, err error) {
 	if err := k.attach(spec); err != nil {
 		return nil, startError(err)
 	}
-	k.reader, err = ringbuf.NewReader(k.collection.Maps["events"])
-	if err != nil {
-		return nil, fmt.Errorf("open the ring buffer: %w", err)
+	if k.ring, err = newRing(k.collection.Maps["events"]); err != nil {
+		return nil, err
 	}
 	return k, nil
 }
@@ -95,6 +96,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 		"uring_shape":   uint32(k.uring),
 
 		"uring_operation_at": k.uringAt,
+		"agent":              uint32(os.Getpid()),
 	}
 	if k.options.CgroupPrefix != "" {
 		id, level, err := cgroupID(k.options.CgroupPrefix)
@@ -161,6 +163,8 @@ func (k *Kernel) loadOptional(spec *ebpf.CollectionSpec, name string) (*ebpf.Pro
 }
 
 func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
+	preemptible := k.preemptible(spec)
+	var missed error // why calls can be missed
 	for _, p := range programs {
 		if p.name == programURingCount && k.uring != uringNone {
 			continue
@@ -175,12 +179,11 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		if err == nil {
 			if p.name == "existing_sockets" {
 				err = iterateSockets(loaded)
-			} else {
-				var l link.Link
-				l, err = link.AttachTracing(link.TracingOptions{Program: loaded})
-				if err == nil {
-					k.links = append(k.links, l)
-				}
+			} else if p.perf == "" || !preemptible(p) {
+				err = k.attachTracing(loaded)
+			} else if perfErr := k.attachPerf(spec, p); perfErr != nil {
+				missed = perfErr
+				err = k.attachTracing(loaded)
 			}
 		}
 		if err != nil {
@@ -192,6 +195,11 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		feature.Active = err == nil
 		k.features = append(k.features, feature)
 	}
+	preemption := Feature{Name: "preemption", Active: missed == nil, Lost: "calls that end while a task is preempted in the program on their CPU; they are counted as lost"}
+	if missed != nil {
+		preemption.Reason, preemption.Log = reasonOf(missed), verifierLog(missed)
+	}
+	k.features = append(k.features, preemption)
 	// Without it verdicts are written from user space.
 	if _, err := k.loadOptional(spec, programVerdict); err != nil {
 		k.features = append(k.features, Feature{Name: "verdicts", Lost: "verdicts on a connection's protocol may race with its traffic", Reason: reasonOf(err), Log: verifierLog(err)})
@@ -297,8 +305,10 @@ func (k *Kernel) Close() error {
 		for _, l := range k.links {
 			errs = append(errs, l.Close())
 		}
-		if k.reader != nil {
-			errs = append(errs, k.reader.Close())
+		k.reading.Lock() // Run may be at the end of a batch.
+		defer k.reading.Unlock()
+		if k.ring != nil {
+			errs = append(errs, k.ring.close())
 		}
 		for _, c := range k.optional {
 			c.Close()
