@@ -63,7 +63,8 @@ func (j *JSON) Add(resource []byte, s *Span) {
 
 // Line gives the request with a line feed behind it. It is valid until the request is changed.
 func (j *JSON) Line() []byte {
-	b := append(j.line[:0], `{"resourceSpans":[`...)
+	b := j.line[:0]
+	b = append(b, `{"resourceSpans":[`...)
 	for i, g := range j.used {
 		if i > 0 {
 			b = append(b, ',')
@@ -72,8 +73,9 @@ func (j *JSON) Line() []byte {
 		b = append(b, g.spans...)
 		b = append(b, `]}],"schemaUrl":"`+schemaURL+`"}`...)
 	}
-	j.line = append(b, "]}\n"...)
-	return j.line
+	b = append(b, "]}\n"...)
+	j.line = b
+	return b
 }
 
 func (j *JSON) head(attributes []Attribute) []byte {

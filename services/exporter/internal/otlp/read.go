@@ -26,7 +26,7 @@ type Batch struct {
 func (b *Batch) Read(message []byte) error {
 	b.Version, b.Resource, b.Spans = 0, nil, b.Spans[:0]
 	var f wire.Field
-	ok := true
+	var ok bool
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
 			return errBatch
