@@ -88,6 +88,13 @@ func (p *Processor) expire() {
 		if c.suspect {
 			outcome = protocol.Lost
 		}
+		if x := c.conn.Newest(); !x.IsStarted() && x.Deadline != 0 && p.now > x.Deadline {
+			deadline := x.Deadline
+			c.parser.Parse(&c.conn, protocol.Left) // what is known of half a request goes into its exchange
+			if c.conn.Newest() == x {
+				x.Deadline = deadline
+			}
+		}
 		c.conn.Each(func(x *protocol.Exchange) {
 			switch {
 			case x.Deadline == 0:

@@ -260,6 +260,16 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if x.responseDone { // only the end of the request was missed
 		outcome, at = Complete, x.ResponseTime
 	}
+	if !x.started && !x.Ignore {
+		c.Started(x)
+	}
+	// With what was seen so far; nothing more of it is published.
+	if !x.requestDone && x == c.Newest() {
+		x.RequestBytes += c.Requests.Received() - x.Offset
+	}
+	if x.responding {
+		x.ResponseBytes += c.Responses.Received() - x.responseAt
+	}
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
