@@ -43,7 +43,7 @@ func (k *Kernel) isPreemptible(spec *ebpf.CollectionSpec, name, variable string,
 	if err != nil {
 		return false
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // It goes with its last descriptor.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	run()
