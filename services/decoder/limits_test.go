@@ -36,26 +36,31 @@ func TestExchangeTimeout(t *testing.T) {
 		after   string // of each side, at the end
 	}{
 		{
-			"http", 5 * time.Second, fmt.Sprintf(get, "/slow"), httpOK, [2]string{fmt.Sprintf(get, "/next"), "HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"},
+			"http", 5 * time.Second, fmt.Sprintf(get, "/slow"), httpOK,
+			[2]string{fmt.Sprintf(get, "/next"), "HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"},
 			"GET /slow 0 EXPIRED req=31/0 resp=0/0", "GET /next 404 COMPLETE req=31/0 resp=37/0",
 		},
 		{
-			"default", 0, fmt.Sprintf(get, "/slow"), httpOK, [2]string{fmt.Sprintf(get, "/next"), httpOK},
+			"default", 0, fmt.Sprintf(get, "/slow"), httpOK,
+			[2]string{fmt.Sprintf(get, "/next"), httpOK},
 			"GET /slow 0 EXPIRED req=31/0 resp=0/0", "GET /next 200 COMPLETE req=31/0 resp=40/2",
 		},
 		{
-			"half a head", 5 * time.Second, "GET /slow HTTP/1.1\r\nHo", "", [2]string{},
+			"half a head", 5 * time.Second, "GET /slow HTTP/1.1\r\nHo", "",
+			[2]string{},
 			"GET /slow 0 EXPIRED req=22/0 resp=0/0", "",
 		},
 		{
-			"redis", 5 * time.Second, resp("GET", "k"), "$1\r\nv\r\n", [2]string{resp("INCR", "n"), "-WRONGTYPE x\r\n"},
+			"redis", 5 * time.Second, resp("GET", "k"), "$1\r\nv\r\n",
+			[2]string{resp("INCR", "n"), "-WRONGTYPE x\r\n"},
 			"GET|GET k db0 EXPIRED", "INCR|INCR n db0 COMPLETE WRONGTYPE(WRONGTYPE x)",
 		},
 		{
 			"half a command", 5 * time.Second, "*2\r\n$3\r\nGET\r\n$1", "", [2]string{}, "GET|GET db0 EXPIRED", "",
 		},
 		{
-			"a command that waits does not expire", 5 * time.Second, resp("BLPOP", "k", "0"), "*-1\r\n", [2]string{},
+			"a command that waits does not expire", 5 * time.Second, resp("BLPOP", "k", "0"), "*-1\r\n",
+			[2]string{},
 			"", "BLPOP|BLPOP k 0 db0 COMPLETE",
 		},
 	}
