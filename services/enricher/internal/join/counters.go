@@ -81,10 +81,11 @@ func (c *Counters) emitted(e *entry, side millracev1.Side, other *half) {
 	}
 }
 
-func (c *Counters) batchMalformed(err error) {
-	if err != nil {
-		c.Malformed.WithLabelValues("batch").Inc()
-	} else {
+// batchMalformed counts a batch, or a part of one, that could not be read, or that has a version which is not understood.
+func (c *Counters) batchMalformed(version uint32) {
+	if version > schemaVersion {
 		c.Malformed.WithLabelValues("version").Inc()
+	} else {
+		c.Malformed.WithLabelValues("batch").Inc()
 	}
 }

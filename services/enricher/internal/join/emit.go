@@ -2,6 +2,7 @@ package join
 
 import (
 	"slices"
+	"time"
 
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
@@ -12,6 +13,7 @@ import (
 
 // decide does for an entry what can be done now; with force, everything.
 func (p *Partition) decide(e *entry, force bool) {
+	p.viewed = [2]bool{}
 	p.resolve(e, force)
 	if e.how != unknown {
 		if e.server.waiting() && (force || p.serverReady(e)) {
@@ -93,13 +95,25 @@ func (p *Partition) close(e *entry) {
 		e.usedAt = p.now // Memories are in the order of their times.
 		p.done.put(e.key, memoryOf(e))
 	}
-	// The wheel may list the entry for a little longer.
-	*e = entry{key: e.key}
+	p.free(e)
+}
+
+// view reads the exchange of one half of the entry that is being decided, once.
+func (p *Partition) view(e *entry, h *half) *millracev1.Exchange {
+	i := 0
+	if h == &e.server {
+		i = 1
+	}
+	if !p.viewed[i] {
+		p.views[i].read(h.exchange) // It was well formed when it came.
+		p.viewed[i] = true
+	}
+	return &p.views[i].x
 }
 
 // emit sends the span of one half. Every exchange passes here exactly once.
 func (p *Partition) emit(e *entry, h, other *half) {
-	x := h.exchange
+	x := p.view(e, h)
 	h.done = true
 	in := spans.Input{
 		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
@@ -113,15 +127,15 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		in.ParentID = serverParent(e)
 		e.rootless = !e.client.started
 	} else {
-		in.ParentID, in.DetachedCause = clientParent(e)
+		in.ParentID, in.DetachedCause = clientParent(e, x.ContextForwarded)
 		in.Late = e.rootless
 	}
 	joined := Joined{Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID}
 	var peer spans.Peer
 	if other.exchange != nil {
-		peer = spans.Peer{Exchange: other.exchange, Service: other.process.service}
+		peer = spans.Peer{Exchange: p.view(e, other), Service: other.process.service}
 		in.Peer = &peer
-		joined.Peer, joined.PeerProcess = other.exchange, other.process.facts
+		joined.Peer, joined.PeerProcess = peer.Exchange, other.process.facts
 	}
 	p.counters.emitted(e, x.Side, other)
 	if p.settings.Observe != nil {
@@ -143,9 +157,8 @@ func serverParent(e *entry) uint64 {
 
 // clientParent is the span that the request names, if the application made it; else the span of the request that caused this one.
 // A cause in another trace cannot be the parent and is given apart.
-func clientParent(e *entry) (parent, detached uint64) {
+func clientParent(e *entry, forwarded bool) (parent, detached uint64) {
 	named := e.context != nil && e.context.trace == e.trace
-	forwarded := e.client.exchange.ContextForwarded
 	switch {
 	case named && !forwarded:
 		return e.context.span, 0
@@ -162,8 +175,16 @@ func clientParent(e *entry) (parent, detached uint64) {
 	return 0, 0
 }
 
-// pages are the span batches under construction, one for each process and span partition.
-type pages struct{ dirty []page }
+// pages are the span batches under construction, one for each process and span partition. Traces spread over all span partitions, so
+// what one call emits is a span or two for each of them, and a message costs as much as several spans: they are gathered over calls.
+type pages struct {
+	dirty []page
+	// flushedAt is the stream's time at which they were published last.
+	flushedAt int64
+}
+
+// gather is how long spans wait for others of their page. After a pause the first ones do not wait.
+const gather = int64(100 * time.Millisecond)
 
 type page struct {
 	process   *process
@@ -173,7 +194,8 @@ type page struct {
 func (g *pages) add(p *Partition, process *process, partition int, span []byte) {
 	batch := process.batches[partition]
 	if len(batch) == 0 {
-		batch = append(make([]byte, 0, len(process.head)+4*len(span)), process.head...)
+		size := max(process.sizes[partition], len(process.head)+2*len(span))
+		batch = append(make([]byte, 0, size), process.head...)
 		g.dirty = append(g.dirty, page{process, partition})
 	}
 	batch = spans.AppendSpan(batch, span)
@@ -189,29 +211,24 @@ func (p *Partition) publishPage(g page) {
 		return
 	}
 	g.process.batches[g.partition] = nil
+	g.process.sizes[g.partition] = len(batch) + len(batch)/8
 	// Readers drop spans that come twice by their ids, so the message needs none.
 	p.out.Publish(g.process.subject(g.partition), "", batch)
 }
 
-// flush publishes what the call made.
-func (p *Partition) flush() {
-	for _, g := range p.pages.dirty {
-		p.publishPage(g)
-	}
-	p.pages.dirty = p.pages.dirty[:0]
-	if len(p.links) == 0 {
-		return
-	}
-	partitions := make([]int, 0, len(p.links))
-	for partition := range p.links {
-		partitions = append(partitions, partition)
-	}
-	slices.Sort(partitions)
-	for _, partition := range partitions {
-		data, err := p.links[partition].MarshalVT()
-		if err == nil { // Marshalling fails on no message made here.
-			p.out.Publish(bus.LinkSubject(partition), "", data)
+// flush publishes what was made: links at once, since others wait for them, spans when it is time.
+func (p *Partition) flush(ticked bool) {
+	if len(p.pages.dirty) > 0 && (ticked || p.now-p.pages.flushedAt >= gather) {
+		p.pages.flushedAt = p.now
+		for _, g := range p.pages.dirty {
+			p.publishPage(g)
 		}
+		p.pages.dirty = p.pages.dirty[:0]
 	}
-	clear(p.links)
+	slices.Sort(p.telling)
+	for _, partition := range p.telling {
+		p.out.Publish(bus.LinkSubject(partition), "", p.links[partition])
+		p.links[partition] = nil
+	}
+	p.telling = p.telling[:0]
 }

@@ -1,6 +1,8 @@
 package join
 
 import (
+	"strings"
+
 	"millrace.dev/lib/identity"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -38,8 +40,9 @@ type half struct {
 	// startedAt and arrivedAt are the times at which the request and the exchange were heard of.
 	startedAt, arrivedAt int64
 	// exchange is nil until it arrives. It stays after the span was emitted for as long as the entry is open, because the other
-	// side's span takes facts of it.
-	exchange *millracev1.Exchange
+	// side's span takes facts of it. It is encoded, in a buffer of the partition: what waits has nothing for the collector to follow,
+	// and reading it again for its span costs less than keeping a message object of it.
+	exchange []byte
 	process  *process
 }
 
@@ -94,5 +97,5 @@ func contextOf(c *millracev1.TraceContext) *traceContext {
 	if c == nil || len(c.TraceId) != 16 || c.SpanId == 0 || [16]byte(c.TraceId) == ([16]byte{}) {
 		return nil
 	}
-	return &traceContext{trace: [16]byte(c.TraceId), span: c.SpanId, flags: c.Flags, tracestate: c.Tracestate}
+	return &traceContext{trace: [16]byte(c.TraceId), span: c.SpanId, flags: c.Flags, tracestate: strings.Clone(c.Tracestate)}
 }

@@ -21,9 +21,9 @@ func memoryOf(e *entry) memory {
 	return memory{trace: e.trace, usedAt: e.usedAt, flags: e.flags, how: e.how, bits: uint8(e.bits() & rememberedBits)}
 }
 
-// recall gives an entry in the state that was remembered.
-func (m *memory) recall(key identity.Key) *entry {
-	e := &entry{key: key, how: m.how, trace: m.trace, flags: m.flags, usedAt: m.usedAt}
+// recall puts an empty entry into the state that was remembered.
+func (m *memory) recall(key identity.Key, e *entry) *entry {
+	e.key, e.how, e.trace, e.flags, e.usedAt = key, m.how, m.trace, m.flags, m.usedAt
 	e.setBits(uint64(m.bits))
 	return e
 }

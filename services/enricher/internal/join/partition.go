@@ -78,7 +78,18 @@ type Partition struct {
 	encoder   spans.Encoder
 	pages     pages
 	out       stage.Output
-	links     map[int]*millracev1.LinkBatch
+	// links under construction, encoded, by partition, and the partitions that have some.
+	links   [][]byte
+	telling []int
+
+	// Memory that is used again. views are of the client's and the server's exchange of the entry that is being decided, if viewed.
+	batch   batch
+	arrived *view
+	linked  *linkView
+	views   [2]*view
+	viewed  [2]bool
+	freed   []*entry
+	buffers [][]byte
 
 	// Gauges of the partition.
 	pendingGauge, rememberedGauge prometheus.Gauge
@@ -95,7 +106,10 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		done:      memories{byKey: map[identity.Key]memory{}},
 		wheel:     wheel{slots: map[int64][]*entry{}},
 		processes: newRegistry(settings.Partitions),
-		links:     map[int]*millracev1.LinkBatch{},
+		links:     make([][]byte, settings.Partitions),
+		arrived:   &view{},
+		linked:    &linkView{},
+		views:     [2]*view{{}, {}},
 
 		pendingGauge:    counters.state.WithLabelValues(label, "pending"),
 		rememberedGauge: counters.state.WithLabelValues(label, "remembered"),
@@ -114,7 +128,7 @@ func (p *Partition) Process(_ context.Context, records []stage.Record, out stage
 			p.exchangeBatch(r.Data)
 		}
 	}
-	p.flush()
+	p.flush(false)
 	return nil
 }
 
@@ -122,7 +136,7 @@ func (p *Partition) Process(_ context.Context, records []stage.Record, out stage
 func (p *Partition) Tick(_ context.Context, now time.Time, out stage.Output) error {
 	p.out = out
 	p.advance(now.UnixNano())
-	p.flush()
+	p.flush(true)
 	return nil
 }
 
@@ -146,32 +160,40 @@ func (p *Partition) due(e *entry) {
 }
 
 func (p *Partition) exchangeBatch(data []byte) {
-	var batch millracev1.ExchangeBatch
-	if err := batch.UnmarshalVT(data); err != nil || batch.Version > schemaVersion {
-		p.counters.batchMalformed(err)
+	if !p.batch.read(data, 3) || p.batch.version > schemaVersion {
+		p.counters.batchMalformed(p.batch.version)
 		return
 	}
-	for _, process := range batch.Processes {
-		p.processes.put(process, p.now)
+	for _, process := range p.batch.processes {
+		if !p.processes.put(process, p.now) {
+			p.counters.batchMalformed(0)
+		}
 	}
-	for _, x := range batch.Exchanges {
-		p.exchange(x)
+	for _, encoded := range p.batch.records {
+		if !p.arrived.read(encoded) {
+			p.counters.batchMalformed(0)
+			continue
+		}
+		p.exchange(&p.arrived.x, encoded)
 	}
 }
 
 func (p *Partition) linkBatch(data []byte) {
-	var batch millracev1.LinkBatch
-	if err := batch.UnmarshalVT(data); err != nil || batch.Version > schemaVersion {
-		p.counters.batchMalformed(err)
+	if !p.batch.read(data, 2) || p.batch.version > schemaVersion {
+		p.counters.batchMalformed(p.batch.version)
 		return
 	}
-	for _, link := range batch.Links {
-		p.link(link)
+	for _, encoded := range p.batch.records {
+		if !p.linked.read(encoded) {
+			p.counters.batchMalformed(0)
+			continue
+		}
+		p.link(&p.linked.l)
 	}
 }
 
-// exchange takes one side's view of a finished exchange.
-func (p *Partition) exchange(x *millracev1.Exchange) {
+// exchange takes one side's view of a finished exchange, which it copies from its encoded form.
+func (p *Partition) exchange(x *millracev1.Exchange, encoded []byte) {
 	key := identity.KeyOf(x.Key)
 	if key.Flow == 0 {
 		p.counters.Malformed.WithLabelValues("key").Inc()
@@ -194,7 +216,7 @@ func (p *Partition) exchange(x *millracev1.Exchange) {
 		p.settle(e)
 		return
 	}
-	h.exchange, h.arrivedAt = x, p.now
+	h.exchange, h.arrivedAt = append(p.buffer(), encoded...), p.now
 	h.process = p.processes.get(x.Process)
 	if h == &e.client {
 		p.clientStarted(e, identity.KeyOf(x.Cause), x.Context)
@@ -244,15 +266,54 @@ func (p *Partition) entry(key identity.Key) *entry {
 	e := p.entries[key]
 	if e == nil {
 		if m, found := p.done.take(key); found {
-			e = m.recall(key)
+			e = m.recall(key, p.newEntry())
 		} else {
-			e = &entry{key: key}
+			e = p.newEntry()
+			e.key = key
 		}
 		p.entries[key] = e
 		p.open.push(e)
 	}
 	e.usedAt = p.now
 	return e
+}
+
+// Memory of this much is kept for another use.
+const (
+	maxFreed       = 4096
+	maxBufferBytes = 4 << 10
+)
+
+func (p *Partition) newEntry() *entry {
+	if n := len(p.freed); n > 0 {
+		e := p.freed[n-1]
+		p.freed = p.freed[:n-1]
+		return e
+	}
+	return &entry{}
+}
+
+// free takes an entry back that nothing but the wheel refers to. A listing there is void unless the entry is meant to be looked at then.
+func (p *Partition) free(e *entry) {
+	for _, h := range []*half{&e.client, &e.server} {
+		if h.exchange != nil && cap(h.exchange) <= maxBufferBytes && len(p.buffers) < maxFreed {
+			p.buffers = append(p.buffers, h.exchange[:0])
+		}
+	}
+	*e = entry{}
+	if len(p.freed) < maxFreed {
+		p.freed = append(p.freed, e)
+	}
+}
+
+// buffer gives an empty buffer for an exchange.
+func (p *Partition) buffer() []byte {
+	if n := len(p.buffers); n > 0 {
+		b := p.buffers[n-1]
+		p.buffers = p.buffers[:n-1]
+		return b
+	}
+	return make([]byte, 0, 512)
 }
 
 func (p *Partition) forget(e *entry) {
@@ -269,6 +330,7 @@ func (p *Partition) bound() {
 		p.counters.Early.Inc()
 		if e.how == unknown && !e.waiting() && len(e.askers) == 0 {
 			p.forget(e) // Nobody needs a decision yet.
+			p.free(e)
 			continue
 		}
 		p.decide(e, true)

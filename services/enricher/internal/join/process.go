@@ -1,11 +1,13 @@
 package join
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/wire"
 	"millrace.dev/services/enricher/internal/resource"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -21,13 +23,18 @@ type process struct {
 	// batches under construction and subjects, by span partition.
 	batches  [][]byte
 	subjects []string
-	usedAt   int64
+	// sizes of the batches published last, by span partition.
+	sizes  []int
+	usedAt int64
+	// encoded is the message of the facts.
+	encoded []byte
 }
 
 func newProcess(facts *millracev1.Process, partitions int) *process {
 	return &process{
 		facts: facts, service: resource.ServiceName(facts), namespace: resource.ServiceNamespace(facts), head: resource.Encode(facts),
 		batches: make([][]byte, partitions), subjects: make([]string, partitions),
+		sizes: make([]int, partitions),
 	}
 }
 
@@ -55,12 +62,21 @@ func newRegistry(partitions int) *registry {
 	return &registry{partitions: partitions, byID: map[uint64]*process{}}
 }
 
-// put takes the facts of a process. Facts that are as before keep the encoded resource.
-func (r *registry) put(facts *millracev1.Process, now int64) {
-	if facts.GetId() == 0 {
-		return
+// put takes the encoded facts of a process; it reports whether they are well formed. Facts that are as before keep the encoded resource.
+func (r *registry) put(encoded []byte, now int64) (ok bool) {
+	id, ok := processID(encoded)
+	if !ok || id == 0 {
+		return ok
 	}
-	known := r.byID[facts.Id]
+	known := r.byID[id]
+	if known != nil && bytes.Equal(known.encoded, encoded) {
+		known.usedAt = now
+		return true
+	}
+	facts := &millracev1.Process{}
+	if facts.UnmarshalVT(encoded) != nil {
+		return false
+	}
 	if known == nil || !same(known.facts, facts) {
 		known = newProcess(facts, r.partitions)
 		if len(r.byID) >= maxProcesses {
@@ -68,7 +84,21 @@ func (r *registry) put(facts *millracev1.Process, now int64) {
 		}
 		r.byID[facts.Id] = known
 	}
-	known.usedAt = now
+	known.usedAt, known.encoded = now, bytes.Clone(encoded)
+	return true
+}
+
+func processID(m []byte) (id uint64, ok bool) {
+	var f wire.Field
+	for len(m) > 0 {
+		if m, ok = f.Next(m); !ok {
+			return 0, false
+		}
+		if f.ID == 1 && f.Type == wire.Fixed64 {
+			id = f.Number
+		}
+	}
+	return id, true
 }
 
 // get gives the process with the id. Batches carry the processes they refer to; should one be missing, its spans have an unknown

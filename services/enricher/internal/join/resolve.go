@@ -1,8 +1,12 @@
 package join
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
+	"millrace.dev/lib/wire"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -90,7 +94,7 @@ func (p *Partition) resolve(e *entry, force bool) {
 		p.tell(asker, e)
 	}
 	p.askers -= len(e.askers)
-	e.askers = nil
+	e.askers = e.askers[:0]
 }
 
 func (p *Partition) decideTrace(e *entry, force bool) {
@@ -130,10 +134,19 @@ func (p *Partition) tell(asker identity.Key, e *entry) {
 
 func (p *Partition) tellPartition(flow uint64, link *millracev1.Link) {
 	partition := bus.ConnectionPartition(flow, p.settings.Partitions)
-	batch := p.links[partition]
-	if batch == nil {
-		batch = &millracev1.LinkBatch{Version: schemaVersion}
-		p.links[partition] = batch
+	if len(p.links[partition]) == 0 {
+		p.links[partition] = []byte{1<<3 | wire.Varint, schemaVersion}
+		p.telling = append(p.telling, partition)
 	}
-	batch.Links = append(batch.Links, link)
+	p.links[partition] = appendLink(p.links[partition], link)
+}
+
+// appendLink adds a link to the bytes of a batch.
+func appendLink(batch []byte, link *millracev1.Link) []byte {
+	size := link.SizeVT()
+	batch = binary.AppendUvarint(append(batch, 2<<3|wire.Length), uint64(size))
+	end := len(batch) + size
+	batch = slices.Grow(batch, size)[:end]
+	_, _ = link.MarshalToSizedBufferVT(batch[end-size:]) // Marshalling fails on no message made here.
+	return batch
 }

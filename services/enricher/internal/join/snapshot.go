@@ -1,6 +1,7 @@
 package join
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// snapshotVersion is the first byte of a snapshot.
-const snapshotVersion = 1
+// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published.
+const snapshotVersion = 2
 
 var errSnapshot = errors.New("damaged enricher snapshot")
 
@@ -63,7 +64,7 @@ func (e *entry) setBits(bits uint64) {
 }
 
 // Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
-// entries in order. Numbers are varints, times relative to the clock.
+// entries in order, spans to be published. Numbers are varints, times relative to the clock.
 func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w := writer{b: append(dst, snapshotVersion), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)
@@ -78,6 +79,12 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 			}
 		}
 	}
+	for _, g := range p.pages.dirty {
+		if index[g.process] == 0 {
+			processes = append(processes, g.process)
+			index[g.process] = uint64(len(processes))
+		}
+	}
 	w.uint(uint64(len(processes)))
 	for _, process := range processes {
 		data, err := process.facts.MarshalVT()
@@ -90,24 +97,61 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w.uint(uint64(p.open.length))
 	for e := p.open.first; e != nil; e = e.next {
 		w.entry(e)
-		if err := w.details(e, index); err != nil {
-			return nil, err
-		}
+		w.details(e, index)
 	}
 	w.uint(uint64(len(p.done.byKey)))
 	for i := p.done.head; i < len(p.done.order); i++ {
 		if p.done.current(i) {
 			u := p.done.order[i]
 			m := p.done.byKey[u.key]
-			w.entry(m.recall(u.key))
+			w.entry(m.recall(u.key, &entry{}))
 		}
 	}
+	w.pages(p.pages.dirty, index)
 	return w.b, nil
+}
+
+// pages adds the spans that wait to be published.
+func (w *writer) pages(dirty []page, index map[*process]uint64) {
+	count := uint64(0)
+	for _, g := range dirty {
+		if len(g.process.batches[g.partition]) > 0 {
+			count++
+		}
+	}
+	w.uint(count)
+	for _, g := range dirty {
+		if batch := g.process.batches[g.partition]; len(batch) > 0 {
+			w.uint(index[g.process])
+			w.uint(uint64(g.partition))
+			w.bytes(batch[len(g.process.head):])
+		}
+	}
+}
+
+// pages is the reverse; pages have their place in processes.
+func (r *reader) pages(processes []*process) (dirty []page) {
+	for range r.count() {
+		n, partition, spans := r.uint(), r.uint(), r.bytes()
+		if n == 0 || n > uint64(len(processes)) {
+			r.fail()
+			return nil
+		}
+		p := processes[n-1]
+		var b batch
+		if partition >= uint64(len(p.batches)) || p.batches[partition] != nil || len(spans) == 0 || !b.read(spans, 3) || len(b.records) == 0 {
+			r.fail()
+			return nil
+		}
+		p.batches[partition] = append(bytes.Clone(p.head), spans...)
+		dirty = append(dirty, page{p, int(partition)})
+	}
+	return dirty
 }
 
 // Restore implements [stage.Processor].
 func (p *Partition) Restore(snapshot []byte) error {
-	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
+	if len(snapshot) == 0 || snapshot[0] == 0 || snapshot[0] > snapshotVersion {
 		return fmt.Errorf("enricher snapshot of an unknown version (expected %d)", snapshotVersion)
 	}
 	fresh := New(0, p.settings, p.counters)
@@ -150,6 +194,9 @@ func (p *Partition) Restore(snapshot []byte) error {
 		}
 		used = e.usedAt
 		fresh.done.put(e.key, memoryOf(e))
+	}
+	if snapshot[0] >= 2 {
+		fresh.pages.dirty = r.pages(processes)
 	}
 	if r.failed || len(r.b) != 0 {
 		return errSnapshot
@@ -209,26 +256,18 @@ func (w *writer) entry(e *entry) {
 }
 
 // details adds what only open entries have.
-func (w *writer) details(e *entry, index map[*process]uint64) error {
+func (w *writer) details(e *entry, index map[*process]uint64) {
 	w.key(e.cause)
 	for _, h := range []*half{&e.client, &e.server} {
 		w.time(h.startedAt)
 		w.time(h.arrivedAt)
 		w.uint(index[h.process])
-		var data []byte
-		if h.exchange != nil {
-			var err error
-			if data, err = h.exchange.MarshalVT(); err != nil {
-				return fmt.Errorf("snapshot of an exchange: %w", err)
-			}
-		}
-		w.bytes(data)
+		w.bytes(h.exchange)
 	}
 	w.uint(uint64(len(e.askers)))
 	for _, asker := range e.askers {
 		w.key(asker)
 	}
-	return nil
 }
 
 // reader takes a snapshot apart. After the first mistake it gives zeros.
@@ -331,6 +370,7 @@ func (r *reader) entry() *entry {
 
 func (r *reader) details(e *entry, processes []*process) {
 	e.cause = r.key()
+	var v view
 	sides := [...]millracev1.Side{millracev1.Side_SIDE_CLIENT, millracev1.Side_SIDE_SERVER}
 	for i, h := range []*half{&e.client, &e.server} {
 		h.startedAt, h.arrivedAt = r.time(), r.time()
@@ -343,9 +383,9 @@ func (r *reader) details(e *entry, processes []*process) {
 			h.process = processes[n-1]
 		}
 		if data := r.bytes(); len(data) > 0 {
-			h.exchange = &millracev1.Exchange{}
+			h.exchange = bytes.Clone(data)
 			// A process belongs to every exchange: emitting relies on it.
-			if h.exchange.UnmarshalVT(data) != nil || h.process == nil || h.exchange.Side != sides[i] {
+			if !v.read(data) || h.process == nil || v.x.Side != sides[i] {
 				r.fail()
 				return
 			}

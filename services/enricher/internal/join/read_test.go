@@ -1,0 +1,105 @@
+package join
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// fillRandom sets about half of the fields of a message, at any depth.
+func fillRandom(rng *rand.Rand, m protoreflect.Message) {
+	for i := range m.Descriptor().Fields().Len() {
+		f := m.Descriptor().Fields().Get(i)
+		if rng.IntN(2) == 0 {
+			continue
+		}
+		switch f.Kind() {
+		case protoreflect.MessageKind:
+			fillRandom(rng, m.Mutable(f).Message())
+		case protoreflect.EnumKind:
+			m.Set(f, protoreflect.ValueOfEnum(protoreflect.EnumNumber(rng.IntN(9))))
+		case protoreflect.BoolKind:
+			m.Set(f, protoreflect.ValueOfBool(true))
+		case protoreflect.Sint32Kind:
+			m.Set(f, protoreflect.ValueOfInt32(int32(rng.Uint32())))
+		case protoreflect.Uint32Kind:
+			m.Set(f, protoreflect.ValueOfUint32(rng.Uint32()>>rng.IntN(32)))
+		case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+			m.Set(f, protoreflect.ValueOfUint64(rng.Uint64()>>rng.IntN(64)))
+		case protoreflect.StringKind:
+			m.Set(f, protoreflect.ValueOfString(string(make([]byte, rng.IntN(200)))))
+		case protoreflect.BytesKind:
+			m.Set(f, protoreflect.ValueOfBytes(make([]byte, 1+rng.IntN(20))))
+		}
+	}
+}
+
+func compareViews(t *testing.T, data []byte, v *view, l *linkView) {
+	t.Helper()
+	x, link := &millracev1.Exchange{}, &millracev1.Link{}
+	if x.UnmarshalVT(data) == nil && len(x.ProtoReflect().GetUnknown()) == 0 && v.read(data) && !sameMessage(x, &v.x) {
+		t.Errorf("got %v, want %v", &v.x, x)
+	}
+	if link.UnmarshalVT(data) == nil && l.read(data) && !sameMessage(link, &l.l) {
+		t.Errorf("got %v, want %v", &l.l, link)
+	}
+}
+
+// sameMessage compares without what is not known, of any depth, which views do not keep.
+func sameMessage(want, got proto.Message) bool {
+	data, err := proto.Marshal(want)
+	if err != nil {
+		return true // Strings of fuzzed bytes need not be UTF-8; protobuf's own code refuses them.
+	}
+	known := want.ProtoReflect().New().Interface()
+	return (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, known) == nil && proto.Equal(known, got)
+}
+
+func TestViewsEqualGeneratedCode(t *testing.T) {
+	t.Parallel()
+	var v view
+	var l linkView
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		x, link := &millracev1.Exchange{}, &millracev1.Link{}
+		fillRandom(rng, x.ProtoReflect())
+		fillRandom(rng, link.ProtoReflect())
+		data, err := x.MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.read(data) || !proto.Equal(x, &v.x) {
+			t.Fatalf("got %v, want %v", &v.x, x)
+		}
+		for i := range data {
+			_ = v.read(data[:i]) // Must not panic.
+		}
+		if data, err = link.MarshalVT(); err != nil {
+			t.Fatal(err)
+		}
+		if !l.read(data) || !proto.Equal(link, &l.l) {
+			t.Fatalf("got %v, want %v", &l.l, link)
+		}
+		if got, err := (&millracev1.LinkBatch{Links: []*millracev1.Link{link}}).MarshalVT(); err != nil || string(got) != string(appendLink(nil, link)) {
+			t.Fatalf("written %x, want %x", appendLink(nil, link), got)
+		}
+	}
+}
+
+func FuzzViews(f *testing.F) {
+	rng := rand.New(rand.NewPCG(1, 3))
+	for range 20 {
+		x := &millracev1.Exchange{}
+		fillRandom(rng, x.ProtoReflect())
+		data, err := x.MarshalVT()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compareViews(t, data, &view{}, &linkView{}) })
+}
