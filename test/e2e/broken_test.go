@@ -27,16 +27,18 @@ func TestBrokenConnection(t *testing.T) {
 		return truth{method: "POST", path: "/broken", status: status, request: request, response: response, failed: true, conn: "c"}
 	}
 	for name, test := range map[string]half{
-		"server closes in the response":        {answered: answerHead + 300, byServer: true, truth: seen(200, 1000, 300)},
-		"server resets in the response":        {answered: answerHead + 300, byServer: true, reset: true, truth: seen(200, 1000, 300)},
-		"server closes in the response's head": {answered: 30, byServer: true, truth: seen(0, 1000, 0)},
-		"server closes without a response":     {byServer: true, truth: seen(0, 1000, 0)},
-		"server resets without a response":     {byServer: true, reset: true, truth: seen(0, 1000, 0)},
-		"client closes in the response":        {answered: answerHead + 300, truth: seen(200, 1000, 300)},
-		"client resets in the response":        {answered: answerHead + 300, reset: true, truth: seen(200, 1000, 300)},
-		"client closes without a response":     {truth: seen(0, 1000, 0)},
-		"client closes in its body":            {sent: askHead + 400, truth: seen(0, 400, 0)},
-		"client resets in its body":            {sent: askHead + 400, reset: true, truth: seen(0, 400, 0)},
+		"server closes in the response": {answered: answerHead + 300, byServer: true, truth: seen(200, 1000, 300)},
+		"server resets in the response": {answered: answerHead + 300, byServer: true, reset: true, truth: seen(200, 1000, 300)},
+		// The status was seen; the rest of the head was not.
+		"server closes in the response's head":        {answered: 30, byServer: true, truth: seen(200, 1000, 0)},
+		"server closes in the response's status line": {answered: 10, byServer: true, truth: seen(0, 1000, 0)},
+		"server closes without a response":            {byServer: true, truth: seen(0, 1000, 0)},
+		"server resets without a response":            {byServer: true, reset: true, truth: seen(0, 1000, 0)},
+		"client closes in the response":               {answered: answerHead + 300, truth: seen(200, 1000, 300)},
+		"client resets in the response":               {answered: answerHead + 300, reset: true, truth: seen(200, 1000, 300)},
+		"client closes without a response":            {truth: seen(0, 1000, 0)},
+		"client closes in its body":                   {sent: askHead + 400, truth: seen(0, 400, 0)},
+		"client resets in its body":                   {sent: askHead + 400, reset: true, truth: seen(0, 400, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
