@@ -8,6 +8,8 @@
 
 /* Data events without a known token before a connection is given up. One that was joined may be in the middle of a message. */
 #define TRIES_FRESH 4
+/* The longest token, a method and its space. */
+#define TOKEN_BYTES 8
 #define TRIES_JOINED 16
 /* A connection that was joined and given up is looked at again once in so many events. */
 #define RETRY_EVENTS 16
@@ -263,7 +265,8 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		return false;
 	if (!w->buffer && !w->iov) /* nothing to tell it by */
 		return true;
-	if (++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
+	/* The first bytes may come one by one. */
+	if ((joined || d->next + w->count >= TOKEN_BYTES) && ++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
 		c->facts.protocol = PROTOCOL_UNKNOWN;
 		c->tries = 0;
 		return false;
