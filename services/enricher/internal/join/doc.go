@@ -5,5 +5,5 @@
 // an exchange that has started, a trace to be told to others); a [memory] stays of it for a while, so that late questions are
 // answered and duplicates are dropped.
 //
-// Files: entry.go and memory.go (state), queue.go (order and time), partition.go (input), resolve.go (traces), emit.go (spans), snapshot.go.
+// Files: entry.go and memory.go (state), queue.go (order and time), read.go and partition.go (input), resolve.go (traces), emit.go (spans), snapshot.go.
 package join
