@@ -7,7 +7,7 @@ found=0
 while IFS=: read -r file target; do
   found=$((found + 1))
   echo "== $file $target ($fuzztime)"
-  (cd "$(dirname "$file")" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -parallel 2 .)
+  (cd "$(dirname "$file")" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -fuzzminimizetime 1s -parallel 2 .)
 done < <(grep -rHoE --include='*_test.go' '^func (Fuzz[A-Za-z0-9_]+)' . | sed -E 's/:func /:/' | sort)
 echo "$found fuzz targets"
 [ "$found" -gt 0 ]
