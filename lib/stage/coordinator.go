@@ -35,6 +35,8 @@ const (
 	acquiring                     // a compare-and-set of the lease is on its way
 	running                       // ours: a worker processes
 	draining                      // ours: the worker writes its last checkpoint
+	suspended                     // ours when the lease lapsed: the worker stands still and keeps its state
+	resuming                      // the same, and a compare-and-set that renews the lease is on its way
 	finished                      // ours, without a worker: the lease is to be given up
 	releasing                     // the same, and a compare-and-set that gives up the lease is on its way
 )
@@ -46,7 +48,8 @@ type holding struct {
 	retryAt  time.Duration // not to be acquired or released before
 	refused  time.Duration // refused until then
 	lease    Lease         // ours
-	revision uint64        // of our lease, while running or draining
+	revision uint64        // of our lease, as long as there is a worker
+	handOver bool          // suspended while draining
 
 	seen         Lease // newest in the bucket
 	seenRevision uint64
@@ -64,6 +67,8 @@ const (
 	doAbort
 	// doRelease: compare-and-set the lease from action.revision to action.lease, then call released.
 	doRelease
+	// doResume: compare-and-set the lease from action.revision to action.lease, which differs in the heartbeat alone, then call resumed.
+	doResume
 )
 
 type action struct {
@@ -99,11 +104,70 @@ func newCoordinator(stage, self string, partitions int, ttl, margin time.Duratio
 	}
 }
 
-// heartbeatStored tells that the own heartbeat sent at the given time was acknowledged with a revision.
-func (c *coordinator) heartbeatStored(sent time.Duration, revision uint64) {
+// heartbeatStored tells that the own heartbeat sent at the given time was acknowledged with a revision, and that this was known at
+// now. An acknowledgement that comes after the leases have ended does not renew them, even if nobody has noticed their end yet: the heartbeat
+// may have been stored so late that another has taken partitions in between.
+func (c *coordinator) heartbeatStored(sent time.Duration, revision uint64, now time.Duration) {
+	c.lapse(now)
 	if until := sent + c.roster.ttl - c.margin; until > c.validUntil {
 		c.validUntil, c.heartbeat = until, revision
 	}
+}
+
+// lapse suspends what is held when the leases have ended.
+func (c *coordinator) lapse(now time.Duration) {
+	if now < c.validUntil || c.lapsed {
+		return
+	}
+	c.lapsed = true
+	c.lapses++
+	for p := range c.holdings {
+		h := &c.holdings[p]
+		switch h.state {
+		case running, draining:
+			h.handOver = h.state == draining
+			h.state, h.retryAt = suspended, 0
+		case resuming: // An answer that comes back finds another count of lapses.
+		case finished, releasing:
+			h.state = idle
+		case idle, acquiring, suspended: // As resuming.
+		}
+	}
+}
+
+// resumed tells how doResume ended; revision is that of the renewed lease. It reports whether the worker may go on. An unknown outcome is
+// reported as not ok: if it was stored after all, the watch shows it.
+func (c *coordinator) resumed(partition int, revision uint64, ok bool, now time.Duration) bool {
+	h := &c.holdings[partition]
+	if h.state != resuming {
+		return false
+	}
+	h.state = suspended
+	if !ok || revision <= h.revision {
+		h.retryAt = now + retryAcquire
+		return false
+	}
+	h.revision = revision
+	if revision > h.seenRevision {
+		h.seen, h.seenRevision = h.lease, revision
+	}
+	if h.lapse != c.lapses || now >= c.validUntil || h.seenRevision > revision {
+		return false // Lapsed again, or taken; decide sees to it.
+	}
+	h.state = running
+	if h.handOver {
+		h.state = draining
+	}
+	return true
+}
+
+// kept reports whether the newest lease of a suspended partition is still ours. Every lease of ours that is newer than the one held was
+// written by doResume, from the one held: another's cannot have been in between.
+func (c *coordinator) kept(h *holding) bool {
+	if h.seenRevision > h.revision && h.seen.Owner == c.self && h.seen.Epoch == h.lease.Epoch {
+		h.revision = h.seenRevision
+	}
+	return h.seenRevision == h.revision
 }
 
 // leaseSeen tells what the leases bucket holds for a partition; a deleted entry is a lease without an owner. Older revisions than the one
@@ -153,7 +217,9 @@ func (c *coordinator) acquired(partition int, lease Lease, revision uint64, ok b
 // some time, and another should.
 func (c *coordinator) stopped(partition int, lost, refuse bool, now time.Duration) {
 	h := &c.holdings[partition]
-	if h.state != running && h.state != draining {
+	switch h.state {
+	case running, draining, suspended, resuming:
+	case idle, acquiring, finished, releasing:
 		return
 	}
 	if refuse {
@@ -193,7 +259,7 @@ func (c *coordinator) gone() bool {
 // settled reports whether nothing waits for a pause to end.
 func (c *coordinator) settled() bool {
 	return !slices.ContainsFunc(c.holdings, func(h holding) bool {
-		return h.state == finished || h.state == idle && !c.leaving && h.retryAt > 0
+		return h.state == finished || h.state == suspended || h.state == idle && !c.leaving && h.retryAt > 0
 	})
 }
 
@@ -211,20 +277,14 @@ func (c *coordinator) refusals(now time.Duration) []int {
 // decide gives what is to be done now.
 func (c *coordinator) decide(now time.Duration) []action {
 	var actions []action
+	c.lapse(now)
 	if now >= c.validUntil {
-		if !c.lapsed {
-			c.lapsed = true
-			c.lapses++
-		}
 		for p := range c.holdings {
 			h := &c.holdings[p]
-			switch h.state {
-			case running, draining:
+			// Whoever leaves does not wait longer than it takes others to notice.
+			if (h.state == suspended || h.state == resuming) && c.leaving && now >= c.validUntil+c.roster.ttl {
 				actions = append(actions, action{kind: doAbort, partition: p})
 				h.state = idle
-			case finished, releasing:
-				h.state = idle
-			case idle, acquiring: // An acquisition that comes back finds another count of lapses.
 			}
 		}
 		return actions
@@ -281,7 +341,17 @@ func (c *coordinator) decide(now time.Duration) []action {
 				kind: doAcquire, partition: p, revision: h.seenRevision,
 				lease: Lease{Owner: c.self, Epoch: h.seen.Epoch + 1, Heartbeat: c.heartbeat},
 			})
-		case acquiring, releasing:
+		case suspended:
+			switch {
+			case !c.kept(h):
+				actions = append(actions, action{kind: doAbort, partition: p})
+				h.state, h.retryAt = idle, now+retryLost
+			case now >= h.retryAt:
+				h.state, h.lapse = resuming, c.lapses
+				h.lease.Heartbeat = c.heartbeat
+				actions = append(actions, action{kind: doResume, partition: p, revision: h.revision, lease: h.lease})
+			}
+		case acquiring, releasing, resuming:
 		}
 	}
 	return actions

@@ -28,9 +28,9 @@ import (
 )
 
 var (
-	crashDuration = flag.Duration("crash-duration", 20*time.Second, "how long TestCrash kills processes")
-	crashRate     = flag.Int("crash-rate", 2000, "records per second in TestCrash")
-	crashSeed     = flag.Uint64("crash-seed", 0, "seed of TestCrash; 0 for another each time")
+	crashDuration = flag.Duration("crash.duration", 20*time.Second, "how long TestCrash kills processes")
+	crashRate     = flag.Int("crash.rate", 2000, "records per second in TestCrash")
+	crashSeed     = flag.Uint64("crash.seed", 0, "seed of TestCrash; 0 for another each time")
 )
 
 const (
@@ -45,7 +45,13 @@ func TestMain(m *testing.M) {
 	case "server":
 		os.Exit(serverProcess())
 	case "instance":
-		os.Exit(instanceProcess())
+		os.Exit(instanceProcess(crashConfig(), func(p int) (stage.Processor, error) { return &ordinal{partition: p}, nil }, 2*time.Second))
+	case "replicated":
+		cfg := crashConfig()
+		cfg.Storage, cfg.Replicas = config.StorageFile, 3
+		os.Exit(instanceProcess(cfg, func(p int) (stage.Processor, error) { return &ordinal{partition: p}, nil }, 2*time.Second))
+	case "anonymous":
+		os.Exit(instanceProcess(crashConfig(), anonymousFactory, 5*time.Second))
 	}
 	flag.Parse()
 	os.Exit(m.Run())
@@ -74,10 +80,10 @@ func serverProcess() int {
 	return 0
 }
 
-func instanceProcess() int {
+func instanceProcess(cfg config.Bus, factory stage.Factory, checkpoints time.Duration) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	conn, err := bus.Connect(ctx, crashConfig(), "instance")
+	conn, err := bus.Connect(ctx, cfg, "instance")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -89,8 +95,8 @@ func instanceProcess() int {
 		return 1
 	}
 	err = stage.Run(ctx, stage.Options{
-		Name: "ordinal", Stream: bus.StreamRaw, Subjects: rawSubjects, Bus: conn, CheckpointInterval: 2 * time.Second, Telemetry: t,
-		Factory: func(p int) (stage.Processor, error) { return &ordinal{partition: p}, nil },
+		Name: "ordinal", Stream: bus.StreamRaw, Subjects: rawSubjects, Bus: conn, CheckpointInterval: checkpoints, Telemetry: t,
+		Factory: factory,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -185,7 +191,7 @@ func TestCrash(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("-crash-seed=%d", seed)
+	t.Logf("-crash.seed=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	_, line := launch(t, "server", "")
 	url := line()

@@ -49,12 +49,15 @@ type MemberPartition struct {
 // watchPause is the pause before a broken watch is begun again.
 const watchPause = 500 * time.Millisecond
 
-// heartbeat announces the instance. One is on its way at a time.
+// maxBeating is how many heartbeats may be on their way: a late acknowledgement of one must not keep the next from being sent.
+const maxBeating = 4
+
+// heartbeat announces the instance.
 func (i *instance) heartbeat(ctx context.Context) {
-	if i.beating {
+	if i.beating >= maxBeating {
 		return
 	}
-	i.beating = true
+	i.beating++
 	i.beats++
 	sent := i.clock()
 	member := Member{ID: i.id, Beat: i.beats, PID: os.Getpid(), Started: i.started, Refused: i.coordinator.refusals(sent)}
@@ -69,15 +72,15 @@ func (i *instance) heartbeat(ctx context.Context) {
 	i.coordinator.roster.sending(member.Beat, sent)
 	key := i.options.Name + "." + i.id
 	go func() {
-		// Shorter than a lease, so that the next one still has a chance.
-		ctx, cancel := context.WithTimeout(ctx, i.options.LeaseTTL/3)
+		// After that an acknowledgement would not prolong anything.
+		ctx, cancel := context.WithTimeout(ctx, i.options.LeaseTTL)
 		defer cancel()
 		revision, err := i.members.Put(ctx, key, value)
 		i.post(func() {
-			i.beating = false
+			i.beating--
 			if err == nil {
-				i.coordinator.heartbeatStored(sent, revision)
-				i.contact.Store(int64(sent))
+				i.coordinator.heartbeatStored(sent, revision, i.clock())
+				i.contact.Store(max(int64(sent), i.contact.Load()))
 			}
 		})
 	}()
@@ -122,13 +125,15 @@ func (i *instance) setLease(ctx context.Context, a action, then func(revision ui
 // heartbeats.
 func (i *instance) watchMembers(ctx context.Context) {
 	leases := false
-	i.watch(ctx, &i.members, func() {
-		i.coordinator.roster.reset()
+	i.watch(ctx, &i.members, func(_ time.Time, anew bool) {
+		if anew {
+			i.coordinator.roster.reset()
+		}
 	}, i.memberSeen, func() {
 		i.coordinator.membersKnown = true
 		if !leases {
 			leases = true
-			go i.watch(ctx, &i.leases, i.coordinator.leasesLost, i.leaseSeen, func() { i.coordinator.leasesKnown = true })
+			go i.watch(ctx, &i.leases, i.leasesFound, i.leaseSeen, func() { i.coordinator.leasesKnown = true })
 		}
 	})
 }
@@ -154,6 +159,14 @@ func (i *instance) memberSeen(id string, e jetstream.KeyValueEntry) {
 	i.coordinator.roster.forget(10 * i.options.LeaseTTL)
 }
 
+// leasesFound tells which bucket of leases is watched now.
+func (i *instance) leasesFound(created time.Time, anew bool) {
+	i.leasesCreated = created
+	if anew {
+		i.coordinator.leasesLost()
+	}
+}
+
 func (i *instance) leaseSeen(name string, e jetstream.KeyValueEntry) {
 	partition, err := strconv.Atoi(name)
 	if err != nil || partition < 0 || partition >= i.options.Partitions {
@@ -171,7 +184,7 @@ func (i *instance) leaseSeen(name string, e jetstream.KeyValueEntry) {
 // watch follows the entries of this stage in a bucket, until ctx ends. seen, lost (the bucket is another than before) and known (the
 // entries that were there have been seen) run in the goroutine of run. After a reconnect it begins anew: the client's own recovery takes
 // many seconds, and does not notice a bucket that was made again.
-func (i *instance) watch(ctx context.Context, bucket *jetstream.KeyValue, lost func(), seen func(string, jetstream.KeyValueEntry), known func()) {
+func (i *instance) watch(ctx context.Context, bucket *jetstream.KeyValue, lost func(created time.Time, anew bool), seen func(string, jetstream.KeyValueEntry), known func()) {
 	var created time.Time
 	for ctx.Err() == nil {
 		if err := i.follow(ctx, *bucket, &created, lost, seen, known); err != nil {
@@ -185,7 +198,7 @@ func (i *instance) watch(ctx context.Context, bucket *jetstream.KeyValue, lost f
 }
 
 func (i *instance) follow(
-	ctx context.Context, bucket jetstream.KeyValue, created *time.Time, lost func(), seen func(string, jetstream.KeyValueEntry), known func(),
+	ctx context.Context, bucket jetstream.KeyValue, created *time.Time, lost func(created time.Time, anew bool), seen func(string, jetstream.KeyValueEntry), known func(),
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -199,10 +212,9 @@ func (i *instance) follow(
 	}
 	if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
 		if at := s.StreamInfo().Created; !at.Equal(*created) {
-			if !created.IsZero() {
-				i.post(lost)
-			}
+			anew := !created.IsZero()
 			*created = at
+			i.post(func() { lost(at, anew) })
 		}
 	}
 	watcher, err := bucket.Watch(ctx, i.options.Name+".*")

@@ -23,14 +23,15 @@ const (
 
 // metrics of one stage. A nil *metrics counts nothing.
 type metrics struct {
-	recordsIn, recordsOut, bytesIn, bytesOut   prometheus.Counter
-	duplicates, replays, errors, resets        prometheus.Counter
-	fenced, lapses, checkpoints, checkpointErr prometheus.Counter
-	removed                                    prometheus.Counter
-	losses                                     *prometheus.CounterVec
-	lag, owned                                 prometheus.Gauge
-	checkpointBytes, checkpointSeconds         prometheus.Histogram
-	takeoverSeconds, replayedRecords           prometheus.Histogram
+	recordsIn, recordsOut, bytesIn, bytesOut prometheus.Counter
+	duplicates, replays, errors, resets      prometheus.Counter
+	fenced, lapses, resumes                  prometheus.Counter
+	checkpoints, checkpointErr               prometheus.Counter
+	removed                                  prometheus.Counter
+	losses                                   *prometheus.CounterVec
+	lag, owned                               prometheus.Gauge
+	checkpointBytes, checkpointSeconds       prometheus.Histogram
+	takeoverSeconds, replayedRecords         prometheus.Histogram
 }
 
 func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) {
@@ -72,6 +73,7 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		resets:            counter("consumer_resets_total", "Times that a consumer was made again after a gap or a silence."),
 		fenced:            counter("fenced_total", "Times that a partition turned out to have another owner."),
 		lapses:            counter("lease_lapses_total", "Times that this instance could not renew its leases in time."),
+		resumes:           counter("lease_resumes_total", "Times that a partition went on with its state after a lapse, because nobody had taken it."),
 		checkpoints:       counter("checkpoints_total", "Checkpoints written."),
 		checkpointErr:     counter("checkpoint_errors_total", "Attempts to write a checkpoint that failed."),
 		removed:           counter("removed_sequences_total", "Sequence numbers, of any partition, that retention removed past an unread position."),

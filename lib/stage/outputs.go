@@ -16,9 +16,10 @@ type future interface {
 
 // outputs publishes what one session emits and knows how far it is stored.
 type outputs struct {
-	ctx     context.Context // ends with the worker: what is published after that is dropped
+	ctx context.Context // ends with the worker: what is published after that is dropped
+	// enter waits while the lease is suspended and gives a context that ends at the next lapse, nil when the lease is lost.
+	enter   func() context.Context
 	publish func(ctx context.Context, subject, id string, data []byte) (future, error)
-	valid   func() bool
 	metrics *metrics
 
 	// waiting are the futures of outputs that are not known to be stored, in order; first counts those before.
@@ -33,11 +34,19 @@ func (o *outputs) Publish(subject, id string, data []byte) {
 	if o.err != nil {
 		return
 	}
-	if !o.valid() {
-		o.err = errLapsed
-		return
+	var f future
+	var err error
+	for {
+		ctx := o.enter()
+		if ctx == nil {
+			o.err = errLapsed
+			return
+		}
+		// One that waited for room when the lease lapsed was not sent, and is not to be until the lease holds again.
+		if f, err = o.publish(ctx, subject, id, data); err == nil || ctx.Err() == nil || o.ctx.Err() != nil {
+			break
+		}
 	}
-	f, err := o.publish(o.ctx, subject, id, data)
 	switch {
 	case errors.Is(err, bus.ErrTooLarge):
 		// It would never fit. Everything else must go on.

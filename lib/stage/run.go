@@ -69,16 +69,18 @@ type instance struct {
 	input           jetstream.Stream
 	store           *store
 
-	events      chan func()
-	stopped     chan struct{} // closed when run has returned
-	coordinator *coordinator
-	workers     map[int]*worker
-	beats       uint64
-	beating     bool
-	ready       error
-	readyKnown  bool
+	events        chan func()
+	stopped       chan struct{} // closed when run has returned
+	coordinator   *coordinator
+	workers       map[int]*worker
+	leasesCreated time.Time // of the bucket that the coordinator knows
+	beats         uint64
+	beating       int // heartbeats on their way
+	ready         error
+	readyKnown    bool
 
-	validUntil  atomic.Int64 // copy of coordinator.validUntil
+	lapses      atomic.Uint64 // copy of coordinator.lapses, stored before validUntil
+	validUntil  atomic.Int64  // copy of coordinator.validUntil
 	sample      atomic.Pointer[streamSample]
 	wrote       []atomic.Bool // whether this instance has written a checkpoint of the partition
 	checkpoints atomic.Uint64 // numbers writers of checkpoints
@@ -102,7 +104,11 @@ func newID() string {
 	return bus.Token(host) + "-" + hex.EncodeToString(random[:])
 }
 
-func (i *instance) valid() bool { return int64(i.clock()) < i.validUntil.Load() }
+// valid reports whether leases hold that held after the given number of lapses. The order of the loads matters: when validUntil is one
+// that came after a lapse, the count of lapses shows it.
+func (i *instance) valid(lapse uint64) bool {
+	return int64(i.clock()) < i.validUntil.Load() && lapse == i.lapses.Load()
+}
 
 // prepare opens buckets and the stream, for as long as it takes.
 func (i *instance) prepare(ctx context.Context) bool {
@@ -168,10 +174,7 @@ func (i *instance) run(ctx context.Context) {
 		i.act(working)
 		i.report()
 		// Wake when own leases end, or to retry what waits.
-		wake := time.NewTimer(max(min(time.Duration(i.validUntil.Load())-i.clock(), i.options.HeartbeatInterval/4), time.Millisecond))
-		if i.coordinator.settled() {
-			wake.Reset(max(time.Duration(i.validUntil.Load())-i.clock(), i.options.HeartbeatInterval/4))
-		}
+		wake := time.NewTimer(i.pause())
 		select {
 		case f := <-i.events:
 			f()
@@ -198,15 +201,23 @@ func (i *instance) run(ctx context.Context) {
 // act does what the coordinator decides.
 func (i *instance) act(ctx context.Context) {
 	now := i.clock()
-	lapses := i.coordinator.lapses
+	actions := i.coordinator.decide(now)
+	i.suspend(now)
 	i.validUntil.Store(int64(i.coordinator.validUntil))
-	for _, a := range i.coordinator.decide(now) {
+	for _, a := range actions {
 		switch a.kind {
 		case doAcquire:
 			a.lease.Since = time.Now()
 			go i.setLease(ctx, a, func(revision uint64, err error) {
 				if i.coordinator.acquired(a.partition, a.lease, revision, err == nil, i.clock()) {
 					i.start(ctx, a.partition, a.lease.Epoch)
+				}
+			})
+		case doResume:
+			created := i.leasesCreated
+			go i.setLease(ctx, a, func(revision uint64, err error) {
+				if i.coordinator.resumed(a.partition, revision, err == nil, i.clock()) {
+					go i.confirm(i.workers[a.partition], i.coordinator.lapses, created)
 				}
 			})
 		case doRelease:
@@ -219,16 +230,17 @@ func (i *instance) act(ctx context.Context) {
 			i.workers[a.partition].cancel()
 		}
 	}
-	i.metrics.add(func(m *metrics) prometheus.Counter { return m.lapses }, i.coordinator.lapses-lapses)
 }
 
 // start begins to work on a partition whose lease was acquired.
 func (i *instance) start(ctx context.Context, partition int, epoch uint64) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &worker{
-		instance: i, partition: partition, epoch: epoch, since: i.clock(), cancel: cancel, previous: i.workers[partition],
+		instance: i, partition: partition, epoch: epoch, since: i.clock(), ctx: ctx, cancel: cancel, previous: i.workers[partition],
 		drain: make(chan struct{}), done: make(chan struct{}), ticks: make(chan struct{}, 1),
 	}
+	w.process, w.stop = context.WithCancel(ctx)
+	w.renew(i.coordinator.lapses)
 	i.workers[partition] = w
 	i.publishWorkers()
 	go func() {

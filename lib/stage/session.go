@@ -32,8 +32,9 @@ type sink interface {
 type session struct {
 	processor Processor
 	out       sink
-	// valid reports whether the lease still holds. It is asked before every call of the processor.
-	valid     func() bool
+	// enter waits while the lease is suspended and gives the context for a call of the processor, nil when the lease is lost. It is asked
+	// before every call.
+	enter     func() context.Context
 	tickEvery time.Duration
 	interval  time.Duration
 
@@ -62,14 +63,14 @@ type pendingCheckpoint struct {
 }
 
 // deliver hands records in, in stream order, telling the time of the stream in between as if they came one tick apart.
-func (s *session) deliver(ctx context.Context, records []Record) error {
+func (s *session) deliver(records []Record) error {
 	for len(records) > 0 && records[0].Sequence <= s.position {
 		records = records[1:] // A consumer that was made again may begin before where we are.
 		s.duplicates++
 	}
 	for len(records) > 0 {
 		if !records[0].Time.Before(s.told.Add(s.tickEvery)) {
-			if err := s.tick(ctx, records[0].Time); err != nil {
+			if err := s.tick(records[0].Time); err != nil {
 				return err
 			}
 		}
@@ -78,7 +79,7 @@ func (s *session) deliver(ctx context.Context, records []Record) error {
 		for n < len(records) && records[n].Time.Before(end) {
 			n++
 		}
-		err := s.call(func() error { return s.processor.Process(ctx, records[:n], s.out) })
+		err := s.call(func(ctx context.Context) error { return s.processor.Process(ctx, records[:n], s.out) })
 		if err != nil {
 			return fmt.Errorf("process records %d to %d: %w", records[0].Sequence, records[n-1].Sequence, err)
 		}
@@ -89,19 +90,20 @@ func (s *session) deliver(ctx context.Context, records []Record) error {
 }
 
 // tick tells the processor the stream's time, which never goes back.
-func (s *session) tick(ctx context.Context, now time.Time) error {
+func (s *session) tick(now time.Time) error {
 	if now.After(s.told) {
 		s.told = now
 	}
-	if err := s.call(func() error { return s.processor.Tick(ctx, s.told, s.out) }); err != nil {
+	if err := s.call(func(ctx context.Context) error { return s.processor.Tick(ctx, s.told, s.out) }); err != nil {
 		return fmt.Errorf("tick: %w", err)
 	}
 	return nil
 }
 
 // call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.
-func (s *session) call(f func() error) (err error) {
-	if !s.valid() {
+func (s *session) call(f func(context.Context) error) (err error) {
+	ctx := s.enter()
+	if ctx == nil {
 		return errLapsed
 	}
 	defer func() {
@@ -109,7 +111,7 @@ func (s *session) call(f func() error) (err error) {
 			err = fmt.Errorf("processor panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if err := f(); err != nil {
+	if err := f(ctx); err != nil {
 		return err
 	}
 	_, err = s.out.settled()
@@ -128,7 +130,7 @@ func (s *session) prepare(now time.Duration, force bool) error {
 		return nil
 	}
 	var snapshot []byte
-	err := s.call(func() (err error) {
+	err := s.call(func(context.Context) (err error) {
 		snapshot, err = s.processor.Snapshot(s.spare[:0])
 		return err
 	})
@@ -151,7 +153,7 @@ func (s *session) ready() (*pendingCheckpoint, error) {
 	if s.pending == nil || s.pending.writing || settled < s.pending.after {
 		return nil, nil
 	}
-	if !s.valid() {
+	if s.enter() == nil {
 		return nil, errLapsed
 	}
 	s.pending.writing = true

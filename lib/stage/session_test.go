@@ -45,16 +45,21 @@ func TestSessionTellsStreamTime(t *testing.T) {
 	t.Parallel()
 	c, sink, valid := &transcript{}, &handSink{}, true
 	s := &session{
-		processor: c, out: sink, valid: func() bool { return valid }, tickEvery: 100 * time.Millisecond, interval: time.Second,
+		processor: c, out: sink, enter: func() context.Context {
+			if valid {
+				return t.Context()
+			}
+			return nil
+		}, tickEvery: 100 * time.Millisecond, interval: time.Second,
 		told: time.UnixMilli(1000), position: 2, saved: 2,
 	}
 	// A backlog: 2 was handed in before; time is told where records are 100 ms apart; the time of a record that is older than what was told
 	// (another server's clock) does not go back.
-	err := s.deliver(t.Context(), []Record{at(2, 1000), at(3, 1050), at(5, 1099), at(6, 1100), at(9, 1050), at(10, 5000)})
+	err := s.deliver([]Record{at(2, 1000), at(3, 1050), at(5, 1099), at(6, 1100), at(9, 1050), at(10, 5000)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.tick(t.Context(), time.UnixMilli(4000)); err != nil {
+	if err := s.tick(time.UnixMilli(4000)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"records 3 5", "tick 1100", "records 6 9", "tick 5000", "records 10", "tick 5000"}
@@ -65,7 +70,7 @@ func TestSessionTellsStreamTime(t *testing.T) {
 	if err := s.prepare(0, false); err != nil || s.pending == nil {
 		t.Fatalf("not prepared: %v", err)
 	}
-	if err := s.deliver(t.Context(), []Record{at(11, 5001)}); err != nil {
+	if err := s.deliver([]Record{at(11, 5001)}); err != nil {
 		t.Fatal(err)
 	}
 	sink.acked = 4
@@ -82,7 +87,7 @@ func TestSessionTellsStreamTime(t *testing.T) {
 		t.Error("the next checkpoint is not due yet, but wanted")
 	}
 	valid = false
-	if err := s.deliver(t.Context(), []Record{at(12, 5002)}); !errors.Is(err, errLapsed) || s.position != 11 {
+	if err := s.deliver([]Record{at(12, 5002)}); !errors.Is(err, errLapsed) || s.position != 11 {
 		t.Errorf("after the lease: %v, position %d", err, s.position)
 	}
 	if err := s.prepare(time.Hour, true); !errors.Is(err, errLapsed) {

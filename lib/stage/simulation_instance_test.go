@@ -37,7 +37,8 @@ type simWorker struct {
 	revision uint64
 	session  *session // nil until restored
 	out      *simSink
-	next     int // index in the stream
+	next     int    // index in the stream
+	lapse    uint64 // coordinator.lapses of its term
 	drain    bool
 	over     bool
 }
@@ -167,7 +168,7 @@ func (i *simInstance) heartbeat() {
 				other.watch(0, func() { other.c.roster.heard(i.id, revision, nil, other.clock()) })
 			}
 		}
-		return func() { i.c.heartbeatStored(sent, revision) }
+		return func() { i.c.heartbeatStored(sent, revision, i.clock()) }
 	}, func() {})
 }
 
@@ -192,6 +193,9 @@ func (i *simInstance) act(a action) {
 		i.call(func() func() {
 			revision, ok := simSwap(s, &s.leases[a.partition], a.revision, a.lease)
 			if ok {
+				if a.kind == doAcquire && i.lied {
+					s.robbed[a.partition] = revision
+				}
 				for _, other := range s.instances {
 					if !other.leasesWatched {
 						continue
@@ -206,13 +210,19 @@ func (i *simInstance) act(a action) {
 	case doAcquire:
 		write(func(revision uint64, ok bool) {
 			if i.c.acquired(a.partition, a.lease, revision, ok, i.clock()) {
-				w := &simWorker{i: i, p: a.partition, epoch: a.lease.Epoch}
+				w := &simWorker{i: i, p: a.partition, epoch: a.lease.Epoch, lapse: i.c.lapses}
 				i.workers[a.partition] = w
 				w.load()
 			}
 		})
 	case doRelease:
 		write(func(revision uint64, ok bool) { i.c.released(a.partition, a.lease, revision, ok, i.clock()) })
+	case doResume:
+		write(func(revision uint64, ok bool) {
+			if i.c.resumed(a.partition, revision, ok, i.clock()) {
+				i.workers[a.partition].confirm(i.c.lapses)
+			}
+		})
 	case doDrain:
 		i.workers[a.partition].drain = true
 	case doAbort:
@@ -237,7 +247,45 @@ func (w *simWorker) end(err error) {
 	w.i.c.stopped(w.p, err != nil, false, w.i.clock())
 }
 
-func (w *simWorker) valid() bool { return !w.over && w.i.valid() }
+func (w *simWorker) valid() bool { return !w.over && w.i.valid() && w.lapse == w.i.c.lapses }
+
+// enter is asked in the middle of a step, when the lease was valid at its beginning.
+func (w *simWorker) enter() context.Context {
+	if !w.valid() {
+		return nil
+	}
+	return context.Background()
+}
+
+// confirm does what [instance.confirm] does.
+func (w *simWorker) confirm(lapse uint64) {
+	i, s := w.i, w.i.s
+	again := func() {
+		if !w.over && i.c.lapses == lapse {
+			i.local(200*time.Millisecond, func() { w.confirm(lapse) })
+		}
+	}
+	i.call(func() func() {
+		v := s.manifests[w.p]
+		if v.beforeKnown && s.chance(5) {
+			v.value, v.revision = v.before, v.older
+		}
+		return func() {
+			switch {
+			case w.over || i.c.lapses != lapse:
+			case w.session == nil, v.revision == w.revision, strings.HasPrefix(v.value.writer, i.id+"-") && v.value.epoch == w.epoch:
+				w.lapse = lapse
+				if w.session != nil {
+					s.Resumes++
+				}
+			case v.revision == 0, v.revision > w.revision:
+				w.end(errFenced)
+			default:
+				again()
+			}
+		}
+	}, again)
+}
 
 // load reads the checkpoint, maybe an old one, and seals it.
 func (w *simWorker) load() {
@@ -257,7 +305,9 @@ func (w *simWorker) load() {
 				return
 			}
 			i.call(func() func() {
-				revision, ok := simSwap(s, &s.manifests[w.p], v.revision, v.value)
+				sealed := v.value
+				sealed.epoch = max(w.epoch, sealed.epoch+1)
+				revision, ok := simSwap(s, &s.manifests[w.p], v.revision, sealed)
 				return func() {
 					if !ok {
 						again()
@@ -283,7 +333,7 @@ func (w *simWorker) restore(m simManifest, revision uint64) {
 	w.revision = revision
 	w.out = &simSink{w: w}
 	w.session = &session{
-		processor: processor, out: w.out, valid: w.valid, tickEvery: 100 * time.Millisecond, interval: 3 * time.Second,
+		processor: processor, out: w.out, enter: w.enter, tickEvery: 100 * time.Millisecond, interval: 3 * time.Second,
 		position: m.sequence, saved: m.sequence, told: m.told, due: i.clock() + 3*time.Second,
 	}
 	w.next = int(m.sequence)
@@ -291,8 +341,8 @@ func (w *simWorker) restore(m simManifest, revision uint64) {
 
 func (w *simWorker) step() {
 	s := w.i.s
-	if w.session == nil || w.over {
-		return
+	if w.session == nil || !w.valid() {
+		return // Stands still.
 	}
 	if !w.drain && !w.i.cut() {
 		var batch []Record
@@ -306,7 +356,7 @@ func (w *simWorker) step() {
 				batch = append(batch, s.stream[w.next])
 			}
 		}
-		if err := w.session.deliver(context.Background(), batch); err != nil {
+		if err := w.session.deliver(batch); err != nil {
 			w.end(err)
 			return
 		}
@@ -323,7 +373,7 @@ func (w *simWorker) step() {
 		w.i.checkpoints++
 		w.write(simManifest{
 			sequence: pending.position, told: pending.told, snapshot: slices.Clone(pending.snapshot),
-			writer: fmt.Sprint(w.i.id, "-", w.i.checkpoints),
+			writer: fmt.Sprint(w.i.id, "-", w.i.checkpoints), epoch: w.epoch,
 		})
 	case w.drain && w.session.pending == nil && !w.session.dirty():
 		w.end(nil)
@@ -333,8 +383,11 @@ func (w *simWorker) step() {
 // write does what [worker.write] does.
 func (w *simWorker) write(m simManifest) {
 	i, s, before := w.i, w.i.s, w.revision
+	if w.over {
+		return
+	}
 	if !w.valid() {
-		w.end(errLapsed)
+		i.local(enterPoll, func() { w.write(m) })
 		return
 	}
 	stored := func(revision uint64) {

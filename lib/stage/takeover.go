@@ -14,13 +14,15 @@ import (
 )
 
 // restore takes the partition's checkpoint over, makes a processor from it and begins to read behind it.
-func (w *worker) restore(ctx, process context.Context) error {
+func (w *worker) restore(ctx context.Context) error {
 	i := w.instance
+	w.status.revision.Store(0) // Until it is sealed again.
 	e, err := w.seal(ctx)
 	if err != nil {
 		return err
 	}
 	w.revision, w.chunks = e.revision, ""
+	w.status.revision.Store(e.revision)
 	if e.chunks > 0 {
 		w.chunks = e.writer
 	}
@@ -48,15 +50,14 @@ func (w *worker) restore(ctx, process context.Context) error {
 		i.metrics.lost(lossRecreated, 1)
 		position = 0
 	}
-	valid := func() bool { return w.valid(ctx) }
 	w.outputs = &outputs{
-		ctx: process, valid: valid, metrics: i.metrics,
+		ctx: w.process, enter: w.enterSending, metrics: i.metrics,
 		publish: func(ctx context.Context, subject, id string, data []byte) (future, error) {
 			return i.options.Bus.Publish(ctx, subject, id, data)
 		},
 	}
 	w.session = &session{
-		processor: processor, out: w.outputs, valid: valid, tickEvery: i.options.TickInterval, interval: i.options.CheckpointInterval,
+		processor: processor, out: w.outputs, enter: w.enterCalling, tickEvery: i.options.TickInterval, interval: i.options.CheckpointInterval,
 		position: position, saved: position, told: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
 	}
 	w.frontier = frontier{received: position}
@@ -145,7 +146,7 @@ func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision
 		writer: i.id + "-" + strconv.FormatUint(i.checkpoints.Add(1), 36),
 	}
 	for attempt := 0; ; attempt++ {
-		if !w.valid(ctx) {
+		if w.enter(ctx) == nil {
 			return written{err: errLapsed}
 		}
 		stored, size, err := i.store.write(ctx, w.partition, revision, c, pending.snapshot)
@@ -203,6 +204,7 @@ func (w *worker) wrote(result written) error {
 	}
 	w.session.stored()
 	w.revision, w.chunks = result.revision, result.chunks
+	w.status.revision.Store(result.revision)
 	return nil
 }
 

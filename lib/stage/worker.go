@@ -38,12 +38,16 @@ type worker struct {
 	partition int
 	epoch     uint64
 	since     time.Duration // when the lease was acquired
-	drain     chan struct{} // closed when the partition is to be handed over
-	done      chan struct{} // closed when run has returned
-	ticks     chan struct{} // of the instance's metronome
-	cancel    context.CancelFunc
-	previous  *worker // of the same partition; run waits for its end
-	reported  uint64  // records in the last report; belongs to the instance's goroutine
+	term      atomic.Pointer[term]
+	ctx       context.Context    // ends when the worker is to end at once
+	process   context.Context    // of the processor; it ends before ctx when a hand-over takes too long
+	drain     chan struct{}      // closed when the partition is to be handed over
+	done      chan struct{}      // closed when run has returned
+	ticks     chan struct{}      // of the instance's metronome
+	cancel    context.CancelFunc // of ctx
+	stop      context.CancelFunc // of process
+	previous  *worker            // of the same partition; run waits for its end
+	reported  uint64             // records in the last report; belongs to the instance's goroutine
 
 	status workerStatus
 
@@ -66,6 +70,7 @@ type worker struct {
 // workerStatus is read by others.
 type workerStatus struct {
 	position   atomic.Uint64
+	revision   atomic.Uint64 // of the checkpoint's entry
 	records    atomic.Uint64
 	lag        atomic.Uint64
 	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
@@ -84,8 +89,6 @@ type written struct {
 	err        error
 }
 
-func (w *worker) valid(ctx context.Context) bool { return ctx.Err() == nil && w.instance.valid() }
-
 func (w *worker) draining() bool {
 	select {
 	case <-w.drain:
@@ -103,23 +106,22 @@ func (w *worker) run(ctx context.Context) error {
 		<-w.previous.done
 		w.previous = nil
 	}
-	process, stop := context.WithCancel(ctx)
-	defer stop()
+	defer w.stop()
 	go func() {
 		select {
 		case <-w.drain:
-		case <-process.Done():
+		case <-w.process.Done():
 			return
 		}
 		select {
 		case <-time.After(grace):
-			stop()
-		case <-process.Done():
+			w.stop()
+		case <-w.process.Done():
 		}
 	}()
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		began := w.instance.clock()
-		err := w.serve(ctx, process)
+		err := w.serve(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return errLapsed
@@ -145,10 +147,9 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// serve restores the partition from its checkpoint and processes from there. process is the context of the processor; it ends before ctx
-// when a hand-over takes too long.
-func (w *worker) serve(ctx, process context.Context) error {
-	if err := w.restore(ctx, process); err != nil {
+// serve restores the partition from its checkpoint and processes from there.
+func (w *worker) serve(ctx context.Context) error {
+	if err := w.restore(ctx); err != nil {
 		return err
 	}
 	defer func() {
@@ -180,11 +181,11 @@ func (w *worker) serve(ctx, process context.Context) error {
 			w.puller.close()
 			return w.handOver(ctx, writing)
 		case msg := <-w.puller.messages:
-			if err := w.receive(ctx, process, msg); err != nil {
+			if err := w.receive(ctx, msg); err != nil {
 				return err
 			}
 		case <-w.ticks:
-			if err := w.beat(ctx, process); err != nil {
+			if err := w.beat(ctx); err != nil {
 				return err
 			}
 		case result := <-w.writes:
@@ -199,7 +200,7 @@ func (w *worker) serve(ctx, process context.Context) error {
 }
 
 // receive hands over a message and what has arrived behind it.
-func (w *worker) receive(ctx, process context.Context, msg *nats.Msg) error {
+func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 	failure := w.collect(msg)
 	if failure == nil {
 		// The next request is on its way while this batch is processed.
@@ -211,7 +212,7 @@ func (w *worker) receive(ctx, process context.Context, msg *nats.Msg) error {
 			bytes += len(w.records[i].Data)
 		}
 		w.status.buffered.Store(uint64(n + len(w.puller.messages)))
-		if err := w.session.deliver(process, w.records); err != nil {
+		if err := w.session.deliver(w.records); err != nil {
 			return err
 		}
 		w.instance.metrics.in(n, bytes)
@@ -276,7 +277,7 @@ func (w *worker) collect(msg *nats.Msg) error {
 }
 
 // beat is what is to be done every tick.
-func (w *worker) beat(ctx, process context.Context) error {
+func (w *worker) beat(ctx context.Context) error {
 	now := w.instance.clock()
 	w.status.beat.Store(int64(now))
 	if err := w.puller.check(now); err != nil {
@@ -292,12 +293,14 @@ func (w *worker) beat(ctx, process context.Context) error {
 		w.status.position.Store(w.session.position)
 	}
 	told := w.session.told
-	if w.puller.waiting() {
+	// After a suspension the channel proves nothing until the stream was looked at again: records that were stored meanwhile may still be on
+	// their way through the same connection.
+	if w.puller.waiting() && w.sampled.at >= w.term.Load().since {
 		w.clear = true
 		told = w.instance.streamTime(now).Add(-idleSlack)
 	}
 	issued := w.outputs.issued()
-	if err := w.session.tick(process, told); err != nil {
+	if err := w.session.tick(told); err != nil {
 		return err
 	}
 	if w.outputs.issued() != issued {
