@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
 
@@ -99,11 +100,12 @@ func ConnectionPartition(flow uint64, partitions int) int {
 	return int(identity.Connection(flow) % uint64(partitions))
 }
 
-// TracePartition is the partition of spans of a trace.
+// TracePartition is the partition of spans of a trace: that of the connection on which the trace began, for trace ids of Millrace's own
+// making. Of others it takes the first half, or the second where the first is zero, as in 64-bit trace ids.
 func TracePartition(trace [16]byte, partitions int) int {
-	var h uint64
-	for _, b := range trace[8:] {
-		h = h<<8 | uint64(b)
+	h := binary.BigEndian.Uint64(trace[:8])
+	if h == 0 {
+		h = binary.BigEndian.Uint64(trace[8:])
 	}
 	return int(h % uint64(partitions))
 }

@@ -3,6 +3,8 @@ package bus
 import (
 	"strings"
 	"testing"
+
+	"millrace.dev/lib/identity"
 )
 
 func TestSubjects(t *testing.T) {
@@ -35,8 +37,15 @@ func TestPartitions(t *testing.T) {
 	if p := ProcessPartition(100, 32); p != 4 {
 		t.Errorf("partition %d, want 4", p)
 	}
-	if p := TracePartition([16]byte{0xff, 7: 0xff, 15: 35}, 32); p != 3 {
+	own := identity.Trace(identity.Key{Flow: flow, Offset: 7})
+	if p := TracePartition(own, 32); p != ConnectionPartition(flow, 32) {
+		t.Errorf("the trace that begins on a connection is in partition %d", p)
+	}
+	if p := TracePartition([16]byte{0xff, 7: 0x23, 15: 9}, 32); p != 3 {
 		t.Errorf("partition %d, want 3", p)
+	}
+	if p := TracePartition([16]byte{8: 0xff, 15: 35}, 32); p != 3 {
+		t.Errorf("partition %d of a 64-bit trace id, want 3", p)
 	}
 }
 

@@ -12,8 +12,7 @@ import (
 const (
 	domainConnection = 'c'
 	domainSpan       = 's'
-	domainTraceHigh  = 'T'
-	domainTraceLow   = 't'
+	domainTrace      = 't'
 	domainProcess    = 'p'
 )
 
@@ -61,14 +60,15 @@ func Span(k Key, side millracev1.Side) uint64 {
 	return nonZero(xxhash.Sum64(b[:]))
 }
 
-// Trace gives the trace id of a trace that begins with exchange k; never all zeros.
+// Trace gives the trace id of a trace that begins with exchange k; never all zeros. Its first half is the identity of the connection, so
+// that spans are partitioned as exchanges are and most of them stay in their partition; its second half is a hash of the key, as random
+// as samplers that go by the last bytes of a trace id expect it.
 func Trace(k Key) [16]byte {
 	var b [25]byte
 	var id [16]byte
 	k.put(b[1:])
-	b[0] = domainTraceHigh
-	binary.BigEndian.PutUint64(id[:8], nonZero(xxhash.Sum64(b[:])))
-	b[0] = domainTraceLow
+	b[0] = domainTrace
+	binary.BigEndian.PutUint64(id[:8], nonZero(Connection(k.Flow)))
 	binary.BigEndian.PutUint64(id[8:], nonZero(xxhash.Sum64(b[:])))
 	return id
 }
