@@ -68,6 +68,12 @@ type Conn struct {
 	watched   sync.WaitGroup
 	closeOnce sync.Once
 
+	// What Control connects with.
+	clientName string
+	options    []nats.Option
+	connecting sync.Mutex // guards control
+	control    *Conn
+
 	mu      sync.Mutex
 	ensured bool                                // EnsureStreams was called
 	buckets map[string]jetstream.KeyValueConfig // that KeyValue has handed out
@@ -103,7 +109,7 @@ func ConnectObserved(ctx context.Context, cfg config.Bus, clientName string, obs
 		return nil, errors.New("bus.url is empty: set it to the address of a NATS server, for example nats://127.0.0.1:4222 " +
 			"(only `millrace run` embeds one)")
 	}
-	c := &Conn{cfg: cfg, observe: observe, buckets: map[string]jetstream.KeyValueConfig{}}
+	c := &Conn{cfg: cfg, observe: observe, clientName: clientName, options: options, buckets: map[string]jetstream.KeyValueConfig{}}
 	c.nats, err = dial(ctx, cfg.URL, all, observe)
 	if err != nil {
 		return nil, err
@@ -221,6 +227,24 @@ func (c *Conn) NATS() *nats.Conn { return c.nats }
 // JetStream is for reading streams and for what this package does not cover. Publish through [Conn.Publish].
 func (c *Conn) JetStream() jetstream.JetStream { return c.jetStream }
 
+// Control is a second connection with the same settings, for small messages that must not wait behind what c carries: under load that is
+// megabytes, both ways, in order. It is made at the first call, shared by all callers, and closed with c.
+func (c *Conn) Control(ctx context.Context) (*Conn, error) {
+	c.connecting.Lock()
+	defer c.connecting.Unlock()
+	if c.nats.IsClosed() {
+		return nil, ErrClosed
+	}
+	if c.control == nil {
+		control, err := Connect(ctx, c.cfg, c.clientName+" control", c.options...)
+		if err != nil {
+			return nil, err
+		}
+		c.control = control
+	}
+	return c.control, nil
+}
+
 // Partitions of every stream.
 func (c *Conn) Partitions() int { return c.cfg.Partitions }
 
@@ -256,6 +280,11 @@ func (c *Conn) Close() {
 		c.watched.Wait()
 		c.publisher.close()
 		c.nats.Close()
+		c.connecting.Lock()
+		if c.control != nil {
+			c.control.Close()
+		}
+		c.connecting.Unlock()
 		c.observe(Closed, nil)
 	})
 }
