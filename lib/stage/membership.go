@@ -80,7 +80,6 @@ func (i *instance) heartbeat(ctx context.Context) {
 			i.beating--
 			if err == nil {
 				i.coordinator.heartbeatStored(sent, revision, i.clock())
-				i.contact.Store(max(int64(sent), i.contact.Load()))
 			}
 		})
 	}()
@@ -202,7 +201,7 @@ func (i *instance) follow(
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	nc := i.options.Bus.NATS()
+	nc := i.control.NATS()
 	reconnects := nc.Stats().Reconnects
 	asking, stop := context.WithTimeout(ctx, requestTimeout)
 	defer stop()

@@ -65,6 +65,8 @@ type instance struct {
 	id      string
 	started time.Time
 
+	// control carries heartbeats and leases; the watches of both must share it.
+	control         *bus.Conn
 	members, leases jetstream.KeyValue
 	input           jetstream.Stream
 	store           *store
@@ -85,7 +87,6 @@ type instance struct {
 	wrote       []atomic.Bool // whether this instance has written a checkpoint of the partition
 	checkpoints atomic.Uint64 // numbers writers of checkpoints
 	ticking     atomic.Pointer[[]*worker]
-	contact     atomic.Int64 // local time at which the newest acknowledged heartbeat was sent
 	lossLogged  atomic.Int64
 	asking      atomic.Bool // refreshLags is at it
 }
@@ -133,11 +134,14 @@ func (i *instance) open(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
 	conn := i.options.Bus
-	if i.members, err = conn.KeyValue(ctx, bus.BucketMembers); err != nil {
+	if i.control, err = conn.Control(ctx); err != nil {
+		return err
+	}
+	if i.members, err = i.control.KeyValue(ctx, bus.BucketMembers); err != nil {
 		return err
 	}
 	// Leases have no lifetime of their own: they hold as long as their owner's heartbeats do.
-	if i.leases, err = conn.KeyValue(ctx, bus.BucketLeases, func(c *jetstream.KeyValueConfig) { c.TTL = 0 }); err != nil {
+	if i.leases, err = i.control.KeyValue(ctx, bus.BucketLeases, func(c *jetstream.KeyValueConfig) { c.TTL = 0 }); err != nil {
 		return err
 	}
 	if i.store, err = openStore(ctx, conn, i.options.Name, i.options.MaxSnapshotBytes); err != nil {

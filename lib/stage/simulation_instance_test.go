@@ -23,11 +23,17 @@ type simInstance struct {
 	lied          bool // its clock stood still
 	pausedUntil   time.Duration
 	cutUntil      time.Duration
-	inbox         []func() // what arrived while paused
+	inbox         []simArrival // what arrived while paused
 	beat          uint64
 	watched       [2]time.Duration // when the newest event of each watch arrives: events stay in order
 	workers       [simPartitions]*simWorker
 	checkpoints   int
+}
+
+// simArrival is something that an instance is to do. What comes by a watch (0, 1; -1 is anything else) stays in order.
+type simArrival struct {
+	watch int
+	run   func()
 }
 
 type simWorker struct {
@@ -78,14 +84,16 @@ func (i *simInstance) valid() bool { return i.clock() < i.c.validUntil }
 func (i *simInstance) cut() bool { return i.s.now < i.cutUntil }
 
 // local runs f in the instance after d: not when it is dead, and later when it is paused.
-func (i *simInstance) local(d time.Duration, f func()) {
+func (i *simInstance) local(d time.Duration, f func()) { i.arrive(d, simArrival{-1, f}) }
+
+func (i *simInstance) arrive(d time.Duration, a simArrival) {
 	i.s.after(d, func() {
 		switch {
 		case i.dead:
 		case i.s.now < i.pausedUntil:
-			i.inbox = append(i.inbox, f)
+			i.inbox = append(i.inbox, a)
 		default:
-			f()
+			a.run()
 		}
 	})
 }
@@ -97,10 +105,18 @@ func (i *simInstance) pause(d time.Duration) {
 		inbox := i.inbox
 		i.inbox = nil
 		// What was ready runs in some order: timers, answers and watches are different goroutines. Watches stay in order.
-		for _, f := range inbox {
-			if !i.dead {
-				f()
+		for len(inbox) > 0 && !i.dead {
+			k := i.s.rng.IntN(len(inbox))
+			if which := inbox[k].watch; which >= 0 {
+				k = slices.IndexFunc(inbox, func(a simArrival) bool { return a.watch == which })
 			}
+			a := inbox[k]
+			inbox = slices.Delete(inbox, k, k+1)
+			if i.s.now < i.pausedUntil {
+				i.inbox = append(i.inbox, a) // Paused again by what ran before.
+				continue
+			}
+			a.run()
 		}
 	})
 }
@@ -109,7 +125,7 @@ func (i *simInstance) pause(d time.Duration) {
 func (i *simInstance) watch(which int, f func()) {
 	at := max(i.watched[which], i.s.now+i.s.delay(), i.cutUntil)
 	i.watched[which] = at
-	i.local(at-i.s.now, f)
+	i.arrive(at-i.s.now, simArrival{which, f})
 }
 
 // call is a request to the server: f runs there and may fail to, its answer comes back and may fail to.

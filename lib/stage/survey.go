@@ -19,7 +19,7 @@ type streamSample struct {
 // surveyInterval is how often the input stream is looked at.
 const surveyInterval = 2 * time.Second
 
-// maxSilence is how long the stream's clock runs on without a word from the server.
+// maxSilence is how long the stream's clock runs on without an answer from the server through the connection that brings the records.
 const maxSilence = 2 * time.Second
 
 func (i *instance) survey(ctx context.Context) error {
@@ -87,6 +87,5 @@ func (i *instance) refreshLags(ctx context.Context) {
 // away, records cannot arrive either, and a processor must not conclude from the time alone that there were none.
 func (i *instance) streamTime(now time.Duration) time.Time {
 	sample := i.sample.Load()
-	contact := max(sample.at, time.Duration(i.contact.Load()))
-	return time.Unix(0, int64(min(now, contact+maxSilence)+sample.offset)).UTC()
+	return time.Unix(0, int64(min(now, sample.at+maxSilence)+sample.offset)).UTC()
 }
