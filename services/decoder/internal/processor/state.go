@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
@@ -65,6 +67,9 @@ func (p *Processor) Restore(b []byte) error {
 	for range r.Count() {
 		q := p.processOf(r.Uint())
 		if encoded := r.Bytes(); encoded != nil {
+			if (&millracev1.Process{}).UnmarshalVT(encoded) != nil {
+				r.Fail()
+			}
 			q.encoded = encoded
 		}
 		q.lastTick, q.exited = r.Uint(), r.Bool()
@@ -193,5 +198,12 @@ func (p *Processor) restoreConnection(r *snapshot.Reader) {
 	c.parser = p.options.Protocols[i].New(protocol.Options{KeepStatements: p.options.KeepStatements})
 	c.orient(client)
 	c.conn.RestoreState(r)
+	c.conn.Each(func(x *protocol.Exchange) {
+		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
+		detail := appendBytes(nil, protowire.Number(x.DetailField), x.Detail)
+		if (&millracev1.Exchange{}).UnmarshalVT(detail) != nil {
+			r.Fail()
+		}
+	})
 	c.parser.RestoreState(&c.conn, r)
 }
