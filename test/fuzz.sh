@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of every module for FUZZTIME (default 30s) each.
+# Runs every fuzz target of every module for FUZZTIME each: a time (default 30s), or a number of runs ("2000x"). Numbers are for CI: a time
+# that ends while the fuzzer minimises is reported as a failure ("context deadline exceeded").
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzztime=${FUZZTIME:-30s}
