@@ -385,7 +385,10 @@ const volatile u32 agent = 0;
  * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task of the CPU
  * until the preempted one is done with it: what those do would be missed. A program may never migrate, so either preemption is
  * off or migration is, and the latter can be seen. At perf's side of the same tracepoints preemption is always off, for some more
- * ns per event: there the programs *_perf are attached instead.
+ * ns per event: there the programs *_perf are attached instead. But perf runs no two programs of any kind inside of each other on
+ * a CPU, and a packet's interrupt may come while one runs: what happens to sockets is therefore told by both sides, and the second
+ * to come changes nothing. For the same reason user space changes and reads tables by running programs (set_policy, sum_losses): its
+ * own system calls on tables keep perf's programs from running, and it can be preempted in them.
  */
 static __always_inline int preemption_of(u32 *preemption)
 {
@@ -432,5 +435,54 @@ int set_verdict(struct verdict *verdict)
 	c->facts.protocol = verdict->protocol;
 	c->tries = 0;
 	c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
+	return 0;
+}
+
+struct policy_change {
+	u64 pid;
+	u64 flags;
+	u64 goid_offset;
+	u64 parent_goid_offset;
+};
+
+/* Run by user space, never attached: sets the policy of a thread group, or removes it if it is all zeros. */
+SEC("raw_tp")
+int set_policy(struct policy_change *change)
+{
+	struct policy policy = {
+		.flags = change->flags,
+		.goid_offset = change->goid_offset,
+		.parent_goid_offset = change->parent_goid_offset,
+	};
+	u32 pid = change->pid;
+
+	if (policy.flags || policy.goid_offset || policy.parent_goid_offset)
+		return bpf_map_update_elem(&policies, &pid, &policy, BPF_ANY) != 0;
+	bpf_map_delete_elem(&policies, &pid);
+	return 0;
+}
+
+#define CPUS_STEP 64 /* more at once take the verifier seconds */
+
+struct loss loss_sum;
+
+/* Run by user space, never attached: adds up what some CPUs, from ctx[1] on, lost of the cause ctx[0]. */
+SEC("raw_tp")
+int sum_losses(u64 *ctx)
+{
+	u32 cause = ctx[0], first = ctx[1];
+	struct loss sum = {};
+
+	if (cause >= LOSS_CAUSES)
+		return 1;
+	for (u32 cpu = 0; cpu < CPUS_STEP; cpu++) {
+		struct loss *loss = bpf_map_lookup_percpu_elem(&losses, &cause, first + cpu);
+
+		if (!loss)
+			break;
+		sum.events += loss->events;
+		sum.bytes += loss->bytes;
+	}
+	loss_sum = sum;
 	return 0;
 }

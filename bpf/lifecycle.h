@@ -58,6 +58,8 @@ static __always_inline void established(struct sock *sk, int old_state)
 		(u32)(BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received));
 	connection.sides[SIDE_SEND].started = connection.sides[SIDE_RECEIVE].started = 1;
 	known = bpf_map_lookup_elem(&connections, &key);
+	if (known && known->facts.opened && known->facts.send_flow == connection.facts.send_flow)
+		return; /* told twice, see preemption_of() */
 	if (known)
 		connection.flags = known->flags & CONNECTION_IGNORED;
 	listener.netns = connection.facts.netns;
@@ -109,7 +111,7 @@ static __always_inline int change_state(struct sock *sk, int old_state, int new_
 			break;
 		}
 		now = bpf_ktime_get_ns();
-		bpf_map_update_elem(&connecting, &key, &now, BPF_ANY);
+		bpf_map_update_elem(&connecting, &key, &now, BPF_NOEXIST);
 		break;
 	case TCP_ESTABLISHED:
 		if (old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV)

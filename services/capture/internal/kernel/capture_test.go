@@ -247,6 +247,7 @@ func TestBothEndsAgree(t *testing.T) {
 				}
 				if losses, err := r.Losses(); err != nil || len(losses) > 0 {
 					t.Errorf("losses %v, %v", losses, err)
+					r.describeMisses(t)
 				}
 			})
 		}

@@ -50,9 +50,16 @@ func TestCrowd(t *testing.T) {
 	}
 	if losses, err := r.Losses(); err != nil || len(losses) > 0 {
 		t.Errorf("losses %v, %v", losses, err)
-		for _, program := range r.attached {
+		r.describeMisses(t)
+	}
+}
+
+// describeMisses names the programs that the kernel did not run.
+func (r *recorder) describeMisses(t testing.TB) {
+	for _, programs := range r.attached {
+		for _, program := range programs {
 			if stats, err := program.Stats(); err == nil && stats.RecursionMisses > 0 {
-				t.Errorf("%v missed %d runs", program, stats.RecursionMisses)
+				t.Logf("%v: %d runs missed", program, stats.RecursionMisses)
 			}
 		}
 	}

@@ -51,20 +51,21 @@ type program struct {
 	required bool
 	lost     string
 	perf     string // the program that is attached to perf's side of the tracepoint where preemption asks for it
+	both     bool   // then this one is attached too
 }
 
 // programs in the order in which they are attached: connections before data, and the past between the two.
 var programs = []program{
-	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf"},
-	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf"},
-	{"existing_sockets", "connections before start", false, "roles of connections open before the start are told less surely; the rest is found at their next event", ""},
-	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf"},
-	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf"},
-	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf"},
-	{programURing, "io_uring", false, "traffic sent and received through io_uring", "io_uring_done_perf"},
-	{programURingCount, "io_uring count", false, "the count of what is missed of io_uring", ""},
-	{"syscall_enter", "send durations", false, "how long sends ran; a send's start is taken to be its end", "syscall_enter_perf"},
-	{"syscall_exit", "payload", true, "all traffic", "syscall_exit_perf"},
+	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf", true},
+	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf", true},
+	{"existing_sockets", "connections before start", false, "roles of connections open before the start are told less surely; the rest is found at their next event", "", false},
+	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf", false},
+	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf", false},
+	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf", false},
+	{programURing, "io_uring", false, "traffic sent and received through io_uring", "io_uring_done_perf", false},
+	{programURingCount, "io_uring count", false, "the count of what is missed of io_uring", "", false},
+	{"syscall_enter", "send durations", false, "how long sends ran; a send's start is taken to be its end", "syscall_enter_perf", false},
+	{"syscall_exit", "payload", true, "all traffic", "syscall_exit_perf", false},
 }
 
 // Names of programs that are treated in a way of their own.

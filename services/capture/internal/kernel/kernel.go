@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,10 @@ type Kernel struct {
 	collection *ebpf.Collection
 	optional   []*ebpf.Collection
 	links      []link.Link
-	attached   []*ebpf.Program
+	attached   [][]*ebpf.Program // each the programs of which one must run
+	setPolicy  *ebpf.Program     // nil where tables are changed by system calls
+	sumLosses  *ebpf.Program
+	summing    sync.Mutex // held while sumLosses runs
 	features   []Feature
 	ring       *ring
 	reading    sync.Mutex // held while the ring is read
@@ -164,7 +168,7 @@ func (k *Kernel) loadOptional(spec *ebpf.CollectionSpec, name string) (*ebpf.Pro
 
 func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	preemptible := k.preemptible(spec)
-	var missed error // why calls can be missed
+	missed := k.attachTables(spec, preemptible) // why calls can be missed
 	for _, p := range programs {
 		if p.name == programURingCount && k.uring != uringNone {
 			continue
@@ -179,11 +183,10 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		if err == nil {
 			if p.name == "existing_sockets" {
 				err = iterateSockets(loaded)
-			} else if p.perf == "" || !preemptible(p) {
-				err = k.attachTracing(loaded)
-			} else if perfErr := k.attachPerf(spec, p); perfErr != nil {
-				missed = perfErr
-				err = k.attachTracing(loaded)
+			} else {
+				var refused error
+				refused, err = k.attachProgram(spec, p, loaded, preemptible(p))
+				missed = cmp.Or(missed, refused)
 			}
 		}
 		if err != nil {
@@ -221,6 +224,13 @@ type rawPolicy struct {
 	Flags, GoidOffset, ParentGoidOffset, _ uint32
 }
 
+// rawPolicyChange is struct policy_change in capture.bpf.c.
+type rawPolicyChange struct {
+	PID, Flags, GoidOffset, ParentGoidOffset uint64
+}
+
+var errPolicies = errors.New("the table of policies is full")
+
 // Flags of struct policy.
 const (
 	policyIgnore      = 1
@@ -230,19 +240,30 @@ const (
 // SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes that ended are
 // removed by the kernel side; setting one after that leaves an entry behind until the pid is used again.
 func (k *Kernel) SetPolicy(pid uint32, p Policy) error {
-	policies := k.collection.Maps["policies"]
-	if p == (Policy{}) {
-		if err := policies.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("remove policy of process %d: %w", pid, err)
-		}
-		return nil
-	}
 	raw := rawPolicy{GoidOffset: p.GoidOffset, ParentGoidOffset: p.ParentGoidOffset}
 	if p.Ignore {
 		raw.Flags |= policyIgnore
 	}
 	if p.Ignore && p.IgnorePeers {
 		raw.Flags |= policyIgnorePeers
+	}
+	if k.setPolicy != nil {
+		change := rawPolicyChange{uint64(pid), uint64(raw.Flags), uint64(raw.GoidOffset), uint64(raw.ParentGoidOffset)}
+		status, err := k.setPolicy.Run(&ebpf.RunOptions{Context: change})
+		if err == nil && status != 0 {
+			err = errPolicies
+		}
+		if err != nil {
+			return fmt.Errorf("set policy of process %d: %w", pid, err)
+		}
+		return nil
+	}
+	policies := k.collection.Maps["policies"]
+	if p == (Policy{}) {
+		if err := policies.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("remove policy of process %d: %w", pid, err)
+		}
+		return nil
 	}
 	if err := policies.Put(pid, raw); err != nil {
 		return fmt.Errorf("set policy of process %d: %w", pid, err)

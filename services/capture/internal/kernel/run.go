@@ -165,9 +165,9 @@ func (k *Kernel) Losses() (Losses, error) {
 		losses[cause] = l
 	}
 	m := k.collection.Maps["losses"]
-	var perCPU []rawLoss
 	for cause := range m.MaxEntries() {
-		if err := m.Lookup(cause, &perCPU); err != nil {
+		perCPU, err := k.lossesOf(cause)
+		if err != nil {
 			return nil, fmt.Errorf("read loss counters: %w", err)
 		}
 		for _, l := range perCPU {
@@ -175,11 +175,6 @@ func (k *Kernel) Losses() (Losses, error) {
 		}
 	}
 	add(millracev1.LossCause_LOSS_CAUSE_MALFORMED, k.malformed.Load(), k.lostBytes.Load())
-	// What the kernel did not run because a program was running on that CPU already.
-	for _, program := range k.attached {
-		if stats, err := program.Stats(); err == nil {
-			add(millracev1.LossCause_LOSS_CAUSE_NOT_OBSERVABLE, stats.RecursionMisses, 0)
-		}
-	}
+	add(millracev1.LossCause_LOSS_CAUSE_NOT_OBSERVABLE, k.misses(), 0)
 	return losses, nil
 }
