@@ -18,7 +18,7 @@ func Default() *Config {
 			FlushInterval: 100 * time.Millisecond,
 			BatchBytes:    64 * KiB,
 			SendBuffer:    8 * MiB,
-			RingBuffer:    16 * MiB,
+			RingBuffer:    8 * MiB,
 			PayloadBytes:  16384,
 			MessageBytes:  65536,
 			Redact:        Redact{Enable: true},
