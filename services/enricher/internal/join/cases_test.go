@@ -76,7 +76,7 @@ func TestHold(t *testing.T) {
 		due  time.Duration
 	}{
 		"server, caller not watched":      {call{server: true, end: at(50 * time.Millisecond)}, serverSide, 2 * time.Second},
-		"long server, caller not watched": {call{server: true, end: at(5 * time.Second)}, serverSide, 5 * time.Second},
+		"long server, caller not watched": {call{server: true, end: at(5 * time.Second)}, serverSide, 5500 * time.Millisecond},
 		"client, callee not watched":      {call{client: true, end: at(50 * time.Millisecond)}, clientSide, 2 * time.Second},
 		"long client, callee not watched": {call{client: true, end: at(5 * time.Second)}, clientSide, 5 * time.Second},
 	} {
@@ -119,6 +119,24 @@ func TestLongRequest(t *testing.T) {
 	w.run(at(61 * time.Second))
 	if len(w.spans) != 4 {
 		t.Errorf("%d spans", len(w.spans))
+	}
+}
+
+// A client that sends for longer than the hold time in one call is heard of when the server is about to answer.
+func TestClientHeardOfAtTheEnd(t *testing.T) {
+	t.Parallel()
+	w := scene(t, defaults)
+	key := w.key()
+	w.side(call{key: key, start: at(0), end: at(3 * time.Second)}, serverSide)
+	w.side(call{key: key, start: at(3100 * time.Millisecond), end: at(3200 * time.Millisecond)}, clientSide)
+	w.run(at(6 * time.Second))
+	client, found := w.span(key, clientSide)
+	if !found || client.attribute("millrace.trace.late") != nil {
+		t.Errorf("client: %v", client.Span)
+	}
+	server, _ := w.span(key, serverSide)
+	if server.ParentSpanId != client.SpanId || [16]byte(server.TraceId) != [16]byte(client.TraceId) {
+		t.Errorf("server %v is not below client %v", server.Span, client.Span)
 	}
 }
 

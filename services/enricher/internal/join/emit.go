@@ -31,7 +31,14 @@ func (p *Partition) serverReady(e *entry) bool {
 	if e.client.started {
 		return e.client.exchange != nil || e.client.done || p.now >= e.server.arrivedAt+p.hold/peerFraction
 	}
-	return p.now >= e.server.startedAt+p.hold
+	return p.now >= p.rootDue(e)
+}
+
+// rootDue is when a server span goes out without a client. A client that sends a large request in one blocking call is heard of when
+// the call returns, which may be long after the server began to read: so also a request that was served for longer than the hold time
+// waits a little at its end.
+func (p *Partition) rootDue(e *entry) int64 {
+	return max(e.server.startedAt+p.hold, e.server.arrivedAt+p.hold/peerFraction)
 }
 
 // clientReady: the server's facts have come, or it is not watched.
@@ -67,7 +74,7 @@ func (p *Partition) nextLook(e *entry) int64 {
 		if e.client.started {
 			due = min(due, e.server.arrivedAt+p.hold/peerFraction)
 		} else {
-			due = min(due, e.server.startedAt+p.hold)
+			due = min(due, p.rootDue(e))
 		}
 	}
 	return due
