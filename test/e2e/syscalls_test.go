@@ -132,6 +132,7 @@ func TestNonblocking(t *testing.T) {
 	s.open("c", option, option)
 	for _, path := range []string{"/nonblocking/1", "/nonblocking/2"} {
 		x := post(path, 1_000_000, 1_000_000)
+		x.receive.Chunk, x.receive.Delay = 16384, time.Millisecond // slower than the sender, so that it has to wait
 		s.turn("c", x)
 	}
 	s.turn("c", get("/nonblocking/3", 200, 0))
