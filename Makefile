@@ -11,6 +11,7 @@ TOOLS    := $(BIN)/tools
 LDFLAGS  := -s -w
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
+KERNELS  ?=
 
 GOLANGCI_VERSION := v2.15.0
 BUF_VERSION      := v1.75.0
@@ -64,7 +65,7 @@ test-e2e: build ## The exactness suite: real programs, real kernel, both ends ch
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
 
 test-kernels: ## Capture on other kernels in virtual machines. MILLRACE_VM names the tool that boots them
-	test/kernels/run.sh
+	test/kernels/run.sh $(KERNELS)
 
 test-fuzz: ## Fuzz every target for FUZZTIME each
 	test/fuzz.sh

@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 : "${MILLRACE_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
 tests=${MILLRACE_VM_TESTS:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks)$'}
+export VM_TIMEOUT=${VM_TIMEOUT:-600} # emulation is slow, and slower beside other work
 logs=build/kernels
 mkdir -p "$logs"
 (cd services/capture && CGO_ENABLED=0 go test -c -o "../../$logs/kernel.test" ./internal/kernel)
@@ -18,7 +19,7 @@ echo "| kernel | HTTP exchange, same ids at both ends | tests passed | failed | 
 echo "|---|---|--:|--:|--:|---|"
 for version in "$@"; do
   log=$logs/$version.log
-  if "$MILLRACE_VM" "$version" "$logs/kernel.test" -test.v -test.timeout 280s -test.run "$tests" > "$log" 2> "$log.err"; then
+  if "$MILLRACE_VM" "$version" "$logs/kernel.test" -test.v -test.timeout 580s -test.run "$tests" > "$log" 2> "$log.err"; then
     ended=0
   else
     ended=$? status=1
