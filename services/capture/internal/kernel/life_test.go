@@ -54,7 +54,7 @@ func TestProcessesAndTasks(t *testing.T) {
 	shell := exec.Command("/bin/sh", "-c", "read x; (read y); /bin/true; true")
 	in, _ := shell.StdinPipe()
 	if err := shell.Start(); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	c := &child{pid: uint32(shell.Process.Pid)}
 	if err := r.SetPolicy(c.pid, Policy{}); err != nil {
@@ -139,14 +139,14 @@ func TestCgroup(t *testing.T) {
 	}
 	directory := filepath.Join(root, "millrace-test", "inner")
 	if err := os.MkdirAll(directory, 0o755); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer os.Remove(filepath.Dir(directory))
 	defer os.Remove(directory)
 	r := record(t, Options{CgroupPrefix: "/millrace-test"})
 	client, server := newChild(t, r.Kernel), newChild(t, r.Kernel)
 	if err := os.WriteFile(filepath.Join(directory, "cgroup.procs"), fmt.Append(nil, client.pid), 0o644); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	from, to := connect(client, server, "127.0.0.1:0", "")
 	client.do(command{Do: "write", FD: from, Data: request(1)})

@@ -24,11 +24,11 @@ func dropPackets(t *testing.T, c *child, direction ebpf.AttachType) (start func(
 	}
 	group := filepath.Join(root, fmt.Sprintf("millrace-loss-%d", c.pid))
 	if err := os.Mkdir(group, 0o755); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(group) })
 	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), fmt.Append(nil, c.pid), 0o644); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		os.WriteFile(filepath.Join(root, "cgroup.procs"), fmt.Append(nil, c.pid), 0o644)
@@ -46,13 +46,13 @@ func dropPackets(t *testing.T, c *child, direction ebpf.AttachType) (start func(
 		},
 	})
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { program.Close() })
 	return func() func() {
 		l, err := link.AttachCgroup(link.CgroupOptions{Path: group, Attach: direction, Program: program})
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		return func() { l.Close() }
 	}

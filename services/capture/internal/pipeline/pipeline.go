@@ -351,18 +351,6 @@ func (p *Pipeline) Idle() {
 	}
 }
 
-// services lists the processes that listen and are watched.
-func (p *Pipeline) services() map[uint64]string {
-	list := map[uint64]string{}
-	p.Inventory.Each(func(proc *process.Process) {
-		watched := proc.Selection.State == process.Selected || proc.Selection.State == process.Conditional
-		if watched && len(proc.Facts().ListenPorts) > 0 {
-			list[proc.ID] = string(proc.Encoded())
-		}
-	})
-	return list
-}
-
 // flushAll publishes all that was collected since the last time.
 func (p *Pipeline) flushAll() {
 	p.flushedAt = p.now
