@@ -64,7 +64,7 @@ test-unit: ## Unit and integration tests of every module; the three-node NATS cl
 test-e2e: build ## The exactness suite: real programs, real kernel, both ends checked (root)
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
 
-test-kernels: ## Capture on other kernels in virtual machines. MILLRACE_VM names the tool that boots them
+test-kernels: ## Capture on other kernels in virtual machines. TEST_VM names the tool that boots them
 	test/kernels/run.sh $(KERNELS)
 
 test-fuzz: ## Fuzz every target for FUZZTIME each

@@ -1,14 +1,14 @@
 #!/bin/bash
 # run.sh [VERSION...] : the kernel side's tests on other kernels. Prints a Markdown table; exits with 1 if a kernel failed.
 #
-# MILLRACE_VM names a script that runs a static program as root on a kernel: `$MILLRACE_VM VERSION PROGRAM ARGUMENT...`, with the
+# TEST_VM names a script that runs a static program as root on a kernel: `$TEST_VM VERSION PROGRAM ARGUMENT...`, with the
 # program's output on stdout and its exit status. Default versions: 5.10 6.1 6.12 newest. The log of each goes to build/kernels/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-: "${MILLRACE_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
+: "${TEST_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
-tests=${MILLRACE_VM_TESTS:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks)$'}
+tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks)$'}
 export VM_TIMEOUT=${VM_TIMEOUT:-600} # emulation is slow, and slower beside other work
 logs=build/kernels
 mkdir -p "$logs"
@@ -19,7 +19,7 @@ echo "| kernel | HTTP exchange, same ids at both ends | tests passed | failed | 
 echo "|---|---|--:|--:|--:|---|"
 for version in "$@"; do
   log=$logs/$version.log
-  if "$MILLRACE_VM" "$version" "$logs/kernel.test" -test.v -test.timeout 580s -test.run "$tests" > "$log" 2> "$log.err"; then
+  if "$TEST_VM" "$version" "$logs/kernel.test" -test.v -test.timeout 580s -test.run "$tests" > "$log" 2> "$log.err"; then
     ended=0
   else
     ended=$? status=1

@@ -111,13 +111,13 @@ func (b bag) union(other bag) bag {
 	return u
 }
 
-// captures calls test for every packet capture of $MILLRACE_PCAPS, with the folder that it is in.
+// captures calls test for every packet capture of $TEST_PCAPS, with the folder that it is in.
 func captures(t *testing.T, test func(t *testing.T, folder, path string, exchanges []*millracev1.Exchange)) {
 	t.Helper()
 	t.Parallel()
-	root := os.Getenv("MILLRACE_PCAPS")
+	root := os.Getenv("TEST_PCAPS")
 	if root == "" {
-		t.Skip("MILLRACE_PCAPS does not name a folder of captures")
+		t.Skip("TEST_PCAPS does not name a folder of captures")
 	}
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("tshark is not installed")
