@@ -30,7 +30,8 @@ var streams = []struct {
 	{StreamRaw, "Millrace: raw events of capture", []string{"millrace.raw.>"}},
 	{StreamExchange, "Millrace: exchanges and links between them", []string{"millrace.exchange.>", "millrace.link.>"}},
 	{StreamSpan, "Millrace: spans", []string{"millrace.span.>"}},
-	{StreamMetric, "Millrace: metric deltas", []string{"millrace.metric.>"}},
+	{StreamSampled, "Millrace: spans of traces that sampling kept", []string{"millrace.sampled.>"}},
+	{StreamMetric, "Millrace: metric deltas, and which traces were kept", []string{"millrace.metric.>", "millrace.kept.>"}},
 	{StreamFlow, "Millrace: network flows", []string{"millrace.flow.>"}},
 }
 
@@ -188,7 +189,7 @@ func explain(err error) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: enable JetStream for the account of these credentials", err)
 	case errors.As(err, &api) && resources(api):
-		return fmt.Errorf("%w: five streams of bus.max_bytes do not fit into the server's storage: lower bus.max_bytes or raise the "+
+		return fmt.Errorf("%w: six streams of bus.max_bytes do not fit into the server's storage: lower bus.max_bytes or raise the "+
 			"server's max_memory_store or max_file_store", err)
 	case errors.As(err, &api) && api.ErrorCode == errReplicas:
 		return fmt.Errorf("%w: set bus.replicas to 1, or run a cluster of servers", err)

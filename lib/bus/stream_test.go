@@ -24,7 +24,8 @@ func TestEnsureStreams(t *testing.T) {
 		bus.StreamRaw:      {bus.RawSubject(1, "node")},
 		bus.StreamExchange: {bus.ExchangeSubject(1), bus.LinkSubject(2)},
 		bus.StreamSpan:     {bus.SpanSubject(1, "", "service")},
-		bus.StreamMetric:   {bus.MetricSubject(1)},
+		bus.StreamSampled:  {bus.SampledSubject(1, "", "service")},
+		bus.StreamMetric:   {bus.MetricSubject(1), bus.KeptSubject(1)},
 		bus.StreamFlow:     {bus.FlowSubject(1)},
 	}
 	for name, list := range subjects {

@@ -13,6 +13,7 @@ const (
 	StreamRaw      = "MILLRACE_RAW"
 	StreamExchange = "MILLRACE_EXCHANGE"
 	StreamSpan     = "MILLRACE_SPAN"
+	StreamSampled  = "MILLRACE_SAMPLED"
 	StreamMetric   = "MILLRACE_METRIC"
 	StreamFlow     = "MILLRACE_FLOW"
 )
@@ -49,8 +50,16 @@ func SpanSubject(partition int, namespace, service string) string {
 	return "millrace.span." + strconv.Itoa(partition) + "." + Token(namespace) + "." + Token(service)
 }
 
-// MetricSubject is where the enricher publishes metric deltas of a partition.
+// SampledSubject is where spans of traces that sampling kept are published: as [SpanSubject], of the same partition.
+func SampledSubject(partition int, namespace, service string) string {
+	return "millrace.sampled." + strconv.Itoa(partition) + "." + Token(namespace) + "." + Token(service)
+}
+
+// MetricSubject is where the enricher publishes metric deltas of a partition, see [MetricPartition].
 func MetricSubject(partition int) string { return "millrace.metric." + strconv.Itoa(partition) }
+
+// KeptSubject is where notices of kept traces are published. It belongs to StreamMetric.
+func KeptSubject(partition int) string { return "millrace.kept." + strconv.Itoa(partition) }
 
 // FlowSubject is where network flows of a partition are published.
 func FlowSubject(partition int) string { return "millrace.flow." + strconv.Itoa(partition) }
@@ -108,4 +117,9 @@ func TracePartition(trace [16]byte, partitions int) int {
 		h = binary.BigEndian.Uint64(trace[8:])
 	}
 	return int(h % uint64(partitions))
+}
+
+// MetricPartition is the partition of metrics of a service: all series of a service have one writer.
+func MetricPartition(namespace, service string, partitions int) int {
+	return int(identity.Service(namespace, service) % uint64(partitions))
 }

@@ -16,7 +16,9 @@ func TestSubjects(t *testing.T) {
 		"millrace.link.0":                  LinkSubject(0),
 		"millrace.span.3._.shop=20=3E":     SpanSubject(3, "", "shop >"),
 		"millrace.span.3.=5F._":            SpanSubject(3, "_", ""),
+		"millrace.sampled.3.shop._":        SampledSubject(3, "shop", ""),
 		"millrace.metric.1":                MetricSubject(1),
+		"millrace.kept.1":                  KeptSubject(1),
 		"millrace.flow.1":                  FlowSubject(1),
 	} {
 		if got != want {

@@ -43,7 +43,7 @@ type Bus struct {
 	Replicas int `yaml:"replicas" oneof:"1 3 5"`
 	// MaxAge of messages in the streams: how long an outage of what comes after a stream may last.
 	MaxAge time.Duration `yaml:"max_age" range:"1m..8760h"`
-	// MaxBytes of each stream; beyond it the oldest messages go. The server sets as much aside for each of the five streams.
+	// MaxBytes of each stream; beyond it the oldest messages go. The server sets as much aside for each of the six streams.
 	MaxBytes ByteSize `yaml:"max_bytes" range:"1MiB..16TiB"`
 	// MaxPending bounds the bytes that one service has published and that no server has acknowledged yet. When it is reached,
 	// publishing waits: capture then drops its oldest batches (counted), the other services fall behind.

@@ -14,6 +14,7 @@ const (
 	domainSpan       = 's'
 	domainTrace      = 't'
 	domainProcess    = 'p'
+	domainService    = 'n'
 )
 
 // Key is the comparable form of [millracev1.ExchangeKey], for use in maps.
@@ -82,6 +83,17 @@ func Process(bootID string, pid uint32, startTicks uint64) uint64 {
 	b = binary.BigEndian.AppendUint32(b, pid)
 	b = binary.BigEndian.AppendUint64(b, startTicks)
 	return nonZero(xxhash.Sum64(b))
+}
+
+// Service gives the identity of a service by its namespace, which may be empty, and name; never 0.
+func Service(namespace, name string) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.Write([]byte{domainService})
+	_, _ = d.WriteString(namespace)
+	_, _ = d.Write([]byte{0})
+	_, _ = d.WriteString(name)
+	return nonZero(d.Sum64())
 }
 
 func (k Key) put(b []byte) {

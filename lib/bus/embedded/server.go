@@ -23,7 +23,7 @@ const (
 	// startTimeout bounds recovery of file storage at start.
 	startTimeout = 30 * time.Second
 	// streamCount is how many streams of bus.max_bytes the storage must hold, and bucketBytes what buckets may take besides.
-	streamCount = 5
+	streamCount = 6
 	bucketBytes = 256 << 20
 )
 
