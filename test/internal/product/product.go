@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,6 +61,8 @@ type Options struct {
 	NoFile bool
 	// Spans overrides the path of the output.
 	Spans string
+	// Through are a program and arguments that run the binary in surroundings of their own and become it, as `ip netns exec NAME` does.
+	Through []string
 }
 
 // Start starts an instance. It does not wait for it to be ready.
@@ -86,7 +89,8 @@ func Start(o Options) (*Instance, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	x.command = exec.Command(o.Binary, append(o.Arguments, "--config", file)...)
+	line := slices.Concat(o.Through, []string{o.Binary}, o.Arguments, []string{"--config", file})
+	x.command = exec.Command(line[0], line[1:]...)
 	x.command.Stdout, x.command.Stderr = &x.log, &x.log
 	x.command.Env = environment()
 	if err := x.command.Start(); err != nil {
@@ -112,6 +116,16 @@ func environment() []string {
 
 // PID of the process.
 func (x *Instance) PID() int { return x.command.Process.Pid }
+
+// Signal sends a signal to the process.
+func (x *Instance) Signal(s syscall.Signal) error { return x.command.Process.Signal(s) }
+
+// Kill ends the process at once and waits for its end.
+func (x *Instance) Kill() error {
+	err := x.command.Process.Kill()
+	<-x.exited
+	return err
+}
 
 // Log is what the process has printed so far.
 func (x *Instance) Log() string { return x.log.String() }
