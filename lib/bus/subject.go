@@ -45,6 +45,9 @@ func ExchangeSubject(partition int) string { return "millrace.exchange." + strco
 // LinkSubject is where links of a partition are published. It belongs to StreamExchange.
 func LinkSubject(partition int) string { return "millrace.link." + strconv.Itoa(partition) }
 
+// ProgressSubject is where decoders say how far they are. It belongs to StreamExchange, and every partition of it reads it.
+const ProgressSubject = "millrace.link.progress"
+
 // SpanSubject is where the enricher publishes spans of a partition, service namespace and service name.
 func SpanSubject(partition int, namespace, service string) string {
 	return "millrace.span." + strconv.Itoa(partition) + "." + Token(namespace) + "." + Token(service)

@@ -24,6 +24,10 @@ type Options struct {
 	// Bus to read from and to publish to. It must outlive Run.
 	Bus *bus.Conn
 
+	// Progress, if not nil, makes the message that tells readers of the outputs how far this instance's partitions are. It is
+	// published twice a second.
+	Progress func(partitions []Progress) (subject string, data []byte)
+
 	// Telemetry for metrics, log and readiness (component Name). Nil: none.
 	Telemetry *telemetry.Telemetry
 	// Partitions of the stream. Default: those of Bus.

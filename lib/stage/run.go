@@ -169,6 +169,9 @@ func (i *instance) run(ctx context.Context) {
 	go i.watchMembers(working)
 	go i.surveys(working)
 	go i.metronome(working)
+	if i.options.Progress != nil {
+		go i.announcements(working)
+	}
 	beat := time.NewTicker(i.options.HeartbeatInterval)
 	defer beat.Stop()
 	var deadline <-chan time.Time

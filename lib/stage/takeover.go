@@ -61,6 +61,7 @@ func (w *worker) restore(ctx context.Context) error {
 		position: position, saved: position, told: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
 	}
 	w.frontier = frontier{received: position}
+	w.milestone.told = time.Time{} // It counted the outputs of another session.
 	w.writes = make(chan written, 1)
 	w.puller = &puller{
 		nats: i.options.Bus.NATS(), jetStream: i.options.Bus.JetStream(), stream: i.options.Stream,

@@ -49,7 +49,8 @@ type worker struct {
 	previous  *worker            // of the same partition; run waits for its end
 	reported  uint64             // records in the last report; belongs to the instance's goroutine
 
-	status workerStatus
+	status    workerStatus
+	milestone milestone
 
 	// What follows belongs to run's goroutine and is made by serve.
 	puller   *puller
@@ -306,6 +307,11 @@ func (w *worker) beat(ctx context.Context) error {
 	if w.outputs.issued() != issued {
 		w.status.active.Store(int64(now))
 	}
+	stored, err := w.outputs.settled()
+	if err != nil {
+		return err
+	}
+	w.milestone.pass(w.session.told, w.outputs.issued(), stored)
 	return nil
 }
 

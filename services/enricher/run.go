@@ -24,7 +24,7 @@ func Run(ctx context.Context, env *service.Env) error {
 		Name:   "enricher",
 		Stream: bus.StreamExchange,
 		Subjects: func(partition int) []string {
-			return []string{bus.ExchangeSubject(partition), bus.LinkSubject(partition)}
+			return []string{bus.ExchangeSubject(partition), bus.LinkSubject(partition), bus.ProgressSubject}
 		},
 		Factory: func(partition int) (stage.Processor, error) {
 			return join.New(partition, settings, counters), nil

@@ -138,6 +138,117 @@ func (x *LinkBatch) GetLinks() []*Link {
 	return nil
 }
 
+// ProgressBatch says how far partitions of the decoder are. Published on millrace.link.progress, which every partition of the enricher
+// reads: what a partition that is behind has not said yet cannot be told from what did not happen.
+type ProgressBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	Version       uint32      `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Partitions    []*Progress `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgressBatch) Reset() {
+	*x = ProgressBatch{}
+	mi := &file_millrace_v1_link_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgressBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgressBatch) ProtoMessage() {}
+
+func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_link_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
+func (*ProgressBatch) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_link_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ProgressBatch) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ProgressBatch) GetPartitions() []*Progress {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// Progress is how far one partition is.
+type Progress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Partition of the stream of raw events.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Everything that follows from raw events stored before this time, nanoseconds since the Unix epoch by the stream's clock, comes before
+	// this message.
+	TimeUnixNs    uint64 `protobuf:"fixed64,2,opt,name=time_unix_ns,json=timeUnixNs,proto3" json:"time_unix_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_millrace_v1_link_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_link_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_link_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Progress) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Progress) GetTimeUnixNs() uint64 {
+	if x != nil {
+		return x.TimeUnixNs
+	}
+	return 0
+}
+
 // Link is one statement about an exchange.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -162,7 +273,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_millrace_v1_link_proto_msgTypes[1]
+	mi := &file_millrace_v1_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +285,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_link_proto_msgTypes[1]
+	mi := &file_millrace_v1_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +298,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_link_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_link_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Link) GetKind() LinkKind {
@@ -260,7 +371,16 @@ const file_millrace_v1_link_proto_rawDesc = "" +
 	"\x16millrace/v1/link.proto\x12\vmillrace.v1\x1a\x1amillrace/v1/exchange.proto\"N\n" +
 	"\tLinkBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12'\n" +
-	"\x05links\x18\x02 \x03(\v2\x11.millrace.v1.LinkR\x05links\"\xf3\x02\n" +
+	"\x05links\x18\x02 \x03(\v2\x11.millrace.v1.LinkR\x05links\"`\n" +
+	"\rProgressBatch\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\v2\x15.millrace.v1.ProgressR\n" +
+	"partitions\"J\n" +
+	"\bProgress\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12 \n" +
+	"\ftime_unix_ns\x18\x02 \x01(\x06R\n" +
+	"timeUnixNs\"\xf3\x02\n" +
 	"\x04Link\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.millrace.v1.LinkKindR\x04kind\x12*\n" +
 	"\x03key\x18\x02 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12.\n" +
@@ -293,27 +413,30 @@ func file_millrace_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_millrace_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_millrace_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_millrace_v1_link_proto_goTypes = []any{
-	(LinkKind)(0),        // 0: millrace.v1.LinkKind
-	(*LinkBatch)(nil),    // 1: millrace.v1.LinkBatch
-	(*Link)(nil),         // 2: millrace.v1.Link
-	(*ExchangeKey)(nil),  // 3: millrace.v1.ExchangeKey
-	(CauseKind)(0),       // 4: millrace.v1.CauseKind
-	(*TraceContext)(nil), // 5: millrace.v1.TraceContext
+	(LinkKind)(0),         // 0: millrace.v1.LinkKind
+	(*LinkBatch)(nil),     // 1: millrace.v1.LinkBatch
+	(*ProgressBatch)(nil), // 2: millrace.v1.ProgressBatch
+	(*Progress)(nil),      // 3: millrace.v1.Progress
+	(*Link)(nil),          // 4: millrace.v1.Link
+	(*ExchangeKey)(nil),   // 5: millrace.v1.ExchangeKey
+	(CauseKind)(0),        // 6: millrace.v1.CauseKind
+	(*TraceContext)(nil),  // 7: millrace.v1.TraceContext
 }
 var file_millrace_v1_link_proto_depIdxs = []int32{
-	2, // 0: millrace.v1.LinkBatch.links:type_name -> millrace.v1.Link
-	0, // 1: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
-	3, // 2: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
-	3, // 3: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
-	4, // 4: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
-	5, // 5: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 0: millrace.v1.LinkBatch.links:type_name -> millrace.v1.Link
+	3, // 1: millrace.v1.ProgressBatch.partitions:type_name -> millrace.v1.Progress
+	0, // 2: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
+	5, // 3: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
+	5, // 4: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
+	6, // 5: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
+	7, // 6: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_link_proto_init() }
@@ -328,7 +451,7 @@ func file_millrace_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_link_proto_rawDesc), len(file_millrace_v1_link_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

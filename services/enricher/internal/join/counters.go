@@ -18,6 +18,8 @@ type Counters struct {
 	pairs *prometheus.CounterVec
 	// Pending entries and entries remembered.
 	state *prometheus.GaugeVec
+	// Seconds by which waits are behind.
+	held *prometheus.GaugeVec
 
 	Duplicates, Early, Late, Conflicts, Unfinished prometheus.Counter
 
@@ -46,9 +48,13 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "millrace_enricher_exchanges", Help: "Exchanges held, by partition and state: pending or remembered.",
 		}, []string{"partition", "state"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "millrace_enricher_held_seconds",
+			Help: "By how much the waits of a partition are prolonged because a partition of the decoder is behind.",
+		}, []string{"partition"}),
 	}
 	for _, collector := range []prometheus.Collector{
-		c.Malformed, c.spans, c.pairs, c.state, c.Duplicates, c.Early, c.Late, c.Conflicts, c.Unfinished,
+		c.Malformed, c.spans, c.pairs, c.state, c.held, c.Duplicates, c.Early, c.Late, c.Conflicts, c.Unfinished,
 	} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics of the enricher: %w", err)

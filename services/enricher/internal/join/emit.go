@@ -29,21 +29,21 @@ func (p *Partition) decide(e *entry, force bool) {
 // serverReady: the parent is known, and the client's facts have come or are not worth a longer wait.
 func (p *Partition) serverReady(e *entry) bool {
 	if e.client.started {
-		return e.client.exchange != nil || e.client.done || p.now >= e.server.arrivedAt+p.hold/peerFraction
+		return e.client.exchange != nil || e.client.done || p.clock >= e.server.arrivedAt+p.hold
 	}
-	return p.now >= p.rootDue(e)
+	return p.clock >= p.rootDue(e)
 }
 
 // rootDue is when a server span goes out without a client. A client that sends a large request in one blocking call is heard of when
 // the call returns, which may be long after the server began to read: so also a request that was served for longer than the hold time
 // waits a little at its end.
 func (p *Partition) rootDue(e *entry) int64 {
-	return max(e.server.startedAt+p.hold, e.server.arrivedAt+p.hold/peerFraction)
+	return max(e.server.startedAt+p.hold, e.server.arrivedAt+p.hold/endFraction)
 }
 
 // clientReady: the server's facts have come, or it is not watched.
 func (p *Partition) clientReady(e *entry) bool {
-	return e.server.exchange != nil || e.server.done || p.now >= p.clientDue(e)
+	return e.server.exchange != nil || e.server.done || p.clock >= p.clientDue(e)
 }
 
 func (p *Partition) clientDue(e *entry) int64 {
@@ -72,7 +72,7 @@ func (p *Partition) nextLook(e *entry) int64 {
 	}
 	if e.server.waiting() {
 		if e.client.started {
-			due = min(due, e.server.arrivedAt+p.hold/peerFraction)
+			due = min(due, e.server.arrivedAt+p.hold)
 		} else {
 			due = min(due, p.rootDue(e))
 		}
@@ -86,7 +86,7 @@ func (p *Partition) settle(e *entry) {
 		p.close(e)
 		return
 	}
-	if !e.waiting() && len(e.askers) == 0 && p.now >= e.usedAt+openFor {
+	if !e.waiting() && len(e.askers) == 0 && p.clock >= e.usedAt+openFor {
 		p.counters.Unfinished.Inc()
 		p.close(e)
 		return

@@ -71,12 +71,14 @@ func TestGather(t *testing.T) {
 			t.Errorf("%s: %+v at the tick, want all others in one message", name, *out)
 		}
 	}
-	// Snapshots of version 1 ended before the spans.
+	// Snapshots of version 1 ended before the spans, those of version 2 before the clock and the progress.
 	if snapshot, err = p.Snapshot(nil); err != nil {
 		t.Fatal(err)
 	}
-	snapshot[0] = 1
-	if err := New(0, settings, counters).Restore(snapshot[:len(snapshot)-1]); err != nil {
-		t.Errorf("version 1: %v", err)
+	for version, end := range map[byte]int{1: 3 + settings.Partitions, 2: 2 + settings.Partitions} {
+		snapshot[0] = version
+		if err := New(0, settings, counters).Restore(snapshot[:len(snapshot)-end]); err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
 	}
 }

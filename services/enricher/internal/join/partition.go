@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/spans"
@@ -44,9 +45,8 @@ type Joined struct {
 
 // Times derived from the hold time and fixed ones.
 const (
-	// Where the client is known to be watched its exchange follows the server's at once, so a server span waits only this part of the
-	// hold time for the facts of its peer.
-	peerFraction = 4
+	// A request that was served for longer than the hold time waits this part of it at its end for a client that is heard of late.
+	endFraction = 4
 	// A question for a trace is answered within about one hold time whatever happens, unless the partition that knows lags behind.
 	// Waiting that much longer costs nothing else and keeps traces whole.
 	answerHolds = 10
@@ -73,6 +73,9 @@ type Partition struct {
 	// now is the stream's time as the stage tells it, nanoseconds since the Unix epoch. A backlog is so read as if live, and a hold ends
 	// at the same record in a replay.
 	now int64
+	// clock is the time by which waits are measured: it falls behind now while the decoder does, see [progress.clock].
+	clock    int64
+	progress progress
 
 	processes *registry
 	encoder   spans.Encoder
@@ -92,7 +95,7 @@ type Partition struct {
 	buffers [][]byte
 
 	// Gauges of the partition.
-	pendingGauge, rememberedGauge prometheus.Gauge
+	pendingGauge, rememberedGauge, heldGauge prometheus.Gauge
 }
 
 // New makes the processor of a partition with empty state. counters may be shared by partitions.
@@ -106,6 +109,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		done:      memories{byKey: map[identity.Key]memory{}},
 		wheel:     wheel{slots: map[int64][]*entry{}},
 		processes: newRegistry(settings.Partitions),
+		progress:  make(progress, settings.Partitions),
 		links:     make([][]byte, settings.Partitions),
 		arrived:   &view{},
 		linked:    &linkView{},
@@ -113,6 +117,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 
 		pendingGauge:    counters.state.WithLabelValues(label, "pending"),
 		rememberedGauge: counters.state.WithLabelValues(label, "remembered"),
+		heldGauge:       counters.held.WithLabelValues(label),
 	}
 }
 
@@ -122,9 +127,12 @@ func (p *Partition) Process(_ context.Context, records []stage.Record, out stage
 	for i := range records {
 		r := &records[i]
 		p.advance(r.Time.UnixNano())
-		if strings.HasPrefix(r.Subject, "millrace.link.") {
+		switch {
+		case r.Subject == bus.ProgressSubject:
+			p.progressBatch(r.Data)
+		case strings.HasPrefix(r.Subject, "millrace.link."):
 			p.linkBatch(r.Data)
-		} else {
+		default:
 			p.exchangeBatch(r.Data)
 		}
 	}
@@ -146,8 +154,8 @@ func (p *Partition) advance(now int64) {
 		return
 	}
 	p.now = now
-	p.wheel.advance(now, p.due)
-	p.done.trim(now-rememberFor, p.settings.MaxPending)
+	p.release()
+	p.done.trim(p.clock-rememberFor, p.settings.MaxPending)
 	p.processes.sweep(now)
 	p.pendingGauge.Set(float64(p.open.length))
 	p.rememberedGauge.Set(float64(len(p.done.byKey)))
@@ -338,5 +346,5 @@ func (p *Partition) bound() {
 			p.close(e)
 		}
 	}
-	p.done.trim(p.now-rememberFor, p.settings.MaxPending)
+	p.done.trim(p.clock-rememberFor, p.settings.MaxPending)
 }

@@ -106,7 +106,7 @@ func (p *Partition) decideTrace(e *entry, force bool) {
 	case e.client.started && e.cause.IsZero():
 		e.how, e.trace, e.flags = byRoot, identity.Trace(e.key), 1
 	case e.client.started:
-		waited := p.now - e.client.startedAt
+		waited := p.clock - e.client.startedAt
 		switch {
 		case force || waited >= answerHolds*p.hold:
 			// The best guess at the cause's trace is that the cause began it.
@@ -118,7 +118,7 @@ func (p *Partition) decideTrace(e *entry, force bool) {
 				Kind: millracev1.LinkKind_LINK_KIND_ASK, Key: e.key.Proto(), Cause: e.cause.Proto(),
 			})
 		}
-	case e.server.started && (force || p.now-e.server.startedAt >= p.hold):
+	case e.server.started && (force || p.clock-e.server.startedAt >= p.hold):
 		// No client is watched.
 		e.how, e.trace, e.flags = byAssumption, identity.Trace(e.key), 1
 	}

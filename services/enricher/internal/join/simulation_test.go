@@ -212,7 +212,13 @@ type world struct {
 	// delay bounds how late the decoder's messages are; duplicates is the share of messages that come twice.
 	delay      time.Duration
 	duplicates float64
+	// stalls are when partitions of the decoder stand still; each side of a call is in one of them. acting is that of the present side.
+	stalls []stall
+	acting int
 }
+
+// stall is a time in which a partition of the decoder says nothing; afterwards it says it all.
+type stall struct{ from, to int64 }
 
 func newWorld(s *simulation) *world {
 	w := &world{simulation: s, offsets: map[uint64]uint64{}, expected: map[uint64]truth{}, delay: 300 * time.Millisecond}
@@ -241,6 +247,11 @@ func (w *world) publish(at int64, flow uint64, link bool, data []byte, err error
 	if w.rng.Float64() < w.duplicates {
 		times = 2
 	}
+	if len(w.stalls) > 0 {
+		if s := w.stalls[w.acting]; at >= s.from && at < s.to {
+			at = s.to
+		}
+	}
 	for range times {
 		w.send(at+w.rng.Int64N(int64(w.delay)), partition, subject, data)
 		at += w.rng.Int64N(int64(5 * time.Second))
@@ -264,6 +275,25 @@ func (w *world) exchange(x *millracev1.Exchange) {
 	w.publish(int64(x.EndUnixNs), x.Key.Flow, false, data, err)
 }
 
+// announce has every partition of the decoder say until a time how far it is.
+func (w *world) announce(until int64) {
+	for at := epoch; at < until; at += int64(500 * time.Millisecond) {
+		batch := &millracev1.ProgressBatch{Version: 1}
+		for i, s := range w.stalls {
+			if at < s.from || at >= s.to+int64(w.delay) {
+				batch.Partitions = append(batch.Partitions, &millracev1.Progress{Partition: uint32(i), TimeUnixNs: uint64(at - int64(w.delay))})
+			}
+		}
+		data, err := batch.MarshalVT()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for p := range w.partitions {
+			w.send(at, p, bus.ProgressSubject, data)
+		}
+	}
+}
+
 // call is one request in the generated world.
 type call struct {
 	key        identity.Key
@@ -277,6 +307,9 @@ type call struct {
 
 // side publishes what the decoder says about one side of a call.
 func (w *world) side(c call, side millracev1.Side) {
+	if len(w.stalls) > 0 {
+		w.acting = w.rng.IntN(len(w.stalls))
+	}
 	started := millracev1.LinkKind_LINK_KIND_SERVER_STARTED
 	start, end := c.start+1e5, c.end-1e5
 	x := &millracev1.Exchange{

@@ -12,8 +12,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published.
-const snapshotVersion = 2
+// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no progress of the decoder.
+const snapshotVersion = 3
 
 var errSnapshot = errors.New("damaged enricher snapshot")
 
@@ -64,7 +64,7 @@ func (e *entry) setBits(bits uint64) {
 }
 
 // Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
-// entries in order, spans to be published. Numbers are varints, times relative to the clock.
+// entries in order, spans to be published, how far waits and the decoder are. Numbers are varints, times relative to the clock.
 func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w := writer{b: append(dst, snapshotVersion), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)
@@ -108,6 +108,11 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 		}
 	}
 	w.pages(p.pages.dirty, index)
+	w.time(p.clock)
+	w.uint(uint64(len(p.progress)))
+	for _, at := range p.progress {
+		w.b = binary.AppendVarint(w.b, at)
+	}
 	return w.b, nil
 }
 
@@ -149,17 +154,32 @@ func (r *reader) pages(processes []*process) (dirty []page) {
 	return dirty
 }
 
+// progress reads how far waits and the decoder are.
+func (r *reader) progress(p *Partition) {
+	clock := r.time()
+	if n := r.count(); n != uint64(len(p.progress)) || clock > p.now {
+		r.fail()
+		return
+	}
+	p.clock = clock
+	for i := range p.progress {
+		if p.progress[i] = r.int(); p.progress[i] < 0 {
+			r.fail()
+		}
+	}
+}
+
 // Restore implements [stage.Processor].
 func (p *Partition) Restore(snapshot []byte) error {
 	if len(snapshot) == 0 || snapshot[0] == 0 || snapshot[0] > snapshotVersion {
 		return fmt.Errorf("enricher snapshot of an unknown version (expected %d)", snapshotVersion)
 	}
 	fresh := New(0, p.settings, p.counters)
-	fresh.pendingGauge, fresh.rememberedGauge = p.pendingGauge, p.rememberedGauge
+	fresh.pendingGauge, fresh.rememberedGauge, fresh.heldGauge = p.pendingGauge, p.rememberedGauge, p.heldGauge
 	r := reader{b: snapshot[1:]}
 	fresh.now = r.int()
 	r.now = fresh.now
-	fresh.wheel.reached = max(fresh.now/slotWidth, 0)
+	fresh.clock = fresh.now
 
 	var processes []*process
 	for range r.count() {
@@ -183,7 +203,6 @@ func (p *Partition) Restore(snapshot []byte) error {
 		fresh.entries[e.key] = e
 		fresh.askers += len(e.askers)
 		fresh.open.push(e)
-		fresh.wheel.schedule(e, fresh.nextLook(e))
 	}
 	used := int64(math.MinInt64)
 	for range r.count() {
@@ -198,13 +217,18 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if snapshot[0] >= 2 {
 		fresh.pages.dirty = r.pages(processes)
 	}
+	if snapshot[0] >= 3 {
+		r.progress(fresh)
+	}
 	if r.failed || len(r.b) != 0 {
 		return errSnapshot
 	}
+	fresh.wheel.reached = max(fresh.clock/slotWidth, 0)
 	*p = *fresh
 	// Entries point to the queue that holds them.
 	for e := p.open.first; e != nil; e = e.next {
 		e.queue = &p.open
+		p.wheel.schedule(e, p.nextLook(e))
 	}
 	return nil
 }

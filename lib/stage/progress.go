@@ -1,0 +1,77 @@
+package stage
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Progress is how far a partition is: the outputs of all its records that were stored before Time are stored.
+//
+// It is a fact and stays one, whoever owns the partition when it is told and whatever becomes of the instance that tells it.
+type Progress struct {
+	Partition int
+	Time      time.Time
+}
+
+// progressInterval is how often an instance tells its progress.
+const progressInterval = 500 * time.Millisecond
+
+// milestone finds out when what was emitted up to a time is stored. It belongs to the worker, but for reached.
+type milestone struct {
+	told  time.Time
+	after uint64 // outputs
+	// reached is the newest time up to which all outputs are stored, in nanoseconds since the Unix epoch; 0: none yet.
+	reached atomic.Int64
+}
+
+// pass notes that the time told to the processor is now told, after so many outputs were issued, of which some are stored.
+func (m *milestone) pass(told time.Time, issued, stored uint64) {
+	if !m.told.IsZero() && stored >= m.after {
+		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))
+		m.told = time.Time{}
+	}
+	if m.told.IsZero() {
+		m.told, m.after = told, issued
+	}
+	if stored >= m.after {
+		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))
+		m.told = time.Time{}
+	}
+}
+
+// announcements tells the progress of the partitions until ctx ends.
+func (i *instance) announcements(ctx context.Context) {
+	ticker := time.NewTicker(progressInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		workers := i.ticking.Load()
+		if workers == nil {
+			continue
+		}
+		var all []Progress
+		for _, w := range *workers {
+			if at := w.milestone.reached.Load(); at > 0 {
+				all = append(all, Progress{Partition: w.partition, Time: time.Unix(0, at)})
+			}
+		}
+		if len(all) == 0 {
+			continue
+		}
+		slices.SortFunc(all, func(a, b Progress) int { return cmp.Compare(a.Partition, b.Partition) })
+		subject, data := i.options.Progress(all)
+		publishing, cancel := context.WithTimeout(ctx, requestTimeout)
+		// One that finds no room is followed by another.
+		if _, err := i.options.Bus.Publish(publishing, subject, "", data); err != nil {
+			i.log.Debug("progress", "error", err)
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,72 @@
+package join
+
+import "millrace.dev/lib/wire"
+
+const (
+	// stragglers is the part of the hold time within which the two sides of an exchange are captured, published and stored.
+	stragglers = 4
+	// patienceHolds bounds how long a partition of the decoder that is behind, or that nobody owns, keeps others waiting.
+	patienceHolds = 10
+)
+
+// progress is how far each partition of the decoder is, by what it said: everything that follows from raw events stored before that
+// time has come. 0 stands for a partition that never said anything, for which nothing waits.
+type progress []int64
+
+// reach takes what a decoder said; it never goes back.
+func (g progress) reach(partition uint64, at int64) (ok bool) {
+	if partition >= uint64(len(g)) || at <= 0 {
+		return false
+	}
+	g[partition] = max(g[partition], at)
+	return true
+}
+
+// clock gives the time by which waits are measured. While all partitions of the decoder keep up it is now. While one is behind, because
+// its owner was killed or has much to do, it stands still: that nothing was heard of the other side of an exchange means nothing then. A wait for
+// what follows from events captured at a time ends a part of the hold time after all partitions have passed that time, and at
+// the latest when everything was late by the patience.
+func (g progress) clock(now, hold int64) int64 {
+	clock := now
+	for _, at := range g {
+		if at != 0 {
+			clock = min(clock, at+hold-hold/stragglers)
+		}
+	}
+	return max(clock, now-patienceHolds*hold)
+}
+
+func (p *Partition) progressBatch(data []byte) {
+	if !p.batch.read(data, 2) || p.batch.version > schemaVersion {
+		p.counters.batchMalformed(p.batch.version)
+		return
+	}
+	for _, encoded := range p.batch.records {
+		var f wire.Field
+		var partition, at uint64
+		ok := true
+		for m := encoded; len(m) > 0 && ok; {
+			if m, ok = f.Next(m); ok {
+				switch f.ID<<3 | uint32(f.Type) {
+				case 1<<3 | wire.Varint:
+					partition = f.Number
+				case 2<<3 | wire.Fixed64:
+					at = f.Number
+				}
+			}
+		}
+		if !ok || !p.progress.reach(partition, int64(at)) {
+			p.counters.batchMalformed(0)
+		}
+	}
+	p.release()
+}
+
+// release does what is due.
+func (p *Partition) release() {
+	if clock := p.progress.clock(p.now, p.hold); clock > p.clock {
+		p.clock = clock
+		p.wheel.advance(clock, p.due)
+	}
+	p.heldGauge.Set(float64(p.now-p.clock) / 1e9)
+}
