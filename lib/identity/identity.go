@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/cespare/xxhash/v2"
@@ -36,6 +37,11 @@ func (k Key) Proto() *millracev1.ExchangeKey {
 
 // IsZero reports whether k is the zero key, which identifies nothing.
 func (k Key) IsZero() bool { return k == Key{} }
+
+// Compare orders keys: by flow, offset and stream.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Flow, other.Flow), cmp.Compare(k.Offset, other.Offset), cmp.Compare(k.Stream, other.Stream))
+}
 
 // Reverse gives the flow of the opposite direction of the same connection.
 func Reverse(flow uint64) uint64 { return flow<<32 | flow>>32 }

@@ -137,7 +137,10 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		in.ParentID, in.DetachedCause = clientParent(e, x.ContextForwarded)
 		in.Late = e.rootless
 	}
-	joined := Joined{Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID}
+	joined := Joined{
+		Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
+		ClientSeen: e.client.started, Late: in.Late,
+	}
 	var peer spans.Peer
 	if other.exchange != nil {
 		peer = spans.Peer{Exchange: p.view(e, other), Service: other.process.service}
@@ -145,8 +148,12 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		joined.Peer, joined.PeerProcess = peer.Exchange, other.process.facts
 	}
 	p.counters.emitted(e, x.Side, other)
-	if p.settings.Observe != nil {
-		p.settings.Observe(joined)
+	if p.observer != nil {
+		verdict := p.observer.Observe(&joined)
+		if verdict.Drop {
+			return
+		}
+		in.Route = verdict.Route
 	}
 	p.pages.add(p, h.process, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
 }

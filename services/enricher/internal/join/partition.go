@@ -27,20 +27,8 @@ type Settings struct {
 	Hold time.Duration
 	// MaxPending bounds the open entries with the questions that wait in them, and separately the entries remembered.
 	MaxPending int
-	// Observe is called once for every exchange, when its span is emitted: where metrics are aggregated. May be nil.
-	Observe func(Joined)
-}
-
-// Joined is an exchange with what pairing found out.
-type Joined struct {
-	// Exchange and Process are valid during the call.
-	Exchange *millracev1.Exchange
-	Process  *millracev1.Process
-	// Peer and PeerProcess are the other side, nil if it is not known.
-	Peer        *millracev1.Exchange
-	PeerProcess *millracev1.Process
-	TraceID     [16]byte
-	SpanID      uint64
+	// Observer makes the observer of a partition. May be nil.
+	Observer func(partition int) Observer
 }
 
 // Times derived from the hold time and fixed ones.
@@ -60,7 +48,9 @@ const (
 
 // Partition is the processor of one partition of the exchange stream. It implements [stage.Processor].
 type Partition struct {
+	number   int
 	settings Settings
+	observer Observer
 	hold     int64
 	counters *Counters
 
@@ -70,12 +60,15 @@ type Partition struct {
 	askers  int
 	wheel   wheel
 
-	// now is the stream's time as the stage tells it, nanoseconds since the Unix epoch. A backlog is so read as if live, and a hold ends
-	// at the same record in a replay.
+	// now is the stream's time, nanoseconds since the Unix epoch: that of the record or of the slot of the wheel that is being worked on. A
+	// backlog is so read as if live, and what is done, in which order and at what time is a function of the records alone, whenever
+	// the stage told the time in between.
 	now int64
 	// clock is the time by which waits are measured: it falls behind now while the decoder does, see [progress.clock].
 	clock    int64
 	progress progress
+	// begun: a record has come since the processor was made.
+	begun bool
 
 	processes *registry
 	encoder   spans.Encoder
@@ -101,7 +94,8 @@ type Partition struct {
 // New makes the processor of a partition with empty state. counters may be shared by partitions.
 func New(partition int, settings Settings, counters *Counters) *Partition {
 	label := strconv.Itoa(partition)
-	return &Partition{
+	p := &Partition{
+		number:    partition,
 		settings:  settings,
 		hold:      int64(settings.Hold),
 		counters:  counters,
@@ -119,6 +113,10 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		rememberedGauge: counters.state.WithLabelValues(label, "remembered"),
 		heldGauge:       counters.held.WithLabelValues(label),
 	}
+	if settings.Observer != nil {
+		p.observer = settings.Observer(partition)
+	}
+	return p
 }
 
 // Process implements [stage.Processor].
@@ -126,7 +124,12 @@ func (p *Partition) Process(_ context.Context, records []stage.Record, out stage
 	p.out = out
 	for i := range records {
 		r := &records[i]
-		p.advance(r.Time.UnixNano())
+		at := r.Time.UnixNano()
+		if !p.begun && p.observer != nil {
+			p.observer.Begin(at)
+		}
+		p.begun = true
+		p.advance(at)
 		switch {
 		case r.Subject == bus.ProgressSubject:
 			p.progressBatch(r.Data)
@@ -153,15 +156,27 @@ func (p *Partition) advance(now int64) {
 	if now <= p.now {
 		return
 	}
-	p.now = now
-	p.release()
+	p.release(now)
 	p.done.trim(p.clock-rememberFor, p.settings.MaxPending)
 	p.processes.sweep(now)
 	p.pendingGauge.Set(float64(p.open.length))
 	p.rememberedGauge.Set(float64(len(p.done.byKey)))
 }
 
-func (p *Partition) due(e *entry) {
+// reach tells the time before anything happens at it.
+func (p *Partition) reach(now int64) {
+	p.now = now
+	if p.observer != nil {
+		p.observer.Advance(now, p.out)
+	}
+}
+
+// due looks at an entry when the clock has come to a time.
+func (p *Partition) due(clock int64, e *entry) {
+	p.clock = clock
+	if at := p.progress.reaches(clock, p.hold); at > p.now {
+		p.reach(at)
+	}
 	if e.queue != nil { // Closed entries stay listed for a while.
 		p.decide(e, false)
 	}

@@ -1,6 +1,10 @@
 package join
 
-import "millrace.dev/lib/wire"
+import (
+	"math"
+
+	"millrace.dev/lib/wire"
+)
 
 const (
 	// stragglers is the part of the hold time within which the two sides of an exchange are captured, published and stored.
@@ -27,13 +31,26 @@ func (g progress) reach(partition uint64, at int64) (ok bool) {
 // what follows from events captured at a time ends a part of the hold time after all partitions have passed that time, and at
 // the latest when everything was late by the patience.
 func (g progress) clock(now, hold int64) int64 {
-	clock := now
+	return max(min(now, g.limit(hold)), now-patienceHolds*hold)
+}
+
+// limit is where the clock stands still.
+func (g progress) limit(hold int64) int64 {
+	limit := int64(math.MaxInt64)
 	for _, at := range g {
 		if at != 0 {
-			clock = min(clock, at+hold-hold/stragglers)
+			limit = min(limit, at+hold-hold/stragglers)
 		}
 	}
-	return max(clock, now-patienceHolds*hold)
+	return limit
+}
+
+// reaches gives the time at which the clock comes to a time, if nothing more is heard of the decoder.
+func (g progress) reaches(clock, hold int64) int64 {
+	if clock <= g.limit(hold) {
+		return clock
+	}
+	return clock + patienceHolds*hold
 }
 
 func (p *Partition) progressBatch(data []byte) {
@@ -59,14 +76,18 @@ func (p *Partition) progressBatch(data []byte) {
 			p.counters.batchMalformed(0)
 		}
 	}
-	p.release()
+	p.release(p.now)
 }
 
-// release does what is due.
-func (p *Partition) release() {
-	if clock := p.progress.clock(p.now, p.hold); clock > p.clock {
-		p.clock = clock
+// release does what is due until now, each thing at the time at which the clock came to it: what happens, and at which time, is then
+// a function of the records alone, whenever the stage told the time in between.
+func (p *Partition) release(now int64) {
+	if clock := p.progress.clock(now, p.hold); clock > p.clock {
 		p.wheel.advance(clock, p.due)
+		p.clock = clock
+	}
+	if now > p.now {
+		p.reach(now)
 	}
 	p.heldGauge.Set(float64(p.now-p.clock) / 1e9)
 }

@@ -1,9 +1,6 @@
 package join
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // queue is a list of entries in order of arrival.
 type queue struct {
@@ -50,14 +47,14 @@ type wheel struct {
 }
 
 const (
-	slotWidth = 50e6
+	slotWidth = int64(50e6)
 	// horizon bounds how far ahead an entry is listed, and with it how long a stale listing holds its memory.
 	horizon = 100
 )
 
-// schedule has e handed out once at or after due.
+// schedule has e handed out once at the end of the slot that due lies in.
 func (w *wheel) schedule(e *entry, due int64) {
-	slot := min(max(due/slotWidth+1, w.reached+1), w.reached+horizon)
+	slot := min(max((due+slotWidth-1)/slotWidth, w.reached+1), w.reached+horizon)
 	if e.scheduled != 0 && e.scheduled <= slot && e.scheduled > w.reached {
 		return // An earlier look will schedule the next one.
 	}
@@ -65,33 +62,31 @@ func (w *wheel) schedule(e *entry, due int64) {
 	w.slots[slot] = append(w.slots[slot], e)
 }
 
-// advance hands out the entries whose time has come.
-func (w *wheel) advance(now int64, visit func(*entry)) {
+// advance hands out the entries whose time has come, each at the time of its slot, however far apart the calls are: what happens
+// depends on the times and not on when they were asked for.
+func (w *wheel) advance(now int64, visit func(at int64, e *entry)) {
 	target := now / slotWidth
-	if target-w.reached > horizon {
-		// Nothing is listed beyond the horizon, so all that is listed is due: hand it out in order and leap.
-		slots := slices.Sorted(maps.Keys(w.slots))
-		listed := w.slots
-		w.slots, w.reached = map[int64][]*entry{}, target
-		for _, slot := range slots {
-			w.visit(slot, listed[slot], visit)
-		}
-		return
-	}
 	for w.reached < target {
+		if len(w.slots) == 0 {
+			w.reached = target
+			return
+		}
 		w.reached++
-		if due, found := w.slots[w.reached]; found {
+		if listed, found := w.slots[w.reached]; found {
 			delete(w.slots, w.reached)
-			w.visit(w.reached, due, visit)
+			w.visit(w.reached, listed, visit)
 		}
 	}
 }
 
-func (w *wheel) visit(slot int64, due []*entry, visit func(*entry)) {
-	for _, e := range due {
-		if e.scheduled == slot {
+// visit hands out the entries of one slot in the order of their keys: that of the list depends on looks that came to nothing.
+func (w *wheel) visit(slot int64, listed []*entry, visit func(at int64, e *entry)) {
+	listed = slices.DeleteFunc(listed, func(e *entry) bool { return e.scheduled != slot })
+	slices.SortFunc(listed, func(a, b *entry) int { return a.key.Compare(b.key) })
+	for _, e := range listed {
+		if e.scheduled == slot { // It may be listed twice.
 			e.scheduled = 0
-			visit(e)
+			visit(slot*slotWidth, e)
 		}
 	}
 }

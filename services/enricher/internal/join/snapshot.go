@@ -12,8 +12,9 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no progress of the decoder.
-const snapshotVersion = 3
+// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no progress of the decoder,
+// version 3 no observer.
+const snapshotVersion = 4
 
 var errSnapshot = errors.New("damaged enricher snapshot")
 
@@ -64,7 +65,8 @@ func (e *entry) setBits(bits uint64) {
 }
 
 // Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
-// entries in order, spans to be published, how far waits and the decoder are. Numbers are varints, times relative to the clock.
+// entries in order, spans to be published, how far waits and the decoder are, and the observer's state. Numbers are varints, times relative to
+// the clock.
 func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w := writer{b: append(dst, snapshotVersion), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)
@@ -112,6 +114,9 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w.uint(uint64(len(p.progress)))
 	for _, at := range p.progress {
 		w.b = binary.AppendVarint(w.b, at)
+	}
+	if p.observer != nil {
+		w.b = p.observer.AppendSnapshot(w.b)
 	}
 	return w.b, nil
 }
@@ -174,8 +179,7 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if len(snapshot) == 0 || snapshot[0] == 0 || snapshot[0] > snapshotVersion {
 		return fmt.Errorf("enricher snapshot of an unknown version (expected %d)", snapshotVersion)
 	}
-	fresh := New(0, p.settings, p.counters)
-	fresh.pendingGauge, fresh.rememberedGauge, fresh.heldGauge = p.pendingGauge, p.rememberedGauge, p.heldGauge
+	fresh := New(p.number, p.settings, p.counters)
 	r := reader{b: snapshot[1:]}
 	fresh.now = r.int()
 	r.now = fresh.now
@@ -220,7 +224,14 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if snapshot[0] >= 3 {
 		r.progress(fresh)
 	}
-	if r.failed || len(r.b) != 0 {
+	if r.failed {
+		return errSnapshot
+	}
+	if snapshot[0] >= 4 && fresh.observer != nil {
+		if err := fresh.observer.Restore(r.b); err != nil {
+			return fmt.Errorf("%w: %w", errSnapshot, err)
+		}
+	} else if len(r.b) != 0 {
 		return errSnapshot
 	}
 	fresh.wheel.reached = max(fresh.clock/slotWidth, 0)

@@ -9,22 +9,25 @@ import (
 )
 
 // http adds the attributes of https://opentelemetry.io/docs/specs/semconv/http/http-spans/ (stable).
-func (c *Encoder) http(x *millracev1.Exchange, h *millracev1.HttpExchange, st *status) {
+func (c *Encoder) http(x *millracev1.Exchange, h *millracev1.HttpExchange, route string) {
 	e := &c.e
 	server := x.Side == millracev1.Side_SIDE_SERVER
 
-	method, name := h.Method, h.Method
-	if !knownMethod(method) {
-		text(e, "http.request.method_original", method)
-		method, name = "_OTHER", "HTTP"
+	method := Method(h)
+	if method != h.Method {
+		text(e, "http.request.method_original", h.Method)
 	}
-	appendField(e, tagSpanName, name)
 	text(e, "http.request.method", method)
+	if server {
+		text(e, "http.route", route)
+	} else {
+		text(e, "url.template", route)
+	}
 	text(e, "network.protocol.name", "http")
 	text(e, "network.protocol.version", h.Version)
 	text(e, "user_agent.original", h.UserAgent)
 
-	host, port := splitHost(h.Host)
+	host, port := SplitHost(h.Host)
 	c.serverAddress(x, host, port)
 	c.url(x, h, server)
 
@@ -34,35 +37,65 @@ func (c *Encoder) http(x *millracev1.Exchange, h *millracev1.HttpExchange, st *s
 		e.number("http.response.status_code", int64(h.Status))
 		e.number("http.response.body.size", int64(x.ResponseBodyBytes))
 	}
-	// 4xx is the client's own mistake: an error at the client, not at the server.
-	if h.Status >= 500 || h.Status >= 400 && !server {
-		st.isError = true
-		if st.errorType == "" {
-			st.errorType = statusText(h.Status)
+}
+
+// Method gives http.request.method: "_OTHER" for methods that the conventions do not list.
+func Method(h *millracev1.HttpExchange) string {
+	if knownMethod(h.Method) {
+		return h.Method
+	}
+	return "_OTHER"
+}
+
+// appendHTTPName: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#name
+func appendHTTPName(dst []byte, h *millracev1.HttpExchange, route string) []byte {
+	if knownMethod(h.Method) {
+		dst = append(dst, h.Method...)
+	} else {
+		dst = append(dst, "HTTP"...)
+	}
+	if route != "" {
+		dst = append(append(dst, ' '), route...)
+	}
+	return dst
+}
+
+// httpStatus: 4xx is the client's own mistake: an error at the client, not at the server.
+func httpStatus(x *millracev1.Exchange, h *millracev1.HttpExchange, st *Status) {
+	if h.Status >= 500 || h.Status >= 400 && x.Side != millracev1.Side_SIDE_SERVER {
+		st.Error = true
+		if st.Type == "" {
+			st.Type = statusText(h.Status)
 		}
 	}
+}
+
+// SplitTarget takes a request target apart: "/a?b", "http://example.org/a?b". The scheme is empty where the target does not tell. The path
+// of a target that is no URL (of CONNECT and of "OPTIONS *", RFC 9112, 3.2) is the target.
+func SplitTarget(target string) (scheme, path, query string) {
+	if i := strings.Index(target, "://"); i > 0 && !strings.ContainsAny(target[:i], "/?#") {
+		scheme = target[:i]
+		target = target[i+len("://"):]
+		if i := strings.IndexAny(target, "/?"); i >= 0 {
+			target = target[i:]
+		} else {
+			target = "/"
+		}
+	}
+	path, query, _ = strings.Cut(target, "?")
+	return scheme, path, query
 }
 
 // url adds url.scheme, url.path and url.query at a server, url.full at a client.
 func (c *Encoder) url(x *millracev1.Exchange, h *millracev1.HttpExchange, server bool) {
 	e := &c.e
-	scheme, target := "http", h.Target
-	absolute := false
-	if i := strings.Index(target, "://"); i > 0 && !strings.ContainsAny(target[:i], "/?#") {
-		absolute = true
-		scheme = target[:i]
+	scheme, path, query := SplitTarget(h.Target)
+	absolute := scheme != ""
+	if !absolute {
+		scheme = "http"
 	}
 	if server {
 		text(e, "url.scheme", scheme)
-		if absolute {
-			target = target[len(scheme)+len("://"):]
-			if i := strings.IndexAny(target, "/?"); i >= 0 {
-				target = target[i:]
-			} else {
-				target = "/"
-			}
-		}
-		path, query, _ := strings.Cut(target, "?")
 		text(e, "url.path", path)
 		text(e, "url.query", query)
 		return
@@ -70,9 +103,9 @@ func (c *Encoder) url(x *millracev1.Exchange, h *millracev1.HttpExchange, server
 	// The request target of CONNECT is an authority and that of OPTIONS may be "*" (RFC 9112, 3.2): neither is part of a URL.
 	switch {
 	case absolute:
-		text(e, "url.full", target)
+		text(e, "url.full", h.Target)
 		return
-	case !strings.HasPrefix(target, "/"):
+	case !strings.HasPrefix(h.Target, "/"):
 		return
 	}
 	full := c.scratch[:0]
@@ -85,7 +118,7 @@ func (c *Encoder) url(x *millracev1.Exchange, h *millracev1.HttpExchange, server
 	} else {
 		return
 	}
-	full = append(full, target...)
+	full = append(full, h.Target...)
 	c.scratch = full
 	if utf8.Valid(full) {
 		textBytes(e, "url.full", full)
@@ -119,8 +152,8 @@ func knownMethod(m string) bool {
 	return false
 }
 
-// splitHost takes a Host header apart: "example.org:8080", "[::1]:8080". The port is 0 if there is none.
-func splitHost(hostport string) (host string, port uint32) {
+// SplitHost takes a Host header apart: "example.org:8080", "[::1]:8080". The port is 0 if there is none.
+func SplitHost(hostport string) (host string, port uint32) {
 	host = hostport
 	if i := strings.LastIndexByte(hostport, ':'); i >= 0 && !strings.HasSuffix(hostport, "]") {
 		// Two colons without brackets are a bare IPv6 address.

@@ -7,13 +7,8 @@ import (
 )
 
 // redis adds the attributes of https://opentelemetry.io/docs/specs/semconv/database/redis/.
-func (c *Encoder) redis(x *millracev1.Exchange, r *millracev1.RedisExchange, st *status) {
+func (c *Encoder) redis(x *millracev1.Exchange, r *millracev1.RedisExchange) {
 	e := &c.e
-	name := r.Command
-	if name == "" {
-		name = "redis"
-	}
-	appendText(e, tagSpanName, name)
 	text(e, "db.system.name", "redis")
 	text(e, "db.operation.name", r.Command)
 	text(e, "db.query.text", r.Statement)
@@ -29,6 +24,18 @@ func (c *Encoder) redis(x *millracev1.Exchange, r *millracev1.RedisExchange, st 
 	c.serverAddress(x, "", 0)
 	if r.ErrorCode != "" {
 		text(e, "db.response.status_code", r.ErrorCode)
-		st.isError, st.errorType, st.message = true, r.ErrorCode, r.ErrorMessage
+	}
+}
+
+func redisName(r *millracev1.RedisExchange) string {
+	if r.Command == "" {
+		return "redis"
+	}
+	return r.Command
+}
+
+func redisStatus(r *millracev1.RedisExchange, st *Status) {
+	if r.ErrorCode != "" {
+		*st = Status{Error: true, Type: r.ErrorCode, Message: r.ErrorMessage}
 	}
 }

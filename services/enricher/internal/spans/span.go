@@ -3,6 +3,7 @@ package spans
 import (
 	"net/netip"
 	"strconv"
+	"unicode/utf8"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -24,6 +25,8 @@ type Input struct {
 	ParentID   uint64
 	Flags      uint32
 	Tracestate string
+	// Route is the low-cardinality form of the path of an HTTP request; empty if there is none.
+	Route string
 	// Peer is nil if the other side was not seen.
 	Peer *Peer
 	// Assumed: the trace was decided although a fact that should have decided it was missing.
@@ -37,15 +40,8 @@ type Input struct {
 // Encoder writes spans. The zero value is ready. Not safe for concurrent use.
 type Encoder struct {
 	e encoder
-	// scratch holds texts that are put together of parts.
-	scratch []byte
-}
-
-// status is how a span ended.
-type status struct {
-	isError   bool
-	errorType string
-	message   string
+	// scratch holds texts that are put together of parts, and name the span's.
+	scratch, name []byte
 }
 
 // Encode gives the protobuf form of a [millracev1.Span]. The bytes are valid until the next call.
@@ -71,42 +67,45 @@ func (c *Encoder) Encode(in *Input) []byte {
 		appendText(e, tagSpanTracestate, in.Tracestate)
 	}
 
-	st := outcome(e, x)
-	c.describe(x, &st)
+	c.name = AppendName(c.name[:0], x, in.Route)
+	if utf8.Valid(c.name) {
+		appendField(e, tagSpanName, c.name)
+	} else {
+		appendText(e, tagSpanName, string(c.name))
+	}
+	outcome(e, x)
+	c.describe(x, in.Route)
 	c.network(x, in.Peer)
 	observed(e, in)
 
-	if st.isError {
+	st := StatusOf(x)
+	if st.Error {
 		e.varint(tagSpanStatus, uint64(millracev1.StatusCode_STATUS_CODE_ERROR))
-		if st.message != "" {
-			appendText(e, tagSpanStatusMessage, st.message)
+		if st.Message != "" {
+			appendText(e, tagSpanStatusMessage, st.Message)
 		}
 	}
-	text(e, "error.type", st.errorType)
+	text(e, "error.type", st.Type)
 	return e.b
 }
 
-// describe adds what the protocol says. The one place that lists protocols.
-func (c *Encoder) describe(x *millracev1.Exchange, st *status) {
+// describe adds what the protocol says. This, StatusOf and AppendName are the places that list protocols.
+func (c *Encoder) describe(x *millracev1.Exchange, route string) {
 	switch detail := x.Detail.(type) {
 	case *millracev1.Exchange_Http:
-		c.http(x, detail.Http, st)
+		c.http(x, detail.Http, route)
 	case *millracev1.Exchange_Redis:
-		c.redis(x, detail.Redis, st)
-	default:
-		appendField(&c.e, tagSpanName, x.Protocol.String())
+		c.redis(x, detail.Redis)
 	}
 }
 
-// outcome says how an exchange that is not complete ended. What was lost or given up by Millrace is no error of the application.
-func outcome(e *encoder, x *millracev1.Exchange) status {
+// outcome says how an exchange that is not complete ended.
+func outcome(e *encoder, x *millracev1.Exchange) {
 	switch x.Outcome {
 	case millracev1.Outcome_OUTCOME_CLOSED:
 		text(e, "millrace.outcome", "closed")
-		return status{isError: true, errorType: "connection_closed"}
 	case millracev1.Outcome_OUTCOME_RESET:
 		text(e, "millrace.outcome", "reset")
-		return status{isError: true, errorType: "connection_reset"}
 	case millracev1.Outcome_OUTCOME_LOST:
 		text(e, "millrace.outcome", "lost")
 	case millracev1.Outcome_OUTCOME_EXPIRED:
@@ -115,7 +114,6 @@ func outcome(e *encoder, x *millracev1.Exchange) status {
 		text(e, "millrace.outcome", "one_way")
 	case millracev1.Outcome_OUTCOME_UNSPECIFIED, millracev1.Outcome_OUTCOME_COMPLETE:
 	}
-	return status{}
 }
 
 // network adds transport, the peer's address and, at a server, the client's.

@@ -1,0 +1,49 @@
+package join
+
+import (
+	"millrace.dev/lib/stage"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// Observer sees every exchange of a partition once, when its span is made: where metrics are aggregated and routes are found. It is part
+// of the partition's state, and like it a function of the records: it gets the same calls with the same times in the same order in
+// a replay.
+type Observer interface {
+	// Begin tells the time of the first record since the processor was made, whether the state began from nothing or was restored.
+	Begin(at int64)
+	// Advance tells the time, nanoseconds since the Unix epoch, before anything that happens at it. What came to its end before is
+	// published.
+	Advance(now int64, out stage.Output)
+	// Observe takes an exchange and says what is to become of its span.
+	Observe(j *Joined) Verdict
+	// AppendSnapshot appends the state to dst; Restore is its reverse, on a new observer.
+	AppendSnapshot(dst []byte) []byte
+	Restore(snapshot []byte) error
+}
+
+// Joined is an exchange with what pairing found out. What it points to is valid during the call.
+type Joined struct {
+	Exchange *millracev1.Exchange
+	// Process keeps its address for as long as its facts do not change.
+	Process *millracev1.Process
+	// Peer and PeerProcess are the other side, nil if it is not known.
+	Peer        *millracev1.Exchange
+	PeerProcess *millracev1.Process
+	TraceID     [16]byte
+	SpanID      uint64
+	// Flags of the trace; bit 0 is "sampled".
+	Flags uint32
+	// ClientSeen: a client of the exchange is watched, even if its side has not come.
+	ClientSeen bool
+	// Late: this is the client of an exchange whose server went out as one without a client.
+	Late bool
+}
+
+// Verdict is what becomes of the span of an exchange.
+type Verdict struct {
+	// Route is the low-cardinality form of the path, empty if there is none. Valid until the next call.
+	Route string
+	// Drop: no span is to be made.
+	Drop bool
+}
