@@ -1,6 +1,10 @@
 package catalog
 
-import "strings"
+import (
+	"path"
+	"slices"
+	"strings"
+)
 
 // Feature is a group of metrics, a value of metrics.features.
 type Feature string
@@ -38,6 +42,8 @@ type Metric struct {
 	Kind        Kind
 	// Features that switch the metric on, any of them.
 	Features []Feature
+	// Attributes that it has by default, and those that attributes.select may add. Names are unique over both.
+	Attributes, Optional []string
 }
 
 // Units of UCUM.
@@ -51,18 +57,19 @@ var perService = []Feature{Application, ApplicationHost, ApplicationProcess}
 // metrics is the list. Metrics of the features application, application_host and application_process are the same, with a resource of
 // more and more detail.
 var metrics = []Metric{
-	duration("http.server.request.duration", "Duration of HTTP requests that the service answered."),
-	duration("http.client.request.duration", "Duration of HTTP requests that the service made."),
-	size("http.server.request.body.size", "Size of the bodies of HTTP requests that the service received."),
-	size("http.server.response.body.size", "Size of the bodies of HTTP responses that the service sent."),
-	size("http.client.request.body.size", "Size of the bodies of HTTP requests that the service sent."),
-	size("http.client.response.body.size", "Size of the bodies of HTTP responses that the service received."),
-	duration("rpc.server.call.duration", "Duration of remote procedure calls that the service answered."),
-	duration("rpc.client.call.duration", "Duration of remote procedure calls that the service made."),
-	duration("db.client.operation.duration", "Duration of database operations that the service asked for."),
-	duration("messaging.client.operation.duration", "Duration of operations on a message broker that the service asked for."),
-	duration("messaging.process.duration", "Duration of the processing of messages by the service."),
-	duration("dns.lookup.duration", "Duration of DNS look-ups that the service made."),
+	duration("http.server.request.duration", "Duration of HTTP requests that the service answered.", httpServer, httpServerMore),
+	duration("http.client.request.duration", "Duration of HTTP requests that the service made.", httpClient, httpClientMore),
+	size("http.server.request.body.size", "Size of the bodies of HTTP requests that the service received.", httpServer, httpServerMore),
+	size("http.server.response.body.size", "Size of the bodies of HTTP responses that the service sent.", httpServer, httpServerMore),
+	size("http.client.request.body.size", "Size of the bodies of HTTP requests that the service sent.", httpClient, httpClientMore),
+	size("http.client.response.body.size", "Size of the bodies of HTTP responses that the service received.", httpClient, httpClientMore),
+	duration("rpc.server.call.duration", "Duration of remote procedure calls that the service answered.", rpc, rpcMore),
+	duration("rpc.client.call.duration", "Duration of remote procedure calls that the service made.", rpc, rpcMore),
+	duration("db.client.operation.duration", "Duration of database operations that the service asked for.", database, databaseMore),
+	duration("messaging.client.operation.duration", "Duration of operations on a message broker that the service asked for.",
+		messaging, messagingMore),
+	duration("messaging.process.duration", "Duration of the processing of messages by the service.", messaging, messagingMore),
+	duration("dns.lookup.duration", "Duration of DNS look-ups that the service made.", dns, dnsMore),
 	{
 		Name: "target_info", Prometheus: "target_info", Kind: Info, Features: perService,
 		Description: "Attributes of the resource of each service's metrics.",
@@ -72,10 +79,13 @@ var metrics = []Metric{
 	span(Counter, "traces_spanmetrics_calls_total", "", "Number of spans."),
 	span(Counter, "traces_spanmetrics_size_total", Bytes, "Bytes of the requests of spans."),
 	span(Counter, "traces_spanmetrics_response_size_total", Bytes, "Bytes of the responses of spans."),
-	span(Info, "traces_target_info", "", "Attributes of the resource of each service's spans."),
+	{
+		Name: "traces_target_info", Prometheus: "traces_target_info", Kind: Info, Features: []Feature{ApplicationSpan},
+		Description: "Attributes of the resource of each service's spans.",
+	},
 	{
 		Name: "traces_host_info", Prometheus: "traces_host_info", Kind: Info, Features: []Feature{ApplicationHost},
-		Description: "Hosts on which services were seen.",
+		Description: "Hosts on which services were seen.", Attributes: []string{"host.name"},
 	},
 
 	graph(Counter, "traces_service_graph_request_total", "", "Requests between two services."),
@@ -86,29 +96,64 @@ var metrics = []Metric{
 		"Time that requests and their responses spent between two services: the client's duration minus the server's."),
 }
 
-func duration(name, description string) Metric {
+// Attributes of metrics: what the semantic conventions recommend and eBPF agents give by default, and what may be added.
+var (
+	httpServer = []string{
+		"http.request.method", "http.response.status_code", "http.route", "url.scheme", "server.address", "server.port", "error.type",
+		"network.protocol.version",
+	}
+	httpServerMore = []string{"url.path", "client.address", "peer.service", "network.transport"}
+	httpClient     = []string{
+		"http.request.method", "http.response.status_code", "url.template", "url.scheme", "server.address", "server.port", "error.type",
+		"network.protocol.version",
+	}
+	httpClientMore = []string{"url.path", "network.peer.address", "peer.service", "network.transport"}
+	rpc            = []string{"rpc.system.name", "rpc.method", "rpc.response.status_code", "server.address", "server.port", "error.type"}
+	rpcMore        = []string{"network.peer.address", "peer.service"}
+	database       = []string{"db.system.name", "db.operation.name", "error.type"}
+	databaseMore   = []string{
+		"db.namespace", "db.response.status_code", "server.address", "server.port", "network.peer.address", "peer.service",
+		"network.transport",
+	}
+	messaging     = []string{"messaging.system", "messaging.operation.name", "messaging.destination.name", "server.address", "error.type"}
+	messagingMore = []string{"server.port", "peer.service"}
+	dns           = []string{"dns.question.name", "error.type"}
+	dnsMore       = []string{"server.address", "server.port"}
+	spanMetric    = []string{"service", "span.name", "span.kind", "status.code"}
+	spanMore      = []string{
+		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",
+		"db.system.name", "db.operation.name",
+	}
+	edge = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
+)
+
+func duration(name, description string, attributes, optional []string) Metric {
 	return Metric{
 		Name: name, Prometheus: strings.ReplaceAll(name, ".", "_") + "_seconds", Unit: Seconds, Kind: Histogram, Description: description,
-		Features: perService,
+		Features: perService, Attributes: attributes, Optional: optional,
 	}
 }
 
-func size(name, description string) Metric {
+func size(name, description string, attributes, optional []string) Metric {
 	return Metric{
 		Name: name, Prometheus: strings.ReplaceAll(name, ".", "_") + "_bytes", Unit: Bytes, Kind: Histogram, Description: description,
-		Features: perService,
+		Features: perService, Attributes: attributes, Optional: optional,
 	}
 }
 
 // Names of span and service graph metrics are those that the dashboards of Grafana Tempo's metrics generator and of eBPF agents use,
 // without suffixes of units.
 func span(kind Kind, name, unit, description string) Metric {
-	return Metric{Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationSpan}}
+	return Metric{
+		Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationSpan},
+		Attributes: spanMetric, Optional: spanMore,
+	}
 }
 
 func graph(kind Kind, name, unit, description string) Metric {
 	return Metric{
 		Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationServiceGraph},
+		Attributes: edge,
 	}
 }
 
@@ -127,4 +172,37 @@ func All() []Metric { return metrics }
 func ByName(name string) (*Metric, bool) {
 	m, found := byName[name]
 	return m, found
+}
+
+// Selected gives the attributes that a metric has under attributes.select: what include names of all its attributes (the default ones
+// where it is empty), without what exclude names. Both are globs over names in either spelling, with dots or with underscores.
+func (m *Metric) Selected(include, exclude []string) []string {
+	candidates := m.Attributes
+	if len(include) > 0 {
+		candidates = slices.Concat(m.Attributes, m.Optional)
+	}
+	var selected []string
+	for _, name := range candidates {
+		if (len(include) == 0 || Matches(include, name)) && !Matches(exclude, name) {
+			selected = append(selected, name)
+		}
+	}
+	return selected
+}
+
+// Named reports whether a glob over names of metrics, under OpenTelemetry's conventions or Prometheus's, names the metric.
+func (m *Metric) Named(glob string) bool {
+	globs := []string{glob}
+	return Matches(globs, m.Name) || Matches(globs, m.Prometheus)
+}
+
+// Matches reports whether one of the globs is for the name, of a metric or an attribute, in either spelling.
+func Matches(globs []string, name string) bool {
+	plain := strings.ReplaceAll(name, ".", "_")
+	for _, glob := range globs {
+		if matched, err := path.Match(strings.ReplaceAll(glob, ".", "_"), plain); err == nil && matched {
+			return true
+		}
+	}
+	return false
 }

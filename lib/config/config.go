@@ -27,6 +27,12 @@ const (
 	CompressionNone = "none"
 )
 
+// Values of metrics.histogram_aggregation.
+const (
+	ExplicitBuckets    = "explicit_bucket_histogram"
+	ExponentialBuckets = "base2_exponential_bucket_histogram"
+)
+
 // Bus says which NATS to use.
 type Bus struct {
 	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services need it.

@@ -36,7 +36,18 @@ func Default() *Config {
 			LogLevel:  "info",
 			LogFormat: "text",
 		},
-		Metrics:    Metrics{Features: []string{"application"}},
+		Metrics: Metrics{
+			Features:             []string{"application"},
+			Interval:             5 * time.Second,
+			HistogramAggregation: ExplicitBuckets,
+			Buckets: Buckets{
+				DurationHistogram:     []float64{0, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10},
+				RequestSizeHistogram:  []float64{0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192},
+				ResponseSizeHistogram: []float64{0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192},
+			},
+			CardinalityLimit: 2000,
+			MaxSeries:        50000,
+		},
 		Network:    Network{Source: "socket_filter", Direction: "both"},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect"}},
 		Routes: Routes{

@@ -42,6 +42,31 @@ type Service struct {
 	K8sPodLabels map[string]string `yaml:"k8s_pod_labels" inactive:"true"`
 	// K8sPodAnnotations are globs over the values of annotations of the pod.
 	K8sPodAnnotations map[string]string `yaml:"k8s_pod_annotations" inactive:"true"`
+	// Routes of these services, looked at before the general ones. Needs `name`.
+	Routes ServiceRoutes `yaml:"routes"`
+	// Metrics of these services. Needs `name`.
+	Metrics ServiceMetrics `yaml:"metrics"`
+	// Exports says what is made of these services: metrics, traces or both. Absent: both. An empty list: nothing. Needs `name`.
+	Exports []string `yaml:"exports" absent:"true" oneof:"metrics traces"`
+}
+
+// ServiceRoutes are patterns of paths as in `routes.patterns`.
+type ServiceRoutes struct {
+	// Incoming requests, that the service answers.
+	Incoming []string `yaml:"incoming"`
+	// Outgoing requests, that the service makes: what matches becomes url.template.
+	Outgoing []string `yaml:"outgoing"`
+}
+
+// ServiceMetrics is which metrics are made of a service.
+type ServiceMetrics struct {
+	// Features in place of `metrics.features`. Absent: those.
+	Features []string `yaml:"features" absent:"true" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
+}
+
+// Overrides reports whether the rule says what is made of its services, and not only which they are.
+func (s Service) Overrides() bool {
+	return len(s.Routes.Incoming)+len(s.Routes.Outgoing) > 0 || s.Metrics.Features != nil || s.Exports != nil
 }
 
 // Selects reports whether the rule has a criterion that has an effect in this version. A rule that has none selects nothing: with its

@@ -62,6 +62,8 @@ func nodeOf(v reflect.Value, f field) *yaml.Node {
 			mapping.Content = append(mapping.Content, stringNode(key), nodeOf(v.MapIndex(reflect.ValueOf(key)), f))
 		}
 		return mapping
+	case v.Kind() == reflect.Slice && v.IsNil() && f.absent:
+		return nil
 	case v.Kind() == reflect.Slice:
 		list := &yaml.Node{Kind: yaml.SequenceNode}
 		for i := range v.Len() {
@@ -141,6 +143,11 @@ func redactURL(text string) string {
 func (c *Config) Inactive() []string {
 	var keys []string
 	collectInactive(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem(), "", &keys)
+	for _, feature := range []string{"network", "network_inter_zone"} {
+		if slices.Contains(c.Metrics.Features, feature) {
+			keys = append(keys, "metrics.features: "+feature)
+		}
+	}
 	slices.Sort(keys)
 	return keys
 }

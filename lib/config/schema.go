@@ -17,6 +17,7 @@ import (
 //	range     the least and the greatest value, as "least..greatest"
 //	check     a named check, see validate.go
 //	inactive  "true": accepted, and without effect in this version
+//	absent    "true": an empty list is not the same as none, which is printed as nothing
 //	secret    how the value is masked when it is printed: "url" or "all"
 type field struct {
 	index    int
@@ -26,6 +27,7 @@ type field struct {
 	greatest string
 	check    string
 	inactive bool
+	absent   bool
 	secret   string
 }
 
@@ -39,6 +41,7 @@ func fieldsOf(t reflect.Type) []field {
 			oneof:    strings.Fields(tag.Get("oneof")),
 			check:    tag.Get("check"),
 			inactive: tag.Get("inactive") == "true",
+			absent:   tag.Get("absent") == "true",
 			secret:   tag.Get("secret"),
 		}
 		f.least, f.greatest, _ = strings.Cut(tag.Get("range"), "..")

@@ -2,11 +2,32 @@ package config
 
 import "time"
 
-// Metrics is which metrics are made.
+// Metrics is which metrics are made, of every exchange, before any sampling.
 type Metrics struct {
 	// Features are the groups of metrics: application, application_host, application_process, application_span,
-	// application_service_graph, network, network_inter_zone.
-	Features []string `yaml:"features" inactive:"true" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
+	// application_service_graph. network and network_inter_zone are accepted and have no effect yet. An empty list: no metrics.
+	Features []string `yaml:"features" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
+	// Interval is the length of the windows over which exchanges are added up before they are sent on.
+	Interval time.Duration `yaml:"interval" range:"1s..10m"`
+	// HistogramAggregation is how measurements are counted: by explicit_bucket_histogram or base2_exponential_bucket_histogram.
+	HistogramAggregation string `yaml:"histogram_aggregation" oneof:"explicit_bucket_histogram base2_exponential_bucket_histogram"`
+	// Buckets are the upper bounds of histograms with explicit buckets.
+	Buckets Buckets `yaml:"buckets"`
+	// CardinalityLimit bounds the series of one metric of one service in a window. What goes beyond is counted in a series of its own with the
+	// attribute otel.metric.overflow.
+	CardinalityLimit int `yaml:"cardinality_limit" range:"1..1000000"`
+	// MaxSeries bounds the series of one partition in a window, in the same way.
+	MaxSeries int `yaml:"max_series" range:"100..10000000"`
+}
+
+// Buckets are the upper bounds of explicit buckets, ascending.
+type Buckets struct {
+	// DurationHistogram has the bounds of durations, in seconds.
+	DurationHistogram []float64 `yaml:"duration_histogram"`
+	// RequestSizeHistogram has the bounds of sizes of requests, in bytes.
+	RequestSizeHistogram []float64 `yaml:"request_size_histogram"`
+	// ResponseSizeHistogram has the bounds of sizes of responses, in bytes.
+	ResponseSizeHistogram []float64 `yaml:"response_size_histogram"`
 }
 
 // Network is flows between addresses, below the level of requests.
@@ -23,8 +44,9 @@ type Network struct {
 type Attributes struct {
 	// Kubernetes metadata.
 	Kubernetes KubernetesAttributes `yaml:"kubernetes"`
-	// Select attributes per metric: the key is the metric's name, or a glob over names.
-	Select map[string]AttributeSelection `yaml:"select" inactive:"true"`
+	// Select attributes per metric: the key is the metric's name in either spelling, or a glob over names. Of several that match, the one
+	// that names the metric wins, then the longest.
+	Select map[string]AttributeSelection `yaml:"select"`
 }
 
 // KubernetesAttributes is metadata of pods and what owns them.
@@ -33,28 +55,29 @@ type KubernetesAttributes struct {
 	Enable string `yaml:"enable" inactive:"true" oneof:"autodetect true false"`
 }
 
-// AttributeSelection is which attributes a metric has.
+// AttributeSelection is which attributes a metric has. Names may be written with dots or with underscores; docs/metrics.md lists them.
 type AttributeSelection struct {
 	// Include these attributes; globs are allowed. Empty: the metric's default attributes.
-	Include []string `yaml:"include" inactive:"true"`
+	Include []string `yaml:"include"`
 	// Exclude these of the included attributes; globs are allowed.
-	Exclude []string `yaml:"exclude" inactive:"true"`
+	Exclude []string `yaml:"exclude"`
 }
 
 // Routes say how http.route is found where the application does not tell.
 type Routes struct {
-	// Patterns of paths, for example /user/:id or /user/{id}.
-	Patterns []string `yaml:"patterns" inactive:"true"`
+	// Patterns of paths: /user/:id or /user/{id} for any one segment, /static/* for any segments at the end.
+	Patterns []string `yaml:"patterns"`
 	// IgnoredPatterns of paths of which no telemetry is made.
-	IgnoredPatterns []string `yaml:"ignored_patterns" inactive:"true"`
+	IgnoredPatterns []string `yaml:"ignored_patterns"`
 	// IgnoreMode is what is not made of ignored paths: all, metrics or traces.
-	IgnoreMode string `yaml:"ignore_mode" inactive:"true" oneof:"all metrics traces"`
-	// Unmatched is the route of other paths: unset, path, wildcard, heuristic or low-cardinality.
-	Unmatched string `yaml:"unmatched" inactive:"true" oneof:"unset path wildcard heuristic low-cardinality"`
-	// WildcardChar replaces variable segments in heuristic mode; one character.
-	WildcardChar string `yaml:"wildcard_char" inactive:"true"`
+	IgnoreMode string `yaml:"ignore_mode" oneof:"all metrics traces"`
+	// Unmatched is the route of other paths: unset (none), path (the path itself), wildcard (/**), heuristic (segments that look like ids are
+	// replaced), or low-cardinality (so are segments with too many values).
+	Unmatched string `yaml:"unmatched" oneof:"unset path wildcard heuristic low-cardinality"`
+	// WildcardChar replaces variable segments in heuristic and low-cardinality mode; one character.
+	WildcardChar string `yaml:"wildcard_char"`
 	// MaxPathSegmentCardinality is how many values a segment may have in low-cardinality mode before it becomes a wildcard.
-	MaxPathSegmentCardinality int `yaml:"max_path_segment_cardinality" inactive:"true" range:"1..100000"`
+	MaxPathSegmentCardinality int `yaml:"max_path_segment_cardinality" range:"1..100000"`
 }
 
 // EBPF holds keys of other eBPF agents that keep their meaning.

@@ -25,6 +25,9 @@ func (c *Config) Validate() error {
 	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
 	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
 	v.policies(c.Sampling.Policies)
+	v.metrics(c.Metrics, c.Attributes.Select)
+	v.patterns("routes.patterns", c.Routes.Patterns)
+	v.patterns("routes.ignored_patterns", c.Routes.IgnoredPatterns)
 	if c.Routes.WildcardChar != "" && utf8.RuneCountInString(c.Routes.WildcardChar) != 1 {
 		v.fail("routes.wildcard_char", "%q is not one character", c.Routes.WildcardChar)
 	}
@@ -161,9 +164,15 @@ func (v *validator) discovery(at string, rules []Service) {
 		here := fmt.Sprintf("%s[%d]", at, i)
 		bare := rule
 		bare.Name, bare.Namespace = "", ""
+		bare.Routes, bare.Metrics, bare.Exports = ServiceRoutes{}, ServiceMetrics{}, nil
 		if reflect.ValueOf(bare).IsZero() {
 			v.fail(here, "the rule has no criterion: give at least one of open_ports, exe_path, languages")
 		}
+		if rule.Overrides() && rule.Name == "" {
+			v.fail(here, "routes, metrics and exports need a name: the services are known by it")
+		}
+		v.patterns(join(here, "routes.incoming"), rule.Routes.Incoming)
+		v.patterns(join(here, "routes.outgoing"), rule.Routes.Outgoing)
 		for _, f := range fieldsOf(reflect.TypeFor[Service]()) {
 			value := reflect.ValueOf(rule).Field(f.index)
 			switch {

@@ -7,6 +7,7 @@ import (
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/metrics"
 )
 
 // Run works on partitions of the exchange stream until ctx ends. Any number of instances may run.
@@ -15,10 +16,16 @@ func Run(ctx context.Context, env *service.Env) error {
 	if err != nil {
 		return err
 	}
+	gauges, err := metrics.NewCounters(env.Telemetry.Registry)
+	if err != nil {
+		return err
+	}
+	aggregation := metrics.NewSettings(env.Config, env.Bus.Partitions())
 	settings := join.Settings{
 		Partitions: env.Bus.Partitions(),
 		Hold:       env.Config.Enricher.HoldTime,
 		MaxPending: env.Config.Enricher.MaxPending,
+		Observer:   func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
 	}
 	return stage.Run(ctx, stage.Options{
 		Name:   "enricher",

@@ -14,6 +14,9 @@ func (r *ResourceEncoder) Text(key, value string) { text(&r.e, key, value) }
 // Number adds an integer attribute.
 func (r *ResourceEncoder) Number(key string, value int64) { r.e.number(key, value) }
 
+// Bytes gives the [millracev1.Resource].
+func (r *ResourceEncoder) Bytes() []byte { return r.e.b }
+
 // BatchHead gives the beginning of a [millracev1.SpanBatch] of the resource: schema version and resource. Spans follow by
 // [AppendSpan].
 func (r *ResourceEncoder) BatchHead() []byte {

@@ -1,0 +1,115 @@
+package metrics
+
+import (
+	"net/netip"
+
+	"millrace.dev/services/enricher/internal/spans"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// edge is that of the service graph which an exchange counts for.
+type edge struct {
+	client, clientNamespace, server, serverNamespace, connection string
+	// clientIP and serverIP are nodes without a name.
+	clientIP, serverIP []byte
+}
+
+// Values of connection_type, as Grafana Tempo has them.
+const (
+	virtualNode     = "virtual_node"
+	databaseEdge    = "database"
+	messagingSystem = "messaging_system"
+	// outsider is Tempo's name of clients that are not known.
+	outsider = "user"
+)
+
+// findEdge decides whether the exchange counts for an edge, and for which. Each request counts once: at the client, or at the server where no
+// client is watched.
+func (f *facts) findEdge() {
+	j := f.joined
+	e := &f.edge
+	failed := f.status.Error
+	if f.client {
+		if j.Late {
+			return // It was counted at the server, as one without a client.
+		}
+		e.client, e.clientNamespace = f.source.name, f.source.namespace
+		f.findServer()
+		if f.has&(1<<durationNanos) != 0 {
+			f.set(edgeClientNanos, f.measured[durationNanos])
+		}
+		if j.Peer != nil {
+			if j.Peer.Outcome != millracev1.Outcome_OUTCOME_ONE_WAY {
+				f.set(edgeServerNanos, duration(j.Peer))
+			}
+			if d, ok := spans.NetworkDuration(f.x, j.Peer); ok {
+				f.set(edgeNetworkNanos, uint64(d))
+			}
+			failed = failed || spans.StatusOf(j.Peer).Error
+		}
+	} else {
+		if j.ClientSeen {
+			return // It is counted there.
+		}
+		e.server, e.serverNamespace = f.source.name, f.source.namespace
+		e.connection = virtualNode
+		f.findClient()
+		if f.has&(1<<durationNanos) != 0 {
+			f.set(edgeServerNanos, f.measured[durationNanos])
+		}
+	}
+	switch f.kind {
+	case kindDatabase:
+		e.connection = databaseEdge
+	case kindMessaging:
+		e.connection = messagingSystem
+	}
+	f.set(edgeOne, 1)
+	if failed {
+		f.set(edgeFailed, 1)
+	}
+}
+
+// findServer names the server: by its service where it is watched, else as the client called it, else by its address.
+func (f *facts) findServer() {
+	e := &f.edge
+	switch {
+	case f.peer != nil:
+		e.server, e.serverNamespace = f.peer.name, f.peer.namespace
+		return
+	case f.serverName != "":
+		e.server = f.serverName
+	case f.x.Transport == millracev1.Transport_TRANSPORT_UNIX:
+		e.server = f.x.UnixPath
+	default:
+		e.serverIP = f.x.RemoteAddress
+	}
+	e.connection = virtualNode
+}
+
+// findClient names a client that is not watched: by its address where that is one of a private network. The addresses of the internet are
+// too many, and one "user" to a graph.
+func (f *facts) findClient() {
+	address, ok := netip.AddrFromSlice(f.x.RemoteAddress)
+	if address = address.Unmap(); ok && (address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast()) {
+		f.edge.clientIP = f.x.RemoteAddress
+		return
+	}
+	f.edge.client = outsider
+}
+
+var edgeFields = []field{
+	{"client", func(dst []byte, f *facts) []byte { return appendNode(dst, f.edge.client, f.edge.clientIP) }},
+	{"client_service_namespace", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.clientNamespace) }},
+	{"server", func(dst []byte, f *facts) []byte { return appendNode(dst, f.edge.server, f.edge.serverIP) }},
+	{"server_service_namespace", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.serverNamespace) }},
+	{"connection_type", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.connection) }},
+}
+
+func appendNode(dst []byte, name string, ip []byte) []byte {
+	if name != "" {
+		return appendText(dst, name)
+	}
+	return appendAddress(dst, ip)
+}
