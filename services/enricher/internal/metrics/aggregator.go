@@ -133,7 +133,9 @@ func (a *Aggregator) Observe(j *join.Joined) join.Verdict {
 		}
 		if plan := policy.plans[f.kind][side]; plan != nil {
 			f.measure()
-			f.findEdge()
+			if plan.edges {
+				f.findEdge()
+			}
 			a.add(plan)
 		}
 	}

@@ -22,9 +22,9 @@ type facts struct {
 
 	// route is that of the path, outgoing if this is a client.
 	route string
-	// path without the query.
-	path string
-	http *millracev1.HttpExchange
+	// scheme and path of the target; without the query.
+	scheme, path string
+	http         *millracev1.HttpExchange
 
 	redis *millracev1.RedisExchange
 

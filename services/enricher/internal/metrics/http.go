@@ -9,7 +9,7 @@ import (
 // readHTTP takes what HTTP tells. The query of a target never is part of a metric.
 func (f *facts) readHTTP(h *millracev1.HttpExchange) {
 	f.http = h
-	_, f.path, _ = spans.SplitTarget(h.Target)
+	f.scheme, f.path, _ = spans.SplitTarget(h.Target)
 	if f.client {
 		host, port := spans.SplitHost(h.Host)
 		f.serverName = host
@@ -48,11 +48,10 @@ var httpFields = []field{
 		if f.http == nil {
 			return append(dst, absent)
 		}
-		scheme, _, _ := spans.SplitTarget(f.http.Target)
-		if scheme == "" {
-			scheme = "http"
+		if f.scheme == "" {
+			return appendText(dst, "http")
 		}
-		return appendText(dst, scheme)
+		return appendText(dst, f.scheme)
 	}},
 	{"url.path", func(dst []byte, f *facts) []byte { return appendText(dst, f.path) }},
 	{"network.protocol.version", func(dst []byte, f *facts) []byte {

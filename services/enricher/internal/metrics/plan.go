@@ -12,6 +12,8 @@ type plan struct {
 	// fields that an attribute of some metric needs, each once. Their values make the key of a group of series.
 	fields []*field
 	meters []meter
+	// edges: the service graph is measured.
+	edges bool
 }
 
 // meter adds one quantity to one metric.
@@ -57,6 +59,7 @@ func (c *compiler) plan(p *policy, enabled []instrument, k kind, s side) *plan {
 			meter.attributes = append(meter.attributes, i)
 		}
 		made.meters = append(made.meters, meter)
+		made.edges = made.edges || in.quantity >= edgeOne
 	}
 	if len(made.meters) == 0 {
 		return nil

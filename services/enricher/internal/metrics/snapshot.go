@@ -68,7 +68,7 @@ func appendSized(dst []byte, s string) []byte {
 
 func (m *metric) appendSnapshot(dst []byte) []byte {
 	dst = append(appendSized(appendSized(dst, m.name), m.unit), byte(m.form))
-	dst = append(dst, flag(m.exemplars))
+	dst = append(dst, bit(m.exemplars))
 	dst = binary.AppendUvarint(dst, uint64(len(m.bounds)))
 	for _, bound := range m.bounds {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(bound))
@@ -76,7 +76,7 @@ func (m *metric) appendSnapshot(dst []byte) []byte {
 	return dst
 }
 
-func flag(set bool) byte {
+func bit(set bool) byte {
 	if set {
 		return 1
 	}
@@ -84,7 +84,7 @@ func flag(set bool) byte {
 }
 
 func (s *series) appendSnapshot(dst []byte) []byte {
-	dst = append(appendSized(dst, s.attributes), flag(s.overflow))
+	dst = append(appendSized(dst, s.attributes), bit(s.overflow))
 	dst = binary.AppendUvarint(dst, s.count)
 	dst = binary.AppendUvarint(dst, s.sum)
 	switch s.metric.form {
