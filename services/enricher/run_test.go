@@ -18,11 +18,17 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-func environment(t *testing.T) *service.Env {
-	t.Helper()
+func testConfig() *config.Config {
 	cfg := config.Default()
 	cfg.Bus.Partitions = 4
 	cfg.Enricher.HoldTime = 500 * time.Millisecond
+	return cfg
+}
+
+func environment(t *testing.T) *service.Env {
+	t.Helper()
+	cfg := testConfig()
+	cfg.Bus.Embedded.Listen = "127.0.0.1:0"
 	server, err := embedded.Start(cfg.Bus)
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +42,7 @@ func environment(t *testing.T) *service.Env {
 	if err := bus.EnsureStreams(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
+	cfg.Bus.URL = server.ClientURL()
 	return &service.Env{Config: cfg, Bus: conn}
 }
 

@@ -47,7 +47,7 @@ const (
 // shape is what the bytes of a segment say about it.
 type shape struct {
 	digits, letters, upper, vowels int
-	// hex digits, and runs: of digits (the longest), of consonants (the longest), of one class of character (how many).
+	// hex digits, and runs: of digits (the longest), of consonants (the longest), of one kind of character (how many; a capital begins a word).
 	hex, digitRun, consonantRun, runs int
 	// odd: there is a byte that names do not have.
 	odd bool
@@ -73,7 +73,7 @@ func variable(segment string) bool {
 		return true
 	case s.hex >= n-4 && s.hex >= minHex: // with the dashes of a UUID
 		return true
-	case s.digits > maxWordDigits && s.digits*3 > n:
+	case s.digits > maxWordDigits && s.digits*4 > n:
 		return true
 	}
 	// Letters and digits that alternate: "a1b2c3".
@@ -116,7 +116,7 @@ func shapeOf(segment string) (s shape) {
 		if c >= '0' && c <= '9' || lower >= 'a' && lower <= 'f' {
 			s.hex++
 		}
-		if class != last {
+		if class != last && (class != 'l' || last != 'u') { // "getUser" has two.
 			s.runs++
 		}
 		last = class
