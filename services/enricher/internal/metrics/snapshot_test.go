@@ -1,0 +1,141 @@
+package metrics
+
+import (
+	"bytes"
+	"testing"
+
+	"millrace.dev/lib/catalog"
+	"millrace.dev/lib/config"
+)
+
+// seeds are snapshots of aggregators in the middle of a window.
+func seeds(t testing.TB) (snapshots [][]byte) {
+	for _, change := range []func(*config.Config){
+		func(*config.Config) {},
+		func(cfg *config.Config) { cfg.Metrics.HistogramAggregation = config.ExponentialBuckets },
+		func(cfg *config.Config) { cfg.Metrics.CardinalityLimit = 1; cfg.Routes.Unmatched = "low-cardinality" },
+	} {
+		cfg := allFeatures()
+		change(cfg)
+		a := aggregator(t, cfg)
+		c, s := pair()
+		a.Observe(c)
+		window(t, a)
+		a.Observe(c)
+		a.Observe(s)
+		s.Exchange.GetHttp().Status = 500
+		a.Observe(s)
+		snapshots = append(snapshots, a.AppendSnapshot(nil))
+	}
+	return snapshots
+}
+
+// A window that is restored under another configuration is published as it was begun, beside what is added to it.
+func TestRestoreUnderOtherConfiguration(t *testing.T) {
+	t.Parallel()
+	before := allFeatures()
+	a := aggregator(t, before)
+	c, s := pair()
+	a.Observe(c)
+	a.Observe(s)
+	snapshot := a.AppendSnapshot(nil)
+	after := config.Default()
+	after.Metrics.Buckets.DurationHistogram = []float64{1, 2}
+	b := aggregator(t, after)
+	b.epoch = 0
+	if err := b.Restore(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	b.Observe(s)
+	counts, sums, series, _ := window(t, b).totals()
+	if counts["http.server.request.duration"] != 2 || series["http.server.request.duration"] != 2 || sums["traces_spanmetrics_calls_total"] != 2 {
+		t.Errorf("%v %v", counts, sums)
+	}
+	b.Observe(s)
+	if _, _, series, _ := window(t, b).totals(); series["http.server.request.duration"] != 1 || series["traces_spanmetrics_calls_total"] != 0 {
+		t.Errorf("the next window: %v", series)
+	}
+}
+
+// Damaged snapshots are refused, and what is restored can be worked with.
+func FuzzRestore(f *testing.F) {
+	for _, snapshot := range seeds(f) {
+		f.Add(snapshot)
+		f.Add(snapshot[:len(snapshot)/2])
+	}
+	f.Fuzz(func(t *testing.T, snapshot []byte) {
+		a := aggregator(t, allFeatures())
+		if a.Restore(snapshot) != nil {
+			return
+		}
+		again := aggregator(t, allFeatures())
+		own := a.AppendSnapshot(nil)
+		if err := again.Restore(own); err != nil {
+			t.Fatalf("own snapshot: %v", err)
+		}
+		if !bytes.Equal(again.AppendSnapshot(nil), own) {
+			t.Error("snapshot changes")
+		}
+		c, s := pair()
+		a.Observe(c)
+		a.Observe(s)
+		a.Advance(1<<62, discard{})
+	})
+}
+
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	for i, snapshot := range seeds(t) {
+		a := aggregator(t, allFeatures())
+		if err := a.Restore(snapshot); err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if !bytes.Equal(a.AppendSnapshot(nil), snapshot) {
+			t.Errorf("%d: snapshot changes", i)
+		}
+		for _, damaged := range [][]byte{nil, {9}, snapshot[:len(snapshot)-1], append(bytes.Clone(snapshot), 0)} {
+			if err := aggregator(t, allFeatures()).Restore(damaged); err == nil {
+				t.Errorf("%d: %d bytes of %d are taken", i, len(damaged), len(snapshot))
+			}
+		}
+	}
+}
+
+// Every metric of the catalog is measured, every attribute of what is decoded has a source.
+func TestCatalog(t *testing.T) {
+	t.Parallel()
+	measured := map[string]bool{}
+	for _, in := range instruments {
+		m, found := catalog.ByName(in.metric)
+		if !found {
+			t.Errorf("%s is not in the catalog", in.metric)
+			continue
+		}
+		measured[in.metric] = true
+		for _, k := range in.kinds {
+			if k != kindHTTP && k != kindDatabase {
+				continue
+			}
+			for _, list := range [][]string{m.Attributes, m.Optional} {
+				for _, name := range list {
+					if fieldNamed[name] == nil {
+						t.Errorf("%s: nothing gives %s", in.metric, name)
+					}
+				}
+			}
+		}
+	}
+	for i := range catalog.All() {
+		m := &catalog.All()[i]
+		if !measured[m.Name] && m.Kind != catalog.Info {
+			t.Errorf("%s is not measured", m.Name)
+		}
+		seen := map[string]bool{}
+		for _, name := range append(append([]string{}, m.Attributes...), m.Optional...) {
+			if seen[name] {
+				t.Errorf("%s: %s twice", m.Name, name)
+			}
+			seen[name] = true
+		}
+	}
+}
