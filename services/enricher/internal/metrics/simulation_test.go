@@ -102,11 +102,12 @@ func (b *batches) all() []*millracev1.MetricBatch {
 }
 
 // history generates records of a busy partition: pairs, lone clients and servers, late sides, several services and protocols.
-func history(rng *rand.Rand, exchanges int) []stage.Record {
+func history(rng *rand.Rand, exchanges int, withProgress bool) []stage.Record {
 	type timed struct {
-		at   int64
-		x    *millracev1.Exchange
-		link *millracev1.Link
+		at       int64
+		x        *millracev1.Exchange
+		link     *millracev1.Link
+		progress *millracev1.Progress
 	}
 	var events []timed
 	at := epoch
@@ -137,12 +138,25 @@ func history(rng *rand.Rand, exchanges int) []stage.Record {
 			events = append(events, timed{at: at + duration + late, x: x})
 		}
 	}
+	// Two partitions of the decoder, of which one falls behind now and then.
+	told := epoch
+	for now := epoch; now < at && withProgress; now += int64(500 * time.Millisecond) {
+		if rng.IntN(30) == 0 {
+			now += rng.Int64N(int64(15 * time.Second))
+		}
+		told = max(told, now-rng.Int64N(int64(4*time.Second)))
+		for i, at := range []int64{now, told} {
+			events = append(events, timed{at: now + int64(i), progress: &millracev1.Progress{Partition: uint32(i), TimeUnixNs: uint64(at)}})
+		}
+	}
 	slices.SortStableFunc(events, func(a, b timed) int { return int(min(max(a.at-b.at, -1), 1)) })
 	var records []stage.Record
 	for _, e := range events {
 		var m interface{ MarshalVT() ([]byte, error) }
 		subject := bus.ExchangeSubject(0)
-		if e.link != nil {
+		if e.progress != nil {
+			m, subject = &millracev1.ProgressBatch{Version: 1, Partitions: []*millracev1.Progress{e.progress}}, bus.ProgressSubject
+		} else if e.link != nil {
 			m, subject = &millracev1.LinkBatch{Version: 1, Links: []*millracev1.Link{e.link}}, bus.LinkSubject(0)
 		} else {
 			m = &millracev1.ExchangeBatch{Version: 1, Exchanges: []*millracev1.Exchange{e.x}, Processes: []*millracev1.Process{process(e.x.Process)}}
@@ -271,7 +285,7 @@ func TestDeterminism(t *testing.T) {
 			make := factory(t, cfg)
 			for seed := range uint64(3) {
 				rng := rand.New(rand.NewPCG(seed, 3))
-				records := history(rng, 800)
+				records := history(rng, 800, seed > 0)
 				want := newBatches(t)
 				play(t, rng, make, records, want, false)
 				if len(want.order) < 5 {
