@@ -61,6 +61,12 @@ func Default() *Config {
 			PostgresPreparedStatementsCacheSize: 1024,
 			ContextPropagation:                  "disabled",
 		},
-		Sampling: Sampling{DecisionWait: 10 * time.Second, NumTraces: 50000},
+		Sampling: Sampling{
+			DecisionWait:  10 * time.Second,
+			NumTraces:     50000,
+			MaxBytes:      32 * MiB,
+			DecisionCache: DecisionCache{SampledCacheSize: 20000, NonSampledCacheSize: 20000},
+			Head:          HeadAuto,
+		},
 	}
 }

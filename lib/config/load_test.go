@@ -79,7 +79,7 @@ sampling:
 	if len(cfg.Discovery.Services) != 2 || cfg.Discovery.Services[0].Name != "web" || !cfg.Discovery.Services[1].Selects() {
 		t.Errorf("services: %+v", cfg.Discovery.Services)
 	}
-	want := []string{"attributes.kubernetes.enable", "discovery.services[1].k8s_pod_labels", "network.enable", "sampling.policies"}
+	want := []string{"attributes.kubernetes.enable", "discovery.services[1].k8s_pod_labels", "network.enable"}
 	if got := cfg.Inactive(); !reflect.DeepEqual(got, want) {
 		t.Errorf("inactive: %v, want %v", got, want)
 	}
@@ -124,6 +124,26 @@ func TestParseErrors(t *testing.T) {
 		{"file without path", "exporters: {file: }", "exporters.file.path: must be set"},
 		{"policy", "sampling: {policies: [{name: a, type: latency}]}", "sampling.policies[0].latency: must be set"},
 		{"policy of another type", "sampling: {policies: [{name: a, type: always_sample, latency: {}}]}", `the policy's type is "always_sample"`},
+		{"policy with two sections", "sampling: {policies: [{name: a, type: latency, latency: {threshold_ms: 1}, span_count: {min_spans: 1}}]}", `sampling.policies[0].span_count: the policy's type is "latency": only`},
+		{"policy of no type", "sampling: {policies: [{name: a, type: errors}]}", `sampling.policies[0].type: "errors" is none of always_sample, latency,`},
+		{"policy without a name", "sampling: {policies: [{type: always_sample}]}", "sampling.policies[0].name: must be set"},
+		{"policies of one name", "sampling: {policies: [{name: a, type: always_sample}, {name: a, type: trace_flags}]}", `sampling.policies[1].name: "a" is the name of sampling.policies[0] too`},
+		{"ottl", "sampling: {policies: [{name: a, type: ottl_condition, ottl_condition: {span: [x]}}]}", "sampling.policies[0].ottl_condition: not supported"},
+		{"regular expression", "sampling: {policies: [{name: a, type: string_attribute, string_attribute: {key: k, values: ['a', '(b'], enabled_regex_matching: true}}]}", `sampling.policies[0].string_attribute.values[1]: "(b" is not a regular expression`},
+		{"percentage", "sampling: {policies: [{name: a, type: probabilistic, probabilistic: {sampling_percentage: 101}}]}", "sampling.policies[0].probabilistic.sampling_percentage: 101 is outside 0 to 100"},
+		{"numbers without bounds", "sampling: {policies: [{name: a, type: numeric_attribute, numeric_attribute: {key: k}}]}", "numeric_attribute: set min_value, max_value or both"},
+		{"numbers the wrong way round", "sampling: {policies: [{name: a, type: numeric_attribute, numeric_attribute: {key: k, min_value: 5, max_value: 4}}]}", "min_value: 5 is more than max_value, which is 4"},
+		{"latencies the wrong way round", "sampling: {policies: [{name: a, type: latency, latency: {threshold_ms: 5, upper_threshold_ms: 5}}]}", "upper_threshold_ms: 5 is not more than threshold_ms"},
+		{"span counts the wrong way round", "sampling: {policies: [{name: a, type: span_count, span_count: {min_spans: 5, max_spans: 4}}]}", "max_spans: 4 is less than min_spans"},
+		{"kernel policy without a symptom", "sampling: {policies: [{name: a, type: kernel, kernel: {}}]}", "sampling.policies[0].kernel: give at least one of min_retransmits,"},
+		{"kernel outcome", "sampling: {policies: [{name: a, type: kernel, kernel: {outcomes: [rst]}}]}", `kernel.outcomes[0]: "rst" is none of closed, reset,`},
+		{"drop inside", "sampling: {policies: [{name: a, type: and, and: {and_sub_policy: [{name: b, type: drop, drop: {drop_sub_policy: [{name: c, type: always_sample}]}}]}}]}", `and.and_sub_policy[0].type: "drop" is not allowed inside of a policy of type "and"`},
+		{"policy inside", "sampling: {policies: [{name: a, type: not, not: {not_sub_policy: {name: b, type: latency}}}]}", "sampling.policies[0].not.not_sub_policy.latency: must be set"},
+		{"nothing inside", "sampling: {policies: [{name: a, type: not, not: {}}]}", "not.not_sub_policy: must be set"},
+		{"composite order", "sampling: {policies: [{name: a, type: composite, composite: {max_total_spans_per_second: 1, policy_order: [b, x], composite_sub_policy: [{name: b, type: always_sample}]}}]}", `composite.policy_order[1]: "x" is no policy of this composite: there are b`},
+		{"composite order twice", "sampling: {policies: [{name: a, type: composite, composite: {max_total_spans_per_second: 1, policy_order: [b, b], composite_sub_policy: [{name: b, type: always_sample}]}}]}", `policy_order[1]: "b" is named twice`},
+		{"composite allocation", "sampling: {policies: [{name: a, type: composite, composite: {max_total_spans_per_second: 1, composite_sub_policy: [{name: b, type: always_sample}], rate_allocation: [{policy: c, percent: 5}]}}]}", `rate_allocation[0].policy: "c" is no policy`},
+		{"head", "sampling: {head: yes}", `sampling.head: "yes" is none of auto, respect, ignore`},
 		{"send buffer", "capture: {send_buffer: 1MiB, batch_bytes: 2MiB}", "capture.send_buffer: 1MiB does not hold one batch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -267,4 +287,88 @@ func FuzzEnvironment(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The Collector's own example of policies, without what is not supported, is accepted as it is.
+func TestCollectorPolicies(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse("f.yaml", []byte(`
+sampling:
+  decision_wait: 10s
+  num_traces: 100
+  decision_cache:
+    sampled_cache_size: 100_000
+    non_sampled_cache_size: 100_000
+  policies:
+    [
+      {name: test-policy-1, type: always_sample},
+      {name: test-policy-2, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: 10000}},
+      {name: test-policy-3, type: numeric_attribute, numeric_attribute: {key: key1, min_value: 50, max_value: 100}},
+      {name: test-policy-4, type: probabilistic, probabilistic: {sampling_percentage: 10}},
+      {name: test-policy-5, type: status_code, status_code: {status_codes: [ERROR, UNSET]}},
+      {name: test-policy-7, type: string_attribute, string_attribute: {key: key2, values: [value1, val*], enabled_regex_matching: true, cache_max_size: 10}},
+      {name: test-policy-8, type: rate_limiting, rate_limiting: {spans_per_second: 35}},
+      {name: test-policy-9, type: bytes_limiting, bytes_limiting: {bytes_per_second: 1024000, burst_capacity: 2048000}},
+      {name: test-policy-10, type: span_count, span_count: {min_spans: 2, max_spans: 20}},
+      {name: test-policy-11, type: trace_state, trace_state: { key: key3, values: [value1, value2] }},
+      {name: test-policy-12, type: boolean_attribute, boolean_attribute: {key: key4, value: true}},
+      {name: and-policy-1, type: and, and: {and_sub_policy: [
+        {name: test-and-policy-1, type: numeric_attribute, numeric_attribute: { key: key1, min_value: 50, max_value: 100 }},
+        {name: test-and-policy-2, type: not, not: {not_sub_policy: {name: x, type: string_attribute, string_attribute: { key: key2, values: [ value1 ] }}}},
+      ]}},
+      {name: drop-policy-1, type: drop, drop: {drop_sub_policy: [
+        {name: test-drop-policy-1, type: string_attribute, string_attribute: {key: url.path, values: [\/health, \/metrics], enabled_regex_matching: true}},
+      ]}},
+      {name: composite-policy-1, type: composite, composite: {
+        max_total_spans_per_second: 1000,
+        policy_order: [test-composite-policy-1, test-composite-policy-2, test-composite-policy-3],
+        composite_sub_policy: [
+          {name: test-composite-policy-1, type: numeric_attribute, numeric_attribute: {key: key1, min_value: 50}},
+          {name: test-composite-policy-2, type: string_attribute, string_attribute: {key: key2, values: [value1, value2]}},
+          {name: test-composite-policy-3, type: always_sample},
+        ],
+        rate_allocation: [{policy: test-composite-policy-1, percent: 50}, {policy: test-composite-policy-2, percent: 25}]}},
+    ]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cfg.Sampling.Enabled() || !cfg.Sampling.RespectsHead() || len(cfg.Inactive()) != 0 {
+		t.Errorf("enabled %v, inactive %v", cfg.Sampling.Enabled(), cfg.Inactive())
+	}
+	if c := cfg.Sampling.Policies[13].Composite; c.Policies[2].Type != "always_sample" || c.RateAllocation[1].Percent != 25 {
+		t.Errorf("composite: %+v", c)
+	}
+	text, err := cfg.Print()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Parse("printed", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(again.Sampling.Policies[12].Drop, cfg.Sampling.Policies[12].Drop) {
+		t.Errorf("what is printed is not what was read:\n%s", text)
+	}
+}
+
+func TestSamplingEnabled(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		head              string
+		policies          int
+		enabled, respects bool
+	}{
+		{"auto", 0, false, false},
+		{"respect", 0, true, true},
+		{"ignore", 0, false, false},
+		{"auto", 1, true, true},
+		{"respect", 1, true, true},
+		{"ignore", 1, true, false},
+	} {
+		s := config.Sampling{Head: tt.head, Policies: make([]config.SamplingPolicy, tt.policies)}
+		if s.Enabled() != tt.enabled || s.RespectsHead() != tt.respects {
+			t.Errorf("%+v: enabled %v, respects %v", tt, s.Enabled(), s.RespectsHead())
+		}
+	}
 }

@@ -101,7 +101,11 @@ func setText(v reflect.Value, text string) error {
 		}
 		v.SetBool(text == "true")
 	case reflect.Int, reflect.Int64:
-		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		digits := text
+		if !strings.HasPrefix(text, "_") && !strings.HasSuffix(text, "_") {
+			digits = strings.ReplaceAll(text, "_", "") // 100_000, as in the Collector's examples
+		}
+		n, err := strconv.ParseInt(digits, 10, v.Type().Bits())
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", text)
 		}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +23,7 @@ func (c *Config) Validate() error {
 	v.discovery("discovery.services", c.Discovery.Services)
 	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
 	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
-	v.policies(c.Sampling.Policies)
+	v.policies("sampling.policies", c.Sampling.Policies, "")
 	v.metrics(c.Metrics, c.Attributes.Select)
 	v.patterns("routes.patterns", c.Routes.Patterns)
 	v.patterns("routes.ignored_patterns", c.Routes.IgnoredPatterns)
@@ -192,31 +191,6 @@ func (v *validator) globs(at string, globs []string) {
 	for _, glob := range globs {
 		if _, err := path.Match(glob, ""); err != nil {
 			v.fail(at, "%q is not a glob: %v", clip(glob), err)
-		}
-	}
-}
-
-func (v *validator) policies(policies []SamplingPolicy) {
-	for i, p := range policies {
-		at := fmt.Sprintf("sampling.policies[%d]", i)
-		for _, f := range fieldsOf(reflect.TypeFor[SamplingPolicy]()) {
-			value := reflect.ValueOf(p).Field(f.index)
-			if value.Kind() != reflect.Pointer {
-				continue
-			}
-			switch given := !value.IsNil(); {
-			case given && f.key != p.Type:
-				v.fail(join(at, f.key), "the policy's type is %q", clip(p.Type))
-			case !given && f.key == p.Type:
-				v.fail(join(at, f.key), "must be set for a policy of this type")
-			}
-		}
-		if s := p.StringAttribute; s != nil && s.EnabledRegexMatching {
-			for j, expression := range s.Values {
-				if _, err := regexp.Compile(expression); err != nil {
-					v.fail(fmt.Sprintf("%s.string_attribute.values[%d]", at, j), "%v", err)
-				}
-			}
 		}
 	}
 }
