@@ -64,5 +64,11 @@ func FuzzToken(f *testing.F) {
 		if again := Token(s + "x"); again == token {
 			t.Fatalf("%q and another share %q", s, token)
 		}
+		if text, ok := TokenText(token); !ok || text != s {
+			t.Fatalf("%q of %q is %q, %v", token, s, text, ok)
+		}
+		if text, ok := TokenText(s); ok && Token(text) != s {
+			t.Fatalf("%q is taken for the token of %q", s, text)
+		}
 	})
 }

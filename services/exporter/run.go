@@ -5,18 +5,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/exporter/internal/destination"
 	"millrace.dev/services/exporter/internal/export"
+	"millrace.dev/services/exporter/internal/sampling"
 )
 
 // component is the service's name in readiness and checkpoints.
@@ -25,8 +24,11 @@ const component = "exporter"
 // shutdownTimeout bounds how long a destination may take to close.
 const shutdownTimeout = 5 * time.Second
 
-// CheckConfig reports mistakes in the exporters section, as the Collector's components state them.
+// CheckConfig reports mistakes in the exporters section, as the Collector's components state them, and in what sampling asks for.
 func CheckConfig(cfg *config.Config) error {
+	if _, err := sampling.Compile(&cfg.Sampling, cfg.Bus.Partitions); err != nil {
+		return err
+	}
 	_, err := destination.New(cfg.Exporters, service.Version())
 	return err
 }
@@ -67,6 +69,10 @@ func Run(ctx context.Context, env *service.Env) error {
 	}
 	env.Telemetry.SetReady(component, nil)
 	group, running := errgroup.WithContext(ctx)
+	spans, err := startSampler(running, group, env)
+	if err != nil {
+		return err
+	}
 	for _, d := range destinations {
 		if file, ok := d.(*destination.File); ok {
 			group.Go(func() error { return reopenOnHangup(running, file) })
@@ -75,11 +81,9 @@ func Run(ctx context.Context, env *service.Env) error {
 		group.Go(func() error {
 			err := stage.Run(running, stage.Options{
 				// The name is part of the checkpoint's key: each destination has a position of its own.
-				Name:   component + "-" + d.Name(),
-				Stream: bus.StreamSpan,
-				Subjects: func(partition int) []string {
-					return []string{"millrace.span." + strconv.Itoa(partition) + ".>"}
-				},
+				Name:     component + "-" + d.Name(),
+				Stream:   spans.stream,
+				Subjects: spans.subjects,
 				Factory: func(int) (stage.Processor, error) {
 					return export.NewProcessor(d, counters), nil
 				},

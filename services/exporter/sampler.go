@@ -1,0 +1,77 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
+	"millrace.dev/lib/service"
+	"millrace.dev/lib/stage"
+	"millrace.dev/services/exporter/internal/sampling"
+)
+
+// samplerStage is the name of the stage in readiness and checkpoints.
+const samplerStage = "sampler"
+
+// samplerCheckpoints is the longest time between checkpoints. They hold every waiting span, so they are dearer than those of other stages.
+const samplerCheckpoints = 10 * time.Second
+
+// spanSource is where destinations read spans.
+type spanSource struct {
+	stream   string
+	subjects func(partition int) []string
+}
+
+// source gives where destinations read spans: what the sampler kept, where there is one.
+func source(cfg *config.Sampling) spanSource {
+	stream, prefix := bus.StreamSpan, "millrace.span."
+	if cfg.Enabled() {
+		stream, prefix = bus.StreamSampled, "millrace.sampled."
+	}
+	return spanSource{stream, func(partition int) []string { return []string{prefix + strconv.Itoa(partition) + ".>"} }}
+}
+
+// startSampler starts the stage that decides about traces, where the configuration asks for one, and gives what destinations must read.
+func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) (spanSource, error) {
+	cfg := &env.Config.Sampling
+	if !cfg.Enabled() {
+		return source(cfg), nil
+	}
+	policies, err := sampling.Compile(cfg, env.Bus.Partitions())
+	if err != nil {
+		return spanSource{}, err
+	}
+	metrics, err := sampling.NewMetrics(env.Telemetry.Registry, policies)
+	if err != nil {
+		return spanSource{}, err
+	}
+	settings := sampling.Settings{
+		Partitions: env.Bus.Partitions(), Wait: cfg.DecisionWait, MaxTraces: cfg.NumTraces, MaxBytes: int(cfg.MaxBytes),
+		Sampled: cfg.DecisionCache.SampledCacheSize, NotSampled: cfg.DecisionCache.NonSampledCacheSize,
+	}
+	env.Telemetry.Announce(samplerStage)
+	group.Go(func() error {
+		err := stage.Run(ctx, stage.Options{
+			Name:     samplerStage,
+			Stream:   bus.StreamSpan,
+			Subjects: source(&config.Sampling{}).subjects,
+			Factory: func(partition int) (stage.Processor, error) {
+				return sampling.New(partition, settings, policies, metrics), nil
+			},
+			Bus:                env.Bus,
+			Telemetry:          env.Telemetry,
+			CheckpointInterval: samplerCheckpoints,
+			MaxSnapshotBytes:   settings.MaxSnapshotBytes(),
+		})
+		if err != nil {
+			return fmt.Errorf("exporter %s: %w", samplerStage, err)
+		}
+		return nil
+	})
+	return source(cfg), nil
+}
