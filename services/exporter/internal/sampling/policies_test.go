@@ -31,7 +31,7 @@ const (
 	isError = millracev1.StatusCode_STATUS_CODE_ERROR
 )
 
-func with(key string, value any) given     { return given{attributes: map[string]any{key: value}} }
+func with(key string, value any) given       { return given{attributes: map[string]any{key: value}} }
 func ofResource(key string, value any) given { return given{resource: map[string]any{key: value}} }
 
 // decideOn sends a trace through a sampler and reports whether it is kept.
