@@ -162,7 +162,11 @@ func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer
 			return err
 		}
 		last.Store(time.Now().UnixNano())
-		return settle(ctx, &last, cfg.Enricher.HoldTime+3*time.Second)
+		quiet := cfg.Enricher.HoldTime + 3*time.Second
+		if cfg.Sampling.Enabled() {
+			quiet += cfg.Sampling.DecisionWait // Spans come out of the enricher that long before they are exported.
+		}
+		return settle(ctx, &last, quiet)
 	})
 	err = group.Wait()
 	fmt.Fprintf(os.Stderr, "%d spans\n", spans.Load())

@@ -288,16 +288,34 @@ func exportSampled(t *testing.T, conn *bus.Conn, path string) (stop func(), coun
 	}, counters
 }
 
-// With policies, the service's destinations get what the sampler keeps, and the service is ready when both work.
-func TestRunSamples(t *testing.T) {
+// run runs the service until stop is called.
+func run(t *testing.T, cfg *config.Config, conn *bus.Conn) (tel *telemetry.Telemetry, stop func()) {
+	t.Helper()
+	tel, err := telemetry.New(config.Telemetry{LogLevel: "error"}, "exporter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- exporter.Run(ctx, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}) }()
+	eventually(t, "it is ready", func() bool { ready, _ := tel.Ready(); return ready })
+	return tel, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// With policies, the service's destinations get what the sampler keeps. What was exported before sampling was switched on does not come
+// twice.
+func TestSwitchOn(t *testing.T) {
 	t.Parallel()
 	cfg := samplerConfig()
+	policies := cfg.Sampling.Policies
 	cfg.Sampling.DecisionWait = 200 * time.Millisecond
 	path := filepath.Join(t.TempDir(), "spans.jsonl")
 	cfg.Exporters.File = &config.FileExporter{Path: path}
-	if err := exporter.CheckConfig(cfg); err != nil {
-		t.Fatal(err)
-	}
 	server, err := embedded.Start(cfg.Bus)
 	if err != nil {
 		t.Fatal(err)
@@ -311,25 +329,44 @@ func TestRunSamples(t *testing.T) {
 	if err := bus.EnsureStreams(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	tel, err := telemetry.New(config.Telemetry{LogLevel: "error"}, "exporter")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- exporter.Run(ctx, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}) }()
-	eventually(t, "it is ready", func() bool { ready, _ := tel.Ready(); return ready })
 	w := &traffic{t: t, conn: conn, expect: map[string]int{}}
-	for trace := range 100 {
-		w.send(trace, "front", millracev1.StatusCode_STATUS_CODE_UNSPECIFIED, trace%2 == 0)
-		w.send(trace, "back", millracev1.StatusCode(trace%2*-2+2), trace%2 == 0)
+	for i, policies := range [][]config.SamplingPolicy{nil, policies} {
+		cfg.Sampling.Policies = policies
+		if err := exporter.CheckConfig(cfg); err != nil {
+			t.Fatal(err)
+		}
+		tel, stop := run(t, cfg, conn)
+		if names := stages(t, tel); slices.Contains(names, "sampler") != (policies != nil) {
+			t.Errorf("stages are %v", names)
+		}
+		for trace := 100 * i; trace < 100*i+100; trace++ {
+			kept := trace%2 == 0 || policies == nil
+			w.send(trace, "front", millracev1.StatusCode_STATUS_CODE_UNSPECIFIED, kept)
+			w.send(trace, "back", millracev1.StatusCode(trace%2*-2+2), kept)
+		}
+		eventually(t, "all kept spans are there", func() bool { return len(inFile(t, path)) >= len(w.expect) })
+		stop()
 	}
-	eventually(t, "all kept spans are there", func() bool { return len(inFile(t, path)) >= len(w.expect) })
 	if got := inFile(t, path); !maps.Equal(got, w.expect) {
 		t.Errorf("%d spans in the file, want %d", len(got), len(w.expect))
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
+}
+
+// stages gives the stages that say something of themselves in the metrics.
+func stages(t *testing.T, tel *telemetry.Telemetry) (names []string) {
+	t.Helper()
+	families, err := tel.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			for _, label := range metric.Label {
+				if label.GetName() == "stage" && !slices.Contains(names, label.GetValue()) {
+					names = append(names, label.GetValue())
+				}
+			}
+		}
+	}
+	return names
 }

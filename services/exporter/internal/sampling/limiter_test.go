@@ -27,14 +27,24 @@ func TestLimit(t *testing.T) {
 		asked []asked
 	}{
 		"burst, then the rate": {newLimit(10, 0, 1), []asked{
-			{0, 15, true}, {0, 5, true}, {0, 1, false}, {99 * time.Millisecond, 1, false}, {100 * time.Millisecond, 1, true},
-			{100 * time.Millisecond, 1, false}, {time.Hour, 20, true}, {time.Hour, 1, false},
+			{0, 15, true},
+			{0, 5, true},
+			{0, 1, false},
+			{99 * time.Millisecond, 1, false},
+			{100 * time.Millisecond, 1, true},
+			{100 * time.Millisecond, 1, false},
+			{time.Hour, 20, true},
+			{time.Hour, 1, false},
 		}},
 		"own burst": {newLimit(10, 5, 1), []asked{{0, 6, false}, {0, 5, true}, {0, 1, false}, {time.Second / 2, 5, true}}},
 		// A quarter of the rate and of the burst, but larger traces pass when nothing is owed.
 		"part of a partition": {newLimit(10, 0, 4), []asked{
-			{0, 5, true}, {0, 1, false}, {400 * time.Millisecond, 1, true},
-			{time.Minute, 20, true}, {time.Minute + 6*time.Second, 1, false}, {time.Minute + 8*time.Second, 10, true},
+			{0, 5, true},
+			{0, 1, false},
+			{400 * time.Millisecond, 1, true},
+			{time.Minute, 20, true},
+			{time.Minute + 6*time.Second, 1, false},
+			{time.Minute + 8*time.Second, 10, true},
 			{2 * time.Minute, 21, false},
 		}},
 		"share": {newShare(100, 50, 100, 1), []asked{{0, 50, true}, {0, 1, false}, {20 * time.Millisecond, 1, true}, {time.Minute, 1000, true}}},

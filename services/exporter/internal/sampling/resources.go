@@ -26,10 +26,7 @@ type resource struct {
 // encoded gives the resource as it came.
 func (r *resource) encoded() string { return r.key[strings.IndexByte(r.key, 0)+1:] }
 
-// service gives the part of the subject that names the service.
-func (r *resource) service() string { return r.key[:strings.IndexByte(r.key, 0)] }
-
-// resourceBytes is the memory that a resource takes.
+// bytes is the memory that a resource takes.
 func (r *resource) bytes() int { return 256 + len(r.key) }
 
 // resources are those of waiting spans, and of spans that are about to be published.

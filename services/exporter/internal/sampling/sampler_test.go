@@ -1,7 +1,6 @@
 package sampling
 
 import (
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -303,7 +302,7 @@ func TestRestoreOtherSettings(t *testing.T) {
 	for _, cfg := range []*config.Sampling{
 		parse(t, errorsOnly), parse(t, rate+"  num_traces: 3"), parse(t, rate+"  decision_wait: 1s"),
 		parse(t, rate+"  decision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 5}"),
-		parse(t, fmt.Sprint("  policies: [{name: r, type: and, and: {and_sub_policy: [{name: r, type: rate_limiting, rate_limiting: {spans_per_second: 4}}]}}]")),
+		parse(t, "  policies: [{name: r, type: and, and: {and_sub_policy: [{name: r, type: rate_limiting, rate_limiting: {spans_per_second: 4}}]}}]"),
 	} {
 		restored := newTestSampler(t, cfg)
 		if err := restored.Restore(b); err != nil {

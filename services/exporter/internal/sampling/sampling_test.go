@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"maps"
-	"strings"
 	"testing"
 	"time"
 
@@ -215,18 +214,3 @@ func snapshotRestore(t testing.TB, s *Sampler, cfg *config.Sampling) *Sampler {
 	}
 	return restored
 }
-
-// metric gives the value of the only series whose text form begins so.
-func metric(t testing.TB, s *Sampler, collector prometheus.Collector) float64 {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector)
-	families, err := registry.Gather()
-	if err != nil || len(families) != 1 || len(families[0].Metric) != 1 {
-		t.Fatalf("%v %v", families, err)
-	}
-	m := families[0].Metric[0]
-	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-}
-
-func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }

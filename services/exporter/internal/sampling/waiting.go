@@ -59,7 +59,7 @@ func (t *trace) put(s *span, resource uint32, encoded []byte) bool {
 	t.data = binary.AppendUvarint(t.data, uint64(resource))
 	t.data = binary.AppendUvarint(t.data, uint64(len(encoded)))
 	t.data = append(t.data, encoded...)
-	t.facts.join(&s.facts)
+	t.join(&s.facts)
 	return true
 }
 
