@@ -83,16 +83,15 @@ func NewModel(now time.Time) *Model {
 // Total is the number of spans added.
 func (m *Model) Total() uint64 { return m.total }
 
-// Add takes spans into account. The slice may be reused.
-func (m *Model) Add(now time.Time, spans []spanview.Span) {
-	for i := range spans {
-		m.total++
-		m.addRow(now, &spans[i])
-		m.addTrace(now, &spans[i])
-	}
+// Add takes a span into account. whole gives all of it, and is called only for the few whose traces may be shown; a span that it fails to
+// give is counted all the same.
+func (m *Model) Add(now time.Time, head *spanview.Head, whole func(*spanview.Head) (spanview.Span, error)) {
+	m.total++
+	m.addRow(now, head)
+	m.addTrace(now, head, whole)
 }
 
-func (m *Model) addRow(now time.Time, s *spanview.Span) {
+func (m *Model) addRow(now time.Time, s *spanview.Head) {
 	key := rowKey{s.Service, s.Protocol, s.Kind}
 	r := m.rows[key]
 	if r == nil {
@@ -127,21 +126,27 @@ func (m *Model) dropOldestRow() {
 	delete(m.rows, oldest)
 }
 
-func (m *Model) addTrace(now time.Time, s *spanview.Span) {
+func (m *Model) addTrace(now time.Time, s *spanview.Head, whole func(*spanview.Head) (spanview.Span, error)) {
 	t := m.open[s.TraceID]
 	if t == nil {
 		if len(m.open) >= maxTraces {
 			return // busy: the tail shows a sample of the traces
 		}
+	} else if len(t.spans) >= maxTraceSpans {
+		t.lastSeen = now
+		t.cut++
+		return
+	}
+	span, err := whole(s)
+	if err != nil {
+		return
+	}
+	if t == nil {
 		t = &trace{}
 		m.open[s.TraceID] = t
 	}
 	t.lastSeen = now
-	if len(t.spans) >= maxTraceSpans {
-		t.cut++
-		return
-	}
-	t.spans = append(t.spans, *s)
+	t.spans = append(t.spans, span)
 }
 
 // Tick finishes traces that have been silent for a while. Traces of several spans are preferred to single ones in the tail.

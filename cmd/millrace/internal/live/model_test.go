@@ -11,6 +11,11 @@ import (
 	"millrace.dev/cmd/millrace/internal/spanview"
 )
 
+func add(m *Model, now time.Time, s spanview.Span) {
+	m.Add(now, &spanview.Head{TraceID: s.TraceID, Kind: s.Kind, Service: s.Service, Protocol: s.Protocol, Failed: s.Failed, Duration: s.Duration},
+		func(*spanview.Head) (spanview.Span, error) { return s, nil })
+}
+
 func TestRowsOverTheWindow(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
@@ -18,10 +23,10 @@ func TestRowsOverTheWindow(t *testing.T) {
 	for s := range 20 {
 		at := now.Add(time.Duration(s) * time.Second)
 		for i := range 10 {
-			m.Add(at, []spanview.Span{{
+			add(m, at, spanview.Span{
 				Service: "shop", Protocol: "http", Kind: millracev1.SpanKind_SPAN_KIND_SERVER, Failed: i == 0,
 				Duration: time.Duration(i+1) * time.Millisecond,
-			}})
+			})
 		}
 	}
 	rows := m.Rows(now.Add(19 * time.Second))
@@ -57,12 +62,12 @@ func TestTracesSettle(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	m := NewModel(now)
-	m.Add(now, []spanview.Span{{TraceID: [16]byte{1}, SpanID: 1, Service: "web", Summary: "GET /"}})
+	add(m, now, spanview.Span{TraceID: [16]byte{1}, SpanID: 1, Service: "web", Summary: "GET /"})
 	m.Tick(now.Add(time.Second))
 	if len(m.Recent()) != 0 {
 		t.Fatal("finished too early")
 	}
-	m.Add(now.Add(time.Second), []spanview.Span{{TraceID: [16]byte{1}, SpanID: 2, ParentID: 1, Service: "shop", Summary: "GET /"}})
+	add(m, now.Add(time.Second), spanview.Span{TraceID: [16]byte{1}, SpanID: 2, ParentID: 1, Service: "shop", Summary: "GET /"})
 	m.Tick(now.Add(4 * time.Second))
 	if r := m.Recent(); len(r) != 1 || r[0].Spans != 2 {
 		t.Fatalf("got %+v", r)
@@ -80,7 +85,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 5000 {
 		var id [16]byte
 		id[0], id[1] = byte(i), byte(i>>8)
-		m.Add(now, []spanview.Span{{TraceID: id, Service: strings.Repeat("x", i%700)}})
+		add(m, now, spanview.Span{TraceID: id, Service: strings.Repeat("x", i%700)})
 	}
 	if len(m.open) > maxTraces || len(m.rows) > maxRows {
 		t.Errorf("%d traces, %d rows", len(m.open), len(m.rows))
@@ -94,7 +99,7 @@ func TestServicesWithoutTraffic(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	m := NewModel(now)
-	m.Add(now, []spanview.Span{{Service: "shop", Kind: millracev1.SpanKind_SPAN_KIND_SERVER}})
+	add(m, now, spanview.Span{Service: "shop", Kind: millracev1.SpanKind_SPAN_KIND_SERVER})
 	services := []servicefeed.Service{{Name: "shop", Ports: []uint32{80}}, {Name: "redis-server", Ports: []uint32{6379}}}
 	screen := Render(m, Status{Services: services}, now, 100, 30)
 	if !strings.Contains(screen, "without traffic yet: redis-server:6379") || strings.Contains(screen, "shop:80") {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"millrace.dev/lib/bus"
-	millracev1 "millrace.dev/proto/millrace/v1"
 
 	"millrace.dev/cmd/millrace/internal/servicefeed"
 	"millrace.dev/cmd/millrace/internal/spanfeed"
@@ -36,10 +35,19 @@ const plainInterval = 10 * time.Second
 // Show feeds the model from the bus and shows it until ctx ends or the user quits.
 func Show(ctx context.Context, o Options) error {
 	s := &state{model: NewModel(time.Now()), options: o}
-	feed, err := spanfeed.Subscribe(o.Bus, func(batch *millracev1.SpanBatch) {
+	var skimmer spanview.Skimmer
+	feed, err := spanfeed.SubscribeEncoded(o.Bus, func(batch []byte) error {
+		heads, err := skimmer.Read(batch)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
-		s.model.Add(time.Now(), spanview.FromBatch(batch))
+		for i := range heads {
+			s.model.Add(now, &heads[i], skimmer.Span)
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package spanfeed
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -21,23 +22,41 @@ type Feed struct {
 // maxBatch bounds a decompressed batch.
 const maxBatch = 64 << 20
 
+// errVersion: the batch is of a schema that is not known.
+var errVersion = errors.New("unknown version")
+
 // Subscribe calls handle with each batch of spans, one at a time, until Close. The batch must not be kept.
 func Subscribe(conn *bus.Conn, handle func(*millracev1.SpanBatch)) (*Feed, error) {
+	return SubscribeEncoded(conn, func(encoded []byte) error {
+		var batch millracev1.SpanBatch
+		if err := batch.UnmarshalVT(encoded); err != nil {
+			return err
+		}
+		if batch.GetVersion() != 1 {
+			return errVersion
+		}
+		handle(&batch)
+		return nil
+	})
+}
+
+// SubscribeEncoded is Subscribe for readers that do not need all of a batch: it calls handle with encoded ones, which must not be kept. Those
+// that handle gives an error for count as malformed.
+func SubscribeEncoded(conn *bus.Conn, handle func(encoded []byte) error) (*Feed, error) {
 	f := &Feed{}
 	var scratch []byte
 	subscription, err := conn.NATS().Subscribe("millrace.span.>", func(m *nats.Msg) {
-		plain, err := bus.Decompress(m.Header.Get(bus.HeaderEncoding), scratch[:0], m.Data, maxBatch)
+		encoding := m.Header.Get(bus.HeaderEncoding)
+		plain, err := bus.Decompress(encoding, scratch[:0], m.Data, maxBatch)
+		if err == nil {
+			if encoding != "" { // Otherwise it is the message's own.
+				scratch = plain
+			}
+			err = handle(plain)
+		}
 		if err != nil {
 			f.malformed.Add(1)
-			return
 		}
-		scratch = plain
-		var batch millracev1.SpanBatch
-		if err := batch.UnmarshalVT(plain); err != nil || batch.GetVersion() != 1 {
-			f.malformed.Add(1)
-			return
-		}
-		handle(&batch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to spans: %w", err)
