@@ -225,7 +225,8 @@ func (p *Partition) publishPage(g page) {
 		return
 	}
 	g.process.batches[g.partition] = nil
-	g.process.sizes[g.partition] = len(batch) + len(batch)/8
+	// The next one begins with room for the largest of late: growing by appending copies a batch, and touches new memory, several times.
+	g.process.sizes[g.partition] = max(len(batch)+len(batch)/8, g.process.sizes[g.partition]*7/8)
 	// Readers drop spans that come twice by their ids, so the message needs none.
 	p.out.Publish(g.process.subject(g.partition), "", batch)
 }

@@ -22,6 +22,7 @@ type JSON struct {
 	groups   map[string]*jsonGroup
 	used     []*jsonGroup
 	line     []byte
+	spare    [][]byte // for the spans of resources
 	resource Span
 }
 
@@ -37,12 +38,22 @@ func NewJSON(version string) *JSON { return &JSON{version: version, groups: map[
 // Reset empties the request. Its memory is used again.
 func (j *JSON) Reset() {
 	for _, g := range j.used {
-		g.spans = g.spans[:0]
+		j.spare = append(j.spare, g.spans[:0])
+		g.spans = nil
 	}
 	j.used = j.used[:0]
 	if len(j.groups) > maxGroups {
 		clear(j.groups)
 	}
+}
+
+// Cap is the memory that an empty request keeps for what is added to it, in bytes.
+func (j *JSON) Cap() int {
+	n := cap(j.line)
+	for _, b := range j.spare {
+		n += cap(b)
+	}
+	return n
 }
 
 // Add writes a span of an encoded, well-formed resource.
@@ -55,6 +66,9 @@ func (j *JSON) Add(resource []byte, s *Span) {
 	}
 	if len(g.spans) == 0 {
 		j.used = append(j.used, g)
+		if n := len(j.spare); n > 0 {
+			g.spans, j.spare = j.spare[n-1], j.spare[:n-1]
+		}
 	} else {
 		g.spans = append(g.spans, ',')
 	}
