@@ -143,7 +143,7 @@ static __always_inline u64 current_g(struct pt_regs *regs)
 #define GOIDS_SPAN 248
 
 /* Go's current goroutine and the one that made it. */
-static __always_inline void read_goroutine(struct work *w, struct policy *policy, struct pt_regs *regs)
+static __always_inline void read_goroutine(struct scratch *s, struct work *w, struct policy *policy, struct pt_regs *regs)
 {
 	u64 g, span;
 
@@ -156,10 +156,11 @@ static __always_inline void read_goroutine(struct work *w, struct policy *policy
 	span = (u64)policy->parent_goid_offset - policy->goid_offset;
 	asm volatile("" : "+r"(span));
 	if (span <= GOIDS_SPAN) {
-		if (bpf_probe_read_user(w->ids, span + sizeof(u64), (void *)(g + policy->goid_offset)))
+		/* Payload comes later. */
+		if (bpf_probe_read_user(s->payload, span + sizeof(u64), (void *)(g + policy->goid_offset)))
 			return;
-		w->goroutine = *(u64 *)w->ids;
-		w->parent_goroutine = *(u64 *)(w->ids + (span & 0xf8));
+		w->goroutine = *(u64 *)s->payload;
+		w->parent_goroutine = *(u64 *)(s->payload + (span & 0xf8));
 		return;
 	}
 	bpf_probe_read_user(&w->goroutine, sizeof(u64), (void *)(g + policy->goid_offset));
@@ -172,13 +173,12 @@ __noinline int transfer_message(u64 key)
 {
 	struct connection *c = bpf_map_lookup_elem(&connections, &key);
 	struct scratch *s = current_scratch();
-	struct work *w = current_work();
 
 	if (!c)
 		c = bpf_map_lookup_elem(&unix_connections, &key);
-	if (!c || !s || !w)
+	if (!c || !s)
 		return 0;
-	return transfer(s, w, c);
+	return transfer(s, &s->work, c);
 }
 
 #define MESSAGES_MAX 64 /* messages of one recvmmsg or sendmmsg that are events of their own; the rest is one */
@@ -254,7 +254,7 @@ static __always_inline bool is_traffic(u32 operation, long ret)
 /* The end of a call that is_traffic(). Inlined twice it would double the object. */
 static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 {
-	u32 zero = 0, side, fd, flags = 0;
+	u32 side, fd, flags = 0;
 	struct connection *c;
 	struct policy *policy;
 	struct scratch *s;
@@ -305,10 +305,10 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 	/* The usual end of a connection that is not to be followed; transfer() would find the same. */
 	if (c->facts.protocol == PROTOCOL_TLS)
 		return 0;
-	w = bpf_map_lookup_elem(&works, &zero);
-	s = bpf_map_lookup_elem(&scratches, &zero);
-	if (!w || !s || !take_work(w, ret))
+	s = current_scratch();
+	if (!s || !take_work(&s->work, ret))
 		return 0;
+	w = &s->work;
 	w->key = (u64)sk;
 	w->count = ret;
 	w->after = w->buffer = w->iov = w->iov_count = 0;
@@ -318,7 +318,7 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 	w->thread = (u32)id;
 	w->time = bpf_ktime_get_ns();
 	w->duration = side == SIDE_SEND ? duration_of(w->time, (u32)id, SYSCALL_NUMBER(regs)) : 0;
-	read_goroutine(w, policy, regs);
+	read_goroutine(s, w, policy, regs);
 
 	switch (operation) {
 	case OP_READ:

@@ -6,7 +6,7 @@
 #include "connection.h"
 
 #define PAYLOAD_MAX 16384 /* most payload of one record's head */
-#define CHUNK_MAX 16128	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
+#define CHUNK_MAX 15872	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
 #define HEAD_BYTES 256
 #define TAIL_BYTES 256
 #define PIECE_BYTES 64 /* of each of the first PIECES buffers, when only head and tail are shipped */
@@ -45,13 +45,16 @@ struct work {
 	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
 	u32 busy;     /* see take_work() */
 	u64 peek[PEEK / sizeof(u64)];
-	u8 ids[256]; /* part of a Go program's runtime.g */
 };
 
 #define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
 
-/* A record in the making: with segments it begins at `cut`, without at `whole`, and payload follows either way. */
+/*
+ * A record in the making: with segments it begins at `cut`, without at `whole`, and payload follows either way. The work is in front of it
+ * so that a small event touches one page of this: with page table isolation each page that a program touches is a miss in the TLB.
+ */
 struct scratch {
+	struct work work;
 	union {
 		struct {
 			struct record head;
@@ -62,7 +65,7 @@ struct scratch {
 			struct record head;
 		} whole;
 	};
-	u8 payload[SCRATCH_SIZE - sizeof(struct record) - SEGMENTS_MAX * sizeof(struct segment)];
+	u8 payload[SCRATCH_SIZE - sizeof(struct work) - sizeof(struct record) - SEGMENTS_MAX * sizeof(struct segment)];
 };
 
 struct {
@@ -71,13 +74,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct work);
-} works SEC(".maps");
 
 #define FOUR(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
 
@@ -125,18 +121,18 @@ static __always_inline bool is_length(const volatile u8 *b)
 	return false;
 }
 
-static __always_inline struct work *current_work(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&works, &zero);
-}
-
 static __always_inline struct scratch *current_scratch(void)
 {
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+static __always_inline struct work *current_work(void)
+{
+	struct scratch *s = current_scratch();
+
+	return s ? &s->work : NULL;
 }
 
 /*
@@ -402,12 +398,13 @@ static __always_inline void append_tail(struct scratch *s, struct work *w)
 __noinline int gather_buffer(u64 index, u64 limit)
 {
 	struct scratch *s = current_scratch();
-	struct work *w = current_work();
 	u64 position, chunk = 0;
+	struct work *w;
 	struct iovec v;
 
-	if (!w || !s)
+	if (!s)
 		return false;
+	w = &s->work;
 	position = w->position;
 	if (index >= w->iov_count || position >= w->count)
 		return false;
@@ -442,10 +439,11 @@ __noinline int gather_buffer(u64 index, u64 limit)
 __noinline int gather(u64 limit)
 {
 	struct scratch *s = current_scratch();
-	struct work *w = current_work();
+	struct work *w;
 
-	if (!w || !s)
+	if (!s)
 		return 0;
+	w = &s->work;
 	w->position = w->filled = w->last_length = w->last_position = 0;
 	w->head_done = w->unreadable = w->segments = 0;
 	if (w->buffer) {

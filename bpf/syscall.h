@@ -22,24 +22,46 @@ enum operation {
 };
 
 #if defined(__TARGET_ARCH_x86)
-#define NUMBERS 328
-#define NR(amd64, arm64) [amd64]
+#define NR(amd64, arm64) amd64
 #else
-#define NUMBERS 288
-#define NR(amd64, arm64) [arm64]
+#define NR(amd64, arm64) arm64
 #endif
 
-/* In .rodata, so that a lookup is one load. preadv2 and pwritev2 act on sockets with position -1: like readv and writev. */
-static const u8 operations[NUMBERS + 1] = {
-	NR(0, 63) = OP_READ,	    NR(1, 64) = OP_WRITE,	NR(19, 65) = OP_READV,	  NR(20, 66) = OP_WRITEV,
-	NR(45, 207) = OP_RECVFROM,  NR(44, 206) = OP_SENDTO,	NR(47, 212) = OP_RECVMSG, NR(46, 211) = OP_SENDMSG,
-	NR(299, 243) = OP_RECVMMSG, NR(307, 269) = OP_SENDMMSG, NR(40, 71) = OP_SENDFILE, NR(275, 76) = OP_SPLICE,
-	NR(327, 286) = OP_READV,    NR(328, 287) = OP_WRITEV,
-};
-
+/*
+ * Comparisons rather than a table: this runs twice in every system call of the node, where a table's page is a miss in the TLB.
+ * preadv2 and pwritev2 act on sockets with position -1: like readv and writev.
+ */
 static __always_inline u32 operation_of(u64 number)
 {
-	return number <= NUMBERS ? operations[number] : OP_NONE;
+	switch (number) {
+	case NR(0, 63):
+		return OP_READ;
+	case NR(1, 64):
+		return OP_WRITE;
+	case NR(19, 65):
+	case NR(327, 286):
+		return OP_READV;
+	case NR(20, 66):
+	case NR(328, 287):
+		return OP_WRITEV;
+	case NR(45, 207):
+		return OP_RECVFROM;
+	case NR(44, 206):
+		return OP_SENDTO;
+	case NR(47, 212):
+		return OP_RECVMSG;
+	case NR(46, 211):
+		return OP_SENDMSG;
+	case NR(299, 243):
+		return OP_RECVMMSG;
+	case NR(307, 269):
+		return OP_SENDMMSG;
+	case NR(40, 71):
+		return OP_SENDFILE;
+	case NR(275, 76):
+		return OP_SPLICE;
+	}
+	return OP_NONE;
 }
 
 #if defined(__TARGET_ARCH_x86)

@@ -112,10 +112,10 @@ static __noinline int complete_request(struct io_kiocb *request, s64 result)
 		return 0;
 	}
 	c = connection_of(sk, result);
-	w = current_work();
 	s = current_scratch();
-	if (!c || !w || !s || !take_work(w, result))
+	if (!c || !s || !take_work(&s->work, result))
 		return 0;
+	w = &s->work;
 	w->key = (u64)sk;
 	w->count = result;
 	w->after = w->buffer = w->iov = w->iov_count = w->duration = w->goroutine = w->parent_goroutine = 0;
