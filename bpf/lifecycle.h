@@ -259,7 +259,8 @@ static __always_inline int exec(void)
 	record.pid = id >> 32;
 	record.thread = (u32)id;
 	record.time = bpf_ktime_get_ns();
-	send_record(&record, sizeof(record), 0);
+	/* What /proc says of the program is there for as long as it runs, which may be a few ms. An exec costs far more than the wake-up. */
+	send_record_with(&record, sizeof(record), 0, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 

@@ -162,15 +162,20 @@ static __always_inline void count_loss(u32 cause, u64 bytes)
 	loss->bytes += bytes;
 }
 
-/* Sends a record. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
-static __always_inline long send_record(void *record, u64 size, u64 bytes)
+/* Sends a record with BPF_RB_*_WAKEUP. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
+static __always_inline long send_record_with(void *record, u64 size, u64 bytes, u64 wakeup)
 {
-	/* The reader looks by the clock: being woken would cost the sender more than the record does. */
-	long failed = bpf_ringbuf_output(&events, record, size, BPF_RB_NO_WAKEUP);
+	long failed = bpf_ringbuf_output(&events, record, size, wakeup);
 
 	if (failed)
 		count_loss(LOSS_RING_FULL, bytes);
 	return failed;
+}
+
+/* The reader looks by the clock: being woken would cost the sender more than the record does. */
+static __always_inline long send_record(void *record, u64 size, u64 bytes)
+{
+	return send_record_with(record, size, bytes, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline struct policy *policy_of(u32 pid)

@@ -30,6 +30,7 @@ type Kernel struct {
 	summing    sync.Mutex // held while sumLosses runs
 	features   []Feature
 	ring       *ring
+	alarm      *alarm
 	reading    sync.Mutex // held while the ring is read
 	table      *table
 	uring      uringShape
@@ -81,6 +82,9 @@ func Attach(options Options) (_ *Kernel, err error) {
 		return nil, startError(err)
 	}
 	if k.ring, err = newRing(k.collection.Maps["events"]); err != nil {
+		return nil, err
+	}
+	if k.alarm, err = newAlarm(k.collection.Maps["events"].FD()); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -325,6 +329,9 @@ func (k *Kernel) Close() error {
 		close(k.closed)
 		for _, l := range k.links {
 			errs = append(errs, l.Close())
+		}
+		if k.alarm != nil {
+			errs = append(errs, k.alarm.close())
 		}
 		k.reading.Lock() // Run may be at the end of a batch.
 		defer k.reading.Unlock()
