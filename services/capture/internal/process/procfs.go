@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is USER_HZ, the unit of times in /proc/pid/stat: 100 on every architecture that Linux has an eBPF JIT for.
@@ -32,29 +34,42 @@ func (fs procfs) path(pid uint32, name string) string {
 	return fs.root + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
-// read gives at most limit bytes of a file.
+// read gives at most limit bytes of a file. It makes the system calls itself: os.File asks for flags and tries to enlist the file with the
+// poller, five calls more than these, and each new program is worth half a dozen files.
 func (fs procfs) read(pid uint32, name string, limit int) ([]byte, error) {
-	f, err := os.Open(fs.path(pid, name))
+	fd, err := openFile(fs.path(pid, name))
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, errGone
 		}
 		return nil, err
 	}
-	defer f.Close()
-	var out []byte
-	buffer := make([]byte, min(limit, 4096))
+	defer func() { _ = unix.Close(fd) }() // It was read only.
+	out := make([]byte, 0, min(limit, 1024))
 	for len(out) < limit {
-		n, err := f.Read(buffer[:min(len(buffer), limit-len(out))])
-		out = append(out, buffer[:n]...)
-		if err == io.EOF {
-			break
+		out = slices.Grow(out, 1)
+		n, err := unix.Read(fd, out[len(out):min(cap(out), limit)])
+		if errors.Is(err, unix.EINTR) {
+			continue
 		}
 		if err != nil {
 			return out, err // ESRCH where the process ended in between.
 		}
+		if n == 0 {
+			break
+		}
+		out = out[:len(out)+n]
 	}
 	return out, nil
+}
+
+func openFile(path string) (int, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
 }
 
 // stat is what capture needs of /proc/pid/stat: proc(5).
