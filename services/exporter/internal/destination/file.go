@@ -30,7 +30,7 @@ type File struct {
 // Requests that are kept: as many as may be in use at a time on a small machine, and buffers of the size that common requests have.
 const (
 	keptRequests = 4
-	keptBytes    = 2 << 20
+	keptBytes    = 4 << 20
 )
 
 // NewFile makes a destination that appends to path. version is the program's, for the instrumentation scope.

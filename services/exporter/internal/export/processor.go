@@ -15,8 +15,9 @@ import (
 const schemaVersion = 1
 
 const (
-	// Requests are bounded: gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the batches here.
-	requestBytes = 1536 << 10
+	// Requests are bounded: gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the batches here. Much larger ones are no
+	// cheaper, and buffers of this size are kept and used again.
+	requestBytes = 768 << 10
 	// dedupLimit is the number of span ids remembered in a partition. It covers the replay of a predecessor, a few checkpoint
 	// intervals of five seconds, at 1,000 spans/s and more in each partition.
 	dedupLimit = 64 << 10

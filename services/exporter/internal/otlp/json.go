@@ -21,14 +21,14 @@ type JSON struct {
 	version  string
 	groups   map[string]*jsonGroup
 	used     []*jsonGroup
-	line     []byte
 	spare    [][]byte // for the spans of resources
 	resource Span
 }
 
 // jsonGroup has what was written about the spans of one resource.
 type jsonGroup struct {
-	head  []byte // up to the spans, which does not change
+	head []byte // up to the spans, which does not change
+	// spans of the group that was used first have the line's beginning and the head before them, so that they need not be copied into the line.
 	spans []byte
 }
 
@@ -49,7 +49,7 @@ func (j *JSON) Reset() {
 
 // Cap is the memory that an empty request keeps for what is added to it, in bytes.
 func (j *JSON) Cap() int {
-	n := cap(j.line)
+	n := 0
 	for _, b := range j.spare {
 		n += cap(b)
 	}
@@ -69,6 +69,9 @@ func (j *JSON) Add(resource []byte, s *Span) {
 		if n := len(j.spare); n > 0 {
 			g.spans, j.spare = j.spare[n-1], j.spare[:n-1]
 		}
+		if len(j.used) == 1 {
+			g.spans = append(append(g.spans, lineBegin...), g.head...)
+		}
 	} else {
 		g.spans = append(g.spans, ',')
 	}
@@ -77,20 +80,27 @@ func (j *JSON) Add(resource []byte, s *Span) {
 
 // Line gives the request with a line feed behind it. It is valid until the request is changed.
 func (j *JSON) Line() []byte {
-	b := j.line[:0]
-	b = append(b, `{"resourceSpans":[`...)
-	for i, g := range j.used {
-		if i > 0 {
-			b = append(b, ',')
-		}
+	if len(j.used) == 0 {
+		return []byte(lineBegin + "]}\n")
+	}
+	first := j.used[0]
+	n := len(first.spans)
+	b := append(first.spans, groupEnd...)
+	for _, g := range j.used[1:] {
+		b = append(b, ',')
 		b = append(b, g.head...)
 		b = append(b, g.spans...)
-		b = append(b, `]}],"schemaUrl":"`+schemaURL+`"}`...)
+		b = append(b, groupEnd...)
 	}
 	b = append(b, "]}\n"...)
-	j.line = b
+	first.spans = b[:n]
 	return b
 }
+
+const (
+	lineBegin = `{"resourceSpans":[`
+	groupEnd  = `]}],"schemaUrl":"` + schemaURL + `"}`
+)
 
 func (j *JSON) head(attributes []Attribute) []byte {
 	b := append([]byte(nil), `{"resource":{`...)
