@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,8 +35,12 @@ func (b *bench) allInOneAgent(config string, file bool) (*agent, error) {
 	return a, a.ready()
 }
 
-// captureAgent starts capture alone, with a NATS server beside it: as on a node whose other parts are elsewhere.
-func (b *bench) captureAgent() (*agent, error) {
+// captureAgent starts capture alone, with a NATS server beside it: as on a node whose other parts are elsewhere. It is the binary that runs
+// there: the all-in-one's has some 20 MB more in memory for parts that capture does not have.
+func (b *bench) captureAgent() (*agent, error) { return b.captureAgentWith("") }
+
+// captureAgentWith adds configuration.
+func (b *bench) captureAgentWith(extra string) (*agent, error) {
 	agents++
 	port, err := product.FreePort()
 	if err != nil {
@@ -52,8 +57,8 @@ func (b *bench) captureAgent() (*agent, error) {
 		return nil, err
 	}
 	i, err := product.Start(product.Options{
-		Binary: b.millrace, Arguments: []string{"capture"}, Directory: b.directory, Name: fmt.Sprint("capture", agents),
-		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\n  max_bytes: 256MB\n", port), NoFile: true,
+		Binary: b.captureBinary, Arguments: []string{}, Directory: b.directory, Name: fmt.Sprint("capture", agents),
+		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\n  max_bytes: 256MB\n%s", port, extra), NoFile: true,
 	})
 	if err != nil {
 		a.stop()
@@ -80,6 +85,31 @@ func (a *agent) stop() {
 		_ = a.nats.Process.Signal(syscall.SIGTERM)
 		_ = a.nats.Wait()
 	}
+}
+
+// kernelOnly runs the load while the agent's process is stopped and the kernel side goes on, into a ring buffer that holds all of it. It fails
+// when that was not so.
+func (a *agent) kernelOnly(load func() error) error {
+	process, err := os.FindProcess(a.PID())
+	if err != nil {
+		return err
+	}
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	failed := load()
+	if err := errors.Join(failed, process.Signal(syscall.SIGCONT)); err != nil {
+		return err
+	}
+	time.Sleep(2 * time.Second) // counters are read with the next batch
+	m, err := a.Metrics()
+	if err != nil {
+		return err
+	}
+	if lost := m[`millrace_capture_lost_total{cause="ring_full"}`]; lost > 0 {
+		return fmt.Errorf("the ring buffer had no room for %.0f events: a shorter load is needed", lost)
+	}
+	return nil
 }
 
 // losses gives the counters of lost things that are not zero.

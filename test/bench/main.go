@@ -21,10 +21,12 @@ type bench struct {
 	directory string
 	millrace  string
 	nats      string
-	rounds    int
-	span      time.Duration // length of one run
-	rows      []row
-	notes     []string
+	// captureBinary is that of the service alone.
+	captureBinary string
+	rounds        int
+	span          time.Duration // length of one run
+	rows          []row
+	notes         []string
 }
 
 func main() {
@@ -41,19 +43,19 @@ func main() {
 }
 
 func run(out, only string, rounds int, span time.Duration) error {
-	before, _ := os.ReadFile("/proc/loadavg")
 	directory, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(directory) }() // What stays in the temporary directory does no harm.
 	b := &bench{directory: directory, rounds: rounds, span: span}
-	b.notes = append(b.notes, fmt.Sprintf("Load average before the first run (1, 5 and 15 minutes): %.14s. Above 0.5, other work on the machine "+
-		"is in the numbers, and rates and CPU are worth little.", before))
 	if b.millrace, err = product.Binary(directory); err != nil {
 		return err
 	}
 	if b.nats, err = product.Build(directory, "github.com/nats-io/nats-server/v2"); err != nil {
+		return err
+	}
+	if b.captureBinary, err = product.Build(directory, "millrace.dev/services/capture/cmd/millrace-capture"); err != nil {
 		return err
 	}
 	for _, m := range []struct {
@@ -72,6 +74,10 @@ func run(out, only string, rounds int, span time.Duration) error {
 			continue
 		}
 		begin, first := time.Now(), len(b.rows)
+		before, err := othersWork()
+		if err != nil {
+			return err
+		}
 		if err := m.run(b); err != nil {
 			// One measurement that fails is a result, and not the end of the others.
 			b.rows = append(b.rows, row{what: m.name, measured: "failed: " + strings.ReplaceAll(err.Error(), "\n", " "), verdict: "missed"})
@@ -79,13 +85,24 @@ func run(out, only string, rounds int, span time.Duration) error {
 		for _, r := range b.rows[first:] {
 			fmt.Printf("%-62s budget %-18s %s: %s\n", r.what, r.budget, r.verdict, r.measured)
 		}
-		fmt.Printf("  (%s, %.0f s)\n", m.name, time.Since(begin).Seconds())
+		after, err := othersWork()
+		if err != nil {
+			return err
+		}
+		others := (after - before) / time.Since(begin).Seconds()
+		fmt.Printf("  (%s, %.0f s, other work on the machine %.2f core)\n", m.name, time.Since(begin).Seconds(), others)
+		if others > quiet {
+			b.notes = append(b.notes, fmt.Sprintf("While `%s` ran, other work on the machine and its host took %.2f core: its rates and CPU are worth little.", m.name, others))
+		}
 	}
 	if only != "" {
 		return nil
 	}
 	return os.WriteFile(out, []byte(b.markdown()), 0o644)
 }
+
+// quiet is how many cores of other work leave a measurement worth something.
+const quiet = 0.1
 
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is USER_HZ, in which /proc/pid/stat counts; it is 100 on every architecture that Go supports.
@@ -31,6 +33,37 @@ func cpuSeconds(pid int) (float64, error) {
 		sum += n
 	}
 	return float64(sum) / ticksPerSecond, nil
+}
+
+// othersWork is the CPU time, in seconds, that was used by what is neither this process nor a child of it that was waited for, and what the
+// host of a virtual machine took (steal).
+func othersWork() (float64, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := bytes.Fields(line)
+	if len(fields) < 9 {
+		return 0, fmt.Errorf("/proc/stat: %q", line)
+	}
+	busy := 0
+	for _, i := range []int{1, 2, 3, 6, 7, 8} { // user, nice, system, irq, softirq, steal: proc(5)
+		n, err := strconv.Atoi(string(fields[i]))
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		busy += n
+	}
+	own := 0.0
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var used unix.Rusage
+		if err := unix.Getrusage(who, &used); err != nil {
+			return 0, fmt.Errorf("getrusage: %w", err)
+		}
+		own += float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
+	}
+	return float64(busy)/ticksPerSecond - own, nil
 }
 
 // peakMegabytes is the largest resident set that a process has had.

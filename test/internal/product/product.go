@@ -53,9 +53,9 @@ type Instance struct {
 // Options of [Start].
 type Options struct {
 	Binary    string
-	Arguments []string // default: run
+	Arguments []string // nil: run. A service's own binary takes none
 	Directory string   // for the configuration and the output
-	Name      string   // distinguishes instances of one directory; default: the first argument
+	Name      string   // distinguishes instances of one directory; default: the binary's and its arguments
 	// Config is YAML added to the telemetry section and, unless NoFile is set, the file exporter.
 	Config string
 	NoFile bool
@@ -67,11 +67,11 @@ type Options struct {
 
 // Start starts an instance. It does not wait for it to be ready.
 func Start(o Options) (*Instance, error) {
-	if len(o.Arguments) == 0 {
+	if o.Arguments == nil {
 		o.Arguments = []string{"run"}
 	}
 	if o.Name == "" {
-		o.Name = o.Arguments[0]
+		o.Name = strings.Join(append([]string{filepath.Base(o.Binary)}, o.Arguments...), "-")
 	}
 	port, err := FreePort()
 	if err != nil {
