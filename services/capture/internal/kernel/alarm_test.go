@@ -13,7 +13,11 @@ func TestPollInterval(t *testing.T) {
 		ring, processors int
 		want             time.Duration
 	}{
-		{8 << 20, 1, maxPoll}, {8 << 20, 2, maxPoll}, {8 << 20, 64, minPoll}, {256 << 10, 2, minPoll}, {1 << 30, 256, maxPoll},
+		{8 << 20, 1, maxPoll},
+		{8 << 20, 2, maxPoll},
+		{8 << 20, 64, minPoll},
+		{256 << 10, 2, minPoll},
+		{1 << 30, 256, maxPoll},
 		{8 << 20, 7, time.Second * 2 / (28 * 7)},
 	} {
 		if got := pollInterval(c.ring, c.processors); got != c.want {

@@ -85,7 +85,8 @@ func (j *JSON) Line() []byte {
 	}
 	first := j.used[0]
 	n := len(first.spans)
-	b := append(first.spans, groupEnd...)
+	b := first.spans
+	b = append(b, groupEnd...)
 	for _, g := range j.used[1:] {
 		b = append(b, ',')
 		b = append(b, g.head...)
