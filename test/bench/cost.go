@@ -188,7 +188,7 @@ func (b *bench) redisThroughput() error {
 }
 
 // largeRing holds what one run writes.
-const largeRing = "capture:\n  ring_buffer: 64MB\n"
+const largeRing = "capture:\n  ring_buffer: 64MiB\n"
 
 // observed runs a load beside an agent, or without one (nil); alone: with the agent's process stopped, so that only its kernel side is there.
 func observed(start func() (*agent, error), alone bool, load func() (float64, error)) (rate float64, err error) {
