@@ -52,6 +52,7 @@ func root() *cobra.Command {
 		replayCommand(),
 		doctorCommand(),
 		partitionsCommand(),
+		natsCommand(),
 		configCommand(),
 	)
 	return c

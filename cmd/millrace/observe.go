@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/access"
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
 
@@ -71,7 +72,7 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 				ctx, cancel = context.WithTimeout(ctx, wait)
 				defer cancel()
 			}
-			conn, err := connectTool(ctx, cfg)
+			conn, err := connectTool(ctx, cfg, access.Observer)
 			if err != nil {
 				return err
 			}
@@ -92,8 +93,9 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 	return c
 }
 
-// connectTool connects a command-line tool to the bus that the configuration names: an all-in-one's own, if it listens.
-func connectTool(ctx context.Context, cfg *config.Config) (*bus.Conn, error) {
+// connectTool connects a command-line tool, in a role of package access, to the bus that the configuration names: an all-in-one's own, if it
+// listens.
+func connectTool(ctx context.Context, cfg *config.Config, role string) (*bus.Conn, error) {
 	b := cfg.Bus
 	if b.URL == "" && b.Embedded.Listen != "" {
 		b.URL = "nats://" + b.Embedded.Listen
@@ -103,7 +105,11 @@ func connectTool(ctx context.Context, cfg *config.Config) (*bus.Conn, error) {
 	}
 	connect, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	conn, err := bus.Connect(connect, b, "millrace command line")
+	conn, err := bus.ConnectObserved(connect, b, "millrace-"+role, func(_ bus.State, err error) {
+		if errors.Is(err, bus.ErrDenied) {
+			fmt.Fprintf(os.Stderr, "millrace: %v: this needs credentials of the role %s\n", err, role)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s (set bus.url, or bus.embedded.listen on an all-in-one): %w", b.URL, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/access"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
 )
@@ -25,7 +26,7 @@ func partitionsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			conn, err := connectTool(cmd.Context(), cfg)
+			conn, err := connectTool(cmd.Context(), cfg, access.Observer)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/access"
 	"millrace.dev/lib/config"
 
 	"millrace.dev/cmd/millrace/internal/rawfile"
@@ -39,7 +40,7 @@ the file as you would a packet capture.`,
 				ctx, cancel = context.WithTimeout(ctx, wait)
 				defer cancel()
 			}
-			conn, err := connectTool(ctx, cfg)
+			conn, err := connectTool(ctx, cfg, access.Recorder)
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/access"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/telemetry"
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -52,7 +53,7 @@ publishes the raw batches on the bus of the configuration, for the services ther
 				return err
 			}
 			if publish {
-				conn, err := connectTool(cmd.Context(), cfg)
+				conn, err := connectTool(cmd.Context(), cfg, access.Recorder)
 				if err != nil {
 					return err
 				}

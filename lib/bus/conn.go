@@ -74,14 +74,18 @@ type Conn struct {
 	connecting sync.Mutex // guards control
 	control    *Conn
 
+	denials *denials // shared with control
+
 	mu      sync.Mutex
-	ensured bool                                // EnsureStreams was called
+	ensured map[string]bool                     // streams that EnsureStreams was called for
+	drift   map[string]bool                     // streams whose limits differ and may not be changed
 	buckets map[string]jetstream.KeyValueConfig // that KeyValue has handed out
 }
 
 // Connect connects to the servers of cfg.URL, or to where options lead (an in-process server). It tries again with growing pauses until
 // a server answers or ctx ends; only settings that can never work (a missing credentials file, a malformed URL) fail at once. ctx does not
-// limit the life of the connection, [Conn.Close] does. clientName is what the server's operators see.
+// limit the life of the connection, [Conn.Close] does. clientName is what the server's operators see, and answers come below
+// [InboxPrefix] of it.
 //
 // The connection reconnects for ever, and while it is away requests and core publishes fail at once instead of being buffered:
 // [Conn.Publish] has its own, bounded buffer.
@@ -91,10 +95,14 @@ func Connect(ctx context.Context, cfg config.Bus, clientName string, options ...
 
 // ConnectObserved is [Connect] with an observer of the connection's state, which may be nil.
 func ConnectObserved(ctx context.Context, cfg config.Bus, clientName string, observe Observer, options ...nats.Option) (*Conn, error) {
+	return connect(ctx, cfg, clientName, observe, &denials{waiting: map[*denialWait]struct{}{}}, options)
+}
+
+func connect(ctx context.Context, cfg config.Bus, clientName string, observe Observer, denied *denials, options []nats.Option) (*Conn, error) {
 	if observe == nil {
 		observe = func(State, error) {}
 	}
-	all, err := natsOptions(cfg, clientName)
+	all, err := natsOptions(cfg, clientName, denied)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +117,10 @@ func ConnectObserved(ctx context.Context, cfg config.Bus, clientName string, obs
 		return nil, errors.New("bus.url is empty: set it to the address of a NATS server, for example nats://127.0.0.1:4222 " +
 			"(only `millrace run` embeds one)")
 	}
-	c := &Conn{cfg: cfg, observe: observe, clientName: clientName, options: options, buckets: map[string]jetstream.KeyValueConfig{}}
+	c := &Conn{
+		cfg: cfg, observe: observe, clientName: clientName, options: append(options[:len(options):len(options)], nats.CustomInboxPrefix(resolved.InboxPrefix)),
+		denials: denied, ensured: map[string]bool{}, drift: map[string]bool{}, buckets: map[string]jetstream.KeyValueConfig{},
+	}
 	c.nats, err = dial(ctx, cfg.URL, all, observe)
 	if err != nil {
 		return nil, err
@@ -130,9 +141,10 @@ func ConnectObserved(ctx context.Context, cfg config.Bus, clientName string, obs
 }
 
 // natsOptions are the options that cfg stands for.
-func natsOptions(cfg config.Bus, clientName string) ([]nats.Option, error) {
+func natsOptions(cfg config.Bus, clientName string, denied *denials) ([]nats.Option, error) {
 	options := []nats.Option{
 		nats.Name(clientName),
+		nats.CustomInboxPrefix(InboxPrefix(clientName)),
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(retryDelay),
@@ -142,8 +154,7 @@ func natsOptions(cfg config.Bus, clientName string) ([]nats.Option, error) {
 		// A stalled server is noticed in 20 s instead of 6 min.
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		// Errors of subscriptions come back through those who own them; the default handler writes to standard error.
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+		nats.ErrorHandler(denied.handle), // The default handler writes to standard error.
 	}
 	if cfg.CredentialsFile != "" {
 		if _, err := os.Stat(cfg.CredentialsFile); err != nil {
@@ -162,6 +173,10 @@ func natsOptions(cfg config.Bus, clientName string) ([]nats.Option, error) {
 	}
 	return options, nil
 }
+
+// InboxPrefix is where the answers to a client's requests come, unless an option sets another prefix: each service has a part of _INBOX to
+// itself, so that permissions can keep the others from reading it.
+func InboxPrefix(clientName string) string { return "_INBOX." + Token(clientName) }
 
 func retryDelay(attempts int) time.Duration {
 	return min(minRetry<<min(max(attempts-1, 0), 10), maxRetry)
@@ -236,7 +251,7 @@ func (c *Conn) Control(ctx context.Context) (*Conn, error) {
 		return nil, ErrClosed
 	}
 	if c.control == nil {
-		control, err := Connect(ctx, c.cfg, c.clientName+" control", c.options...)
+		control, err := connect(ctx, c.cfg, c.clientName+" control", nil, c.denials, c.options)
 		if err != nil {
 			return nil, err
 		}

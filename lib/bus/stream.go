@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,6 +15,9 @@ import (
 
 	"millrace.dev/lib/config"
 )
+
+// apiPrefix of requests to JetStream.
+const apiPrefix = "$JS.API."
 
 // MetadataPartitions is the key of a stream's metadata that holds its number of partitions.
 const MetadataPartitions = "millrace.partitions"
@@ -68,29 +74,51 @@ func storageType(storage string) jetstream.StorageType {
 	return jetstream.MemoryStorage
 }
 
-// EnsureStreams creates the streams that do not exist and checks those that do. Limits (age, bytes, replicas, duplicate window) that differ
-// from the configuration are updated; what cannot change while a stream lives (partitions, storage) is an error that says what to do.
-// Several services may call it at once. From then on the connection creates the streams again when a server has lost them.
-func EnsureStreams(ctx context.Context, c *Conn) error {
+// EnsureStreams creates the named streams that do not exist, or all of Millrace's when no name is given, and checks those that do. Limits
+// (age, bytes, replicas, duplicate window) that differ from the configuration are updated; what cannot change while a stream lives (partitions,
+// storage) is an error that says what to do. Credentials that may not create streams get an error that says who may; those that may not update them
+// leave the limits as they are, see [Conn.Drifted]. Several services may call it at once. From then on the connection creates the streams again
+// when a server has lost them.
+func EnsureStreams(ctx context.Context, c *Conn, names ...string) error {
 	for _, want := range StreamConfigs(c.cfg) {
+		if len(names) > 0 && !slices.Contains(names, want.Name) {
+			continue
+		}
 		if err := c.ensureStream(ctx, want); err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, err)
 		}
+		c.mu.Lock()
+		c.ensured[want.Name] = true
+		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	c.ensured = true
-	c.mu.Unlock()
 	return nil
 }
 
+// Drifted names the streams whose limits differ from the configuration, and that these credentials may not update.
+func (c *Conn) Drifted() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.drift))
+}
+
 func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
-	stream, err := c.jetStream.Stream(ctx, want.Name)
+	var stream jetstream.Stream
+	err := c.Permitted(ctx, apiPrefix+"STREAM.INFO."+want.Name, func(ctx context.Context) (err error) {
+		stream, err = c.jetStream.Stream(ctx, want.Name)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = c.jetStream.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		err = c.Permitted(ctx, apiPrefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
+			_, err := c.jetStream.CreateStream(ctx, want)
+			return err
+		})
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 			// Another service was quicker, with other settings.
 			stream, err = c.jetStream.Stream(ctx, want.Name)
-		} else {
+		case errors.Is(err, ErrDenied):
+			return missing("stream", err)
+		default:
 			return explain(err)
 		}
 	}
@@ -110,6 +138,9 @@ func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) er
 			storageName(have.Storage))
 	}
 	if !drifted(have, want) {
+		c.mu.Lock()
+		delete(c.drift, want.Name)
+		c.mu.Unlock()
 		return nil
 	}
 	// What we do not set (placement, limits of an operator's own) stays as it is.
@@ -117,7 +148,17 @@ func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) er
 	update.Description, update.Subjects = want.Description, want.Subjects
 	update.Replicas, update.MaxAge, update.MaxBytes = want.Replicas, want.MaxAge, want.MaxBytes
 	update.Duplicates, update.AllowDirect, update.Discard = want.Duplicates, want.AllowDirect, want.Discard
-	_, err = c.jetStream.UpdateStream(ctx, update)
+	err = c.Permitted(ctx, apiPrefix+"STREAM.UPDATE."+want.Name, func(ctx context.Context) error {
+		_, err := c.jetStream.UpdateStream(ctx, update)
+		return err
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, ErrDenied) {
+		c.drift[want.Name] = true // Whoever may decides about limits.
+		return nil
+	}
+	delete(c.drift, want.Name)
 	return explain(err)
 }
 
@@ -146,7 +187,7 @@ func storageName(s jetstream.StorageType) string {
 }
 
 // Temporary reports whether an error of [EnsureStreams] or [Conn.KeyValue] may pass by itself: no answer, no leader, JetStream not started
-// yet, connection lost. What the configuration or the server must change for is not temporary.
+// yet, connection lost, not permitted so far. What the configuration or the server must change for is not temporary.
 func Temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -157,7 +198,7 @@ func Temporary(err error) bool {
 	}
 	for _, temporary := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded,
-		nats.ErrDisconnected, jetstream.ErrNoStreamResponse, nats.ErrStaleConnection,
+		nats.ErrDisconnected, jetstream.ErrNoStreamResponse, nats.ErrStaleConnection, ErrDenied,
 	} {
 		if errors.Is(err, temporary) {
 			return true
@@ -184,6 +225,8 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, ErrDenied) && !strings.Contains(err.Error(), "millrace nats"):
+		return fmt.Errorf("%w: each service needs credentials of its own role, see `millrace nats roles`", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: JetStream does not answer: start nats-server with JetStream (nats-server -js)", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):

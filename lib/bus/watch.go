@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,7 +54,11 @@ func (c *Conn) watch(ctx context.Context) {
 				continue
 			}
 		}
-		if state == Waiting {
+		switch denied := c.denials.recent(); {
+		case denied != nil && state == Connected:
+			state = Waiting
+			c.observe(Waiting, denied)
+		case denied == nil && state == Waiting:
 			state = Connected
 			c.observe(Connected, nil)
 		}
@@ -72,10 +78,10 @@ func (c *Conn) ensureAgain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	c.mu.Lock()
-	streams := c.ensured
+	names := slices.Collect(maps.Keys(c.ensured))
 	c.mu.Unlock()
-	if streams {
-		if err := EnsureStreams(ctx, c); err != nil {
+	if len(names) > 0 {
+		if err := EnsureStreams(ctx, c, names...); err != nil {
 			return err
 		}
 	}

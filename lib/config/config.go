@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"os"
+	"time"
+)
 
 // Config is the whole file.
 type Config struct {
@@ -99,6 +103,18 @@ type Capture struct {
 	CgroupPrefix string `yaml:"cgroup_prefix"`
 	// Redact says what is blanked before anything leaves the node.
 	Redact Redact `yaml:"redact"`
+}
+
+// NodeName is the name of this machine.
+func (c Capture) NodeName() (string, error) {
+	if c.Node != "" {
+		return c.Node, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("host name (set capture.node): %w", err)
+	}
+	return name, nil
 }
 
 // Redact is redaction at the edge.

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/bus/access"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/telemetry"
 )
@@ -195,29 +196,37 @@ func orStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// Connect connects to NATS, waiting for a server if need be, and creates or checks the streams. It logs once per change of the connection's
+// Connect connects to NATS, waiting for a server if need be, and creates or checks the streams that the service of that name uses. It logs once per change of the connection's
 // state and keeps the readiness component "bus" up to date. It is apart from [Main] for the all-in-one, which gives the option of its
 // embedded server.
 func Connect(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry, clientName string, options ...nats.Option) (*bus.Conn, error) {
 	report := &reporter{tel: tel, state: -1}
 	tel.Announce("bus")
+	node, err := cfg.Capture.NodeName()
+	if err != nil {
+		return nil, err
+	}
+	options = append([]nats.Option{nats.CustomInboxPrefix(access.InboxPrefix(clientName, node))}, options...)
 	conn, err := bus.ConnectObserved(ctx, cfg.Bus, "millrace-"+clientName, report.observe, options...)
 	if err != nil {
 		return nil, err
 	}
-	if err := ensure(ctx, conn, report); err != nil {
+	if err := ensure(ctx, conn, access.Streams(clientName), report); err != nil {
 		conn.Close()
 		return nil, err
+	}
+	for _, stream := range conn.Drifted() {
+		tel.Log.Warn("the limits of a stream are not those of the configuration, and these credentials may not change them", "stream", stream)
 	}
 	tel.SetReady("bus", nil)
 	return conn, nil
 }
 
 // ensure creates or checks the streams, and tries again what may pass: JetStream that is still starting, or a cluster without a leader.
-func ensure(ctx context.Context, conn *bus.Conn, report *reporter) error {
+func ensure(ctx context.Context, conn *bus.Conn, streams []string, report *reporter) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := bus.EnsureStreams(attempt, conn)
+		err := bus.EnsureStreams(attempt, conn, streams...)
 		cancel()
 		if err == nil {
 			report.observe(bus.Connected, nil)

@@ -84,14 +84,26 @@ func Partitions(ctx context.Context, conn *bus.Conn, stage string) ([]PartitionS
 		if out[p].Lag >= 0 {
 			continue
 		}
-		bucket, err := conn.JetStream().KeyValue(ctx, bus.BucketCheckpoints)
-		if errors.Is(err, jetstream.ErrBucketNotFound) {
+		var bucket jetstream.KeyValue
+		err := conn.Permitted(ctx, apiPrefix+"STREAM.INFO.KV_"+bus.BucketCheckpoints, func(ctx context.Context) (err error) {
+			bucket, err = conn.JetStream().KeyValue(ctx, bus.BucketCheckpoints)
+			return err
+		})
+		if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, bus.ErrDenied) {
 			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("bucket %s: %w", bus.BucketCheckpoints, err)
 		}
-		e, err := bucket.Get(ctx, stage+"."+strconv.Itoa(p))
+		var e jetstream.KeyValueEntry
+		key := stage + "." + strconv.Itoa(p)
+		err = conn.Permitted(ctx, apiPrefix+"DIRECT.GET.KV_"+bus.BucketCheckpoints+".", func(ctx context.Context) (err error) {
+			e, err = bucket.Get(ctx, key)
+			return err
+		})
+		if errors.Is(err, bus.ErrDenied) {
+			break // Checkpoints hold what the stage has read; to know owners and lags, nobody needs to see them.
+		}
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			continue
 		}

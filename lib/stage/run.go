@@ -140,8 +140,7 @@ func (i *instance) open(ctx context.Context) (err error) {
 	if i.members, err = i.control.KeyValue(ctx, bus.BucketMembers); err != nil {
 		return err
 	}
-	// Leases have no lifetime of their own: they hold as long as their owner's heartbeats do.
-	if i.leases, err = i.control.KeyValue(ctx, bus.BucketLeases, func(c *jetstream.KeyValueConfig) { c.TTL = 0 }); err != nil {
+	if i.leases, err = i.control.KeyValue(ctx, bus.BucketLeases); err != nil {
 		return err
 	}
 	if i.store, err = openStore(ctx, conn, i.options.Name, i.options.MaxSnapshotBytes); err != nil {

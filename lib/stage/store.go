@@ -18,7 +18,7 @@ import (
 // become valid with the entry that names them.
 type store struct {
 	bucket    jetstream.KeyValue
-	stream    jetstream.Stream // of the bucket, to remove chunks without leaving markers
+	stream    jetstream.Stream // of the bucket, to list chunks
 	stage     string
 	chunkSize int
 	limit     int // of a snapshot in bytes
@@ -126,30 +126,31 @@ func (s *store) set(ctx context.Context, partition int, revision uint64, c check
 
 // sweep removes the chunks of all writers but one.
 func (s *store) sweep(ctx context.Context, partition int, keep string) error {
-	prefix := "$KV." + bus.BucketCheckpoints + "." + s.key(partition) + "."
-	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
-	if err != nil {
-		return fmt.Errorf("list chunks of %s: %w", s.key(partition), err)
-	}
-	writers := map[string]bool{}
-	for subject := range info.State.Subjects {
-		writer, _, _ := strings.Cut(strings.TrimPrefix(subject, prefix), ".")
-		writers[writer] = true
-	}
-	delete(writers, keep)
-	for writer := range writers {
-		if err := s.remove(ctx, partition, writer); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.purge(ctx, partition, s.key(partition)+".", func(writer string) bool { return writer != keep })
 }
 
 // remove removes the chunks of one writer.
 func (s *store) remove(ctx context.Context, partition int, writer string) error {
-	subject := "$KV." + bus.BucketCheckpoints + "." + s.key(partition) + "." + writer + ".>"
-	if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-		return fmt.Errorf("remove chunks %s: %w", subject, err)
+	return s.purge(ctx, partition, s.key(partition)+"."+writer+".", func(string) bool { return true })
+}
+
+// purge removes chunks whose keys begin with prefix. It writes over each, which asks for no more than the permission to write them, where a request
+// to purge the stream could remove the checkpoints of other stages. The marks that this leaves end by themselves.
+func (s *store) purge(ctx context.Context, partition int, prefix string, unwanted func(writer string) bool) error {
+	before := "$KV." + bus.BucketCheckpoints + "."
+	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(before+prefix+">"))
+	if err != nil {
+		return fmt.Errorf("list chunks of %s: %w", s.key(partition), err)
+	}
+	for subject := range info.State.Subjects {
+		key := strings.TrimPrefix(subject, before)
+		writer, _, _ := strings.Cut(strings.TrimPrefix(key, s.key(partition)+"."), ".")
+		if !unwanted(writer) {
+			continue
+		}
+		if err := s.bucket.Purge(ctx, key, jetstream.PurgeTTL(bus.MarkerTTL)); err != nil {
+			return fmt.Errorf("remove chunk %s: %w", key, err)
+		}
 	}
 	return nil
 }

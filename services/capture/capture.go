@@ -32,7 +32,7 @@ const minRing = 256 << 10
 func Run(ctx context.Context, env *service.Env) error {
 	env.Telemetry.SetReady(component, errors.New("starting"))
 	cfg := env.Config.Capture
-	node, err := nodeName(cfg)
+	node, err := cfg.NodeName()
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func Run(ctx context.Context, env *service.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := bus.EnsureStreams(ctx, env.Bus); err != nil {
+	if err := bus.EnsureStreams(ctx, env.Bus, bus.StreamRaw); err != nil {
 		return fmt.Errorf("streams: %w", err)
 	}
 	inventory, err := process.New(node)
@@ -58,17 +58,6 @@ func Run(ctx context.Context, env *service.Env) error {
 	defer func() { _ = k.Close() }() // For the early returns; run closes it and reports the error.
 	report(env.Telemetry.Log, k.Features())
 	return run(ctx, env, parts{node: node, rules: rules, inventory: inventory, source: k, probes: probes(env.Telemetry.Log, k), features: k.Features()})
-}
-
-func nodeName(cfg config.Capture) (string, error) {
-	if cfg.Node != "" {
-		return cfg.Node, nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("host name (set capture.node): %w", err)
-	}
-	return name, nil
 }
 
 func kernelOptions(cfg config.Capture) kernel.Options {
