@@ -90,7 +90,7 @@ lint-go: $(TOOLS)/golangci-lint
 lint-generated: generate
 	cd proto && $(TOOLS)/buf lint
 	clang-format-16 --dry-run --Werror bpf/*.c bpf/*.h
-	@git diff --exit-code --stat -- bpf proto docs/configuration.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/permissions.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
 .PHONY: test-packages bpf-packages demo-packages clean help

@@ -27,6 +27,14 @@ type natsServer struct {
 
 func newNATS(t *testing.T) *natsServer {
 	t.Helper()
+	return newNATSWith(t, t.TempDir(), func(port int) string {
+		return fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q }\nmax_payload: 8MB\n", port, t.TempDir())
+	})
+}
+
+// newNATSWith has a configuration of its own, in a file in directory.
+func newNATSWith(t *testing.T, directory string, configuration func(port int) string) *natsServer {
+	t.Helper()
 	path, err := product.Build(t.TempDir(), "github.com/nats-io/nats-server/v2")
 	if err != nil {
 		t.Fatal(err)
@@ -35,9 +43,8 @@ func newNATS(t *testing.T) *natsServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(t.TempDir(), "nats.conf")
-	text := fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q }\nmax_payload: 8MB\n", port, t.TempDir())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	config := filepath.Join(directory, "nats.conf")
+	if err := os.WriteFile(config, []byte(configuration(port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &natsServer{t: t, binary: path, config: config, port: port}

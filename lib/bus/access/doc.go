@@ -4,3 +4,5 @@
 // A role says what its code does today. A service that gains a stream, a bucket or a stage gains a line here, or is refused: the tests run each
 // service with its own credentials.
 package access
+
+//go:generate go run ./internal/page ../../../docs/permissions.md
