@@ -50,8 +50,11 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	for _, change := range [][2]string{
-		{`"0.0.0.0:4222"`, `"127.0.0.1:-1"`}, {`http: "127.0.0.1:8222"`, ""}, {`"jetstream"`, `"` + filepath.Join(s.dir, "jetstream") + `"`},
-		{`"tls/`, `"` + s.dir + `/`}, {"64GB", "4GB"},
+		{`"0.0.0.0:4222"`, `"127.0.0.1:-1"`},
+		{`http: "127.0.0.1:8222"`, ""},
+		{`"jetstream"`, `"` + filepath.Join(s.dir, "jetstream") + `"`},
+		{`"tls/`, `"` + s.dir + `/`},
+		{"64GB", "4GB"},
 	} {
 		if !strings.Contains(string(text), change[0]) {
 			t.Fatalf("the delivered configuration has no %s", change[0])
