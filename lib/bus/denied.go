@@ -25,6 +25,7 @@ type denials struct {
 	waiting map[*denialWait]struct{}
 	last    error
 	at      time.Time
+	count   uint64
 }
 
 // denialWait is a request on a subject beginning with prefix.
@@ -53,6 +54,7 @@ func (d *denials) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	}
 	if !expected {
 		d.last, d.at = denied, time.Now()
+		d.count++
 	}
 }
 
@@ -64,6 +66,14 @@ func (d *denials) recent() error {
 		d.last = nil
 	}
 	return d.last
+}
+
+// Denied counts requests that the server refused and that no call of [Conn.Permitted] waited for: mistakes in the permissions of these
+// credentials, or in their use.
+func (c *Conn) Denied() uint64 {
+	c.denials.mu.Lock()
+	defer c.denials.mu.Unlock()
+	return c.denials.count
 }
 
 // Permitted runs f, which makes a request on a subject that begins with prefix, and ends it with [ErrDenied] when the server refuses such a

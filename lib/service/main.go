@@ -211,7 +211,11 @@ func Connect(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry, 
 	if err != nil {
 		return nil, err
 	}
-	if err := ensure(ctx, conn, access.Streams(clientName), report); err != nil {
+	err = observeConnection(tel.Registry, conn)
+	if err == nil {
+		err = ensure(ctx, conn, access.Streams(clientName), report)
+	}
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -29,7 +29,7 @@ type metrics struct {
 	checkpoints, checkpointErr               prometheus.Counter
 	removed                                  prometheus.Counter
 	losses                                   *prometheus.CounterVec
-	lag, owned                               prometheus.Gauge
+	lag, owned, partitions, checkpointAge    prometheus.Gauge
 	checkpointBytes, checkpointSeconds       prometheus.Histogram
 	takeoverSeconds, replayedRecords         prometheus.Histogram
 }
@@ -79,6 +79,8 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		removed:           counter("removed_sequences_total", "Sequence numbers, of any partition, that retention removed past an unread position."),
 		lag:               gauge("lag_records", "Records stored for the owned partitions and not processed."),
 		owned:             gauge("owned_partitions", "Partitions that this instance owns."),
+		partitions:        gauge("partitions", "Partitions that there are, whoever owns them."),
+		checkpointAge:     gauge("checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition that has worked since: what a crash would replay."),
 		checkpointBytes:   histogram("checkpoint_bytes", "Size of snapshots, compressed.", 256, 4, 10),
 		checkpointSeconds: histogram("checkpoint_seconds", "Time from taking a snapshot to having it stored.", 0.001, 4, 8),
 		takeoverSeconds:   histogram("takeover_seconds", "Time from acquiring a partition to having caught up with its stream.", 0.004, 3, 9),

@@ -47,6 +47,7 @@ func Run(ctx context.Context, options Options) error {
 	if i.metrics, err = newMetrics(registry, options.Name); err != nil {
 		return err
 	}
+	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.partitions }, float64(i.options.Partitions))
 	i.coordinator = newCoordinator(options.Name, i.id, options.Partitions, options.LeaseTTL, options.LeaseTTL/5)
 	if !i.prepare(ctx) {
 		return nil
@@ -327,12 +328,26 @@ func (i *instance) ended(w *worker, err error) {
 	i.coordinator.stopped(w.partition, lost, refuse, i.clock())
 }
 
+// checkpointAge is how old the partition's checkpoint is, zero if nothing has happened since.
+func (w *worker) checkpointAge(now time.Duration, wall time.Time) time.Duration {
+	age := now - w.since
+	if at := w.status.checkpoint.Load(); at != 0 {
+		age = max(0, wall.Sub(time.Unix(0, at)))
+	}
+	if active := time.Duration(w.status.active.Load()); active == 0 || now-active > age {
+		return 0
+	}
+	return age
+}
+
 // report brings metrics and readiness up to date.
 func (i *instance) report() {
-	lag := uint64(0)
+	lag, age, now := uint64(0), time.Duration(0), i.clock()
 	for _, w := range i.workers {
 		lag += w.status.lag.Load()
+		age = max(age, w.checkpointAge(now, time.Now()))
 	}
+	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.checkpointAge }, age.Seconds())
 	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.lag }, float64(lag))
 	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.owned }, float64(len(i.workers)))
 	var err error
