@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -140,18 +141,37 @@ func natsSetupCommand() *cobra.Command {
 				return err
 			}
 			defer conn.Close()
-			if err := bus.EnsureStreams(cmd.Context(), conn); err != nil {
+			if err := attempt(cmd.Context(), conn, func(ctx context.Context, conn *bus.Conn) error { return bus.EnsureStreams(ctx, conn) }); err != nil {
 				return err
 			}
 			if drifted := conn.Drifted(); len(drifted) > 0 {
 				return fmt.Errorf("limits of %v differ, and these credentials may not change them", drifted)
 			}
-			if err := bus.EnsureBuckets(cmd.Context(), conn); err != nil {
+			if err := attempt(cmd.Context(), conn, bus.EnsureBuckets); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "streams and buckets are as the configuration says")
 			return nil
 		},
+	}
+}
+
+// attempt tries for half a minute: a cluster that has just started has no leader yet.
+func attempt(ctx context.Context, conn *bus.Conn, ensure func(context.Context, *bus.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		once, stop := context.WithTimeout(ctx, 5*time.Second)
+		err := ensure(once, conn)
+		stop()
+		if err == nil || errors.Is(err, bus.ErrDenied) || !bus.Temporary(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
 }
 

@@ -111,8 +111,6 @@ func (o *Operator) write() error {
 	if err != nil {
 		return err
 	}
-	top := jwt.NewOperatorClaims(operator)
-	top.Name, top.SystemAccount = "millrace", system
 	claims := jwt.NewAccountClaims(account)
 	claims.Name, claims.Revocations = accountName, o.revoked
 	claims.Limits.DisallowBearer = true
@@ -133,9 +131,12 @@ func (o *Operator) write() error {
 	}
 	systemClaims := jwt.NewAccountClaims(system)
 	systemClaims.Name = "SYS"
-	var tokens [3]string
-	for i, c := range []jwt.Claims{top, claims, systemClaims} {
-		if tokens[i], err = c.Encode(o.operator); err != nil {
+	tokens := [3]string{}
+	if tokens[0], err = o.top(operator, system); err != nil {
+		return err
+	}
+	for i, c := range []jwt.Claims{claims, systemClaims} {
+		if tokens[i+1], err = c.Encode(o.operator); err != nil {
 			return fmt.Errorf("sign account: %w", err)
 		}
 	}
@@ -146,6 +147,25 @@ func (o *Operator) write() error {
 		"resolver: MEMORY\nresolver_preload: {\n  # %s\n  %s: %s\n  # SYS\n  %s: %s\n}\n",
 		tokens[0], system, accountName, account, tokens[1], system, tokens[2])
 	return replace(filepath.Join(o.dir, ServerFile), []byte(text), 0o644)
+}
+
+// top gives the operator's own token, which is signed once: a server that is reloaded refuses another.
+func (o *Operator) top(operator, system string) (string, error) {
+	path := filepath.Join(o.dir, "operator.jwt")
+	token, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(token)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read operator: %w", err)
+	}
+	claims := jwt.NewOperatorClaims(operator)
+	claims.Name, claims.SystemAccount = "millrace", system
+	signed, err := claims.Encode(o.operator)
+	if err != nil {
+		return "", fmt.Errorf("sign operator: %w", err)
+	}
+	return signed, replace(path, []byte(signed+"\n"), 0o644)
 }
 
 // Issue makes a credential of a role: the contents of a .creds file, a secret. node names the node for a role that is issued per node, and is

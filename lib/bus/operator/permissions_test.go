@@ -305,6 +305,7 @@ func TestRotation(t *testing.T) {
 	if err := store(); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(1100 * time.Millisecond) // Tokens have times in seconds: what is signed anew differs from here on.
 	s.revoke(t, cfg.CredentialsFile)
 	lost := time.After(20 * time.Second)
 	for refused := false; !refused; {

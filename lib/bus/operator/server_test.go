@@ -45,36 +45,8 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	certificates(t, s.dir)
-	text, err := os.ReadFile("../../../deploy/nats/nats-server.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, change := range [][2]string{
-		{`"0.0.0.0:4222"`, `"127.0.0.1:-1"`},
-		{`http: "127.0.0.1:8222"`, ""},
-		{`"jetstream"`, `"` + filepath.Join(s.dir, "jetstream") + `"`},
-		{`"tls/`, `"` + s.dir + `/`},
-		{"64GB", "4GB"},
-	} {
-		if !strings.Contains(string(text), change[0]) {
-			t.Fatalf("the delivered configuration has no %s", change[0])
-		}
-		text = []byte(strings.ReplaceAll(string(text), change[0], change[1]))
-	}
-	s.config = filepath.Join(s.dir, "nats-server.conf")
-	if err := os.WriteFile(s.config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options, err := server.ProcessConfigFile(s.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.NoLog, options.NoSigs = true, true
-	if s.server, err = server.NewServer(options); err != nil {
-		t.Fatal(err)
-	}
-	s.server.Start()
-	t.Cleanup(func() { s.server.Shutdown(); s.server.WaitForShutdown() })
+	s.config = s.delivered(t, "nats-server.conf", "nats-server.conf", "jetstream")
+	s.server = start(t, s.config)
 	if !s.server.ReadyForConnections(20 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
@@ -85,6 +57,46 @@ func newSite(t *testing.T) *site {
 		CAFile: filepath.Join(s.dir, "ca.pem"), CertFile: filepath.Join(s.dir, "client.pem"), KeyFile: filepath.Join(s.dir, "client.key"),
 	}
 	return s
+}
+
+// delivered writes a configuration of deploy/nats as it is, but for addresses and paths, and further changes.
+func (s *site) delivered(t *testing.T, from, to, store string, changes ...string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../deploy/nats/" + from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes = append(changes, `"tls/`, `"`+s.dir+`/`)
+	if from == "nats-server.conf" {
+		changes = append(changes, `"0.0.0.0:4222"`, `"127.0.0.1:-1"`, `http: "127.0.0.1:8222"`, "", `"jetstream"`, `"`+filepath.Join(s.dir, store)+`"`, "64GB", "4GB")
+	}
+	for i := 0; i < len(changes); i += 2 {
+		if !strings.Contains(string(text), changes[i]) {
+			t.Fatalf("the delivered configuration has no %s", changes[i])
+		}
+		text = []byte(strings.ReplaceAll(string(text), changes[i], changes[i+1]))
+	}
+	path := filepath.Join(s.dir, to)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func start(t *testing.T, file string) *server.Server {
+	t.Helper()
+	options, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoLog, options.NoSigs = true, true
+	ns, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	return ns
 }
 
 // of is the configuration with a credential of a role.
@@ -148,7 +160,7 @@ func certificates(t *testing.T, dir string) {
 	authority := &x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true}
 	key := sign(t, dir, "ca", authority, authority, nil)
 	sign(t, dir, "server", &x509.Certificate{
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}, authority, key)
 	sign(t, dir, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, authority, key)
 }
