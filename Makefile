@@ -13,6 +13,8 @@ GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
 KERNELS  ?=
 
+CHAOS_SHORT := ^(TestKill|TestStop|TestRollingUpgrade|TestServerRestart|TestNetworkCut|TestBackendAway)$$
+
 GOLANGCI_VERSION := v2.15.0
 BUF_VERSION      := v1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
@@ -51,12 +53,12 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos lint lint-go lint-generated bench accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short lint lint-go lint-generated bench accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
 	@for module in $(MODULES); do \
-	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -v /e2e || true); \
+	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -Ev '/(e2e|chaos)$$|/e2e/' || true); \
 	  [ -n "$$packages" ] || continue; \
 	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 15m -skip '^TestCrashCluster$$' $$packages); \
 	done
@@ -70,8 +72,12 @@ test-kernels: ## Capture on other kernels in virtual machines. TEST_VM names the
 test-fuzz: ## Fuzz every target for FUZZTIME each
 	test/fuzz.sh
 
-test-chaos: ## Kill stage instances at random under an exactly counted load, for longer than `make test` does
+test-chaos: test-packages build ## Kill, stop, cut off and starve processes under an exactly counted load and compare with the truth (root)
 	cd lib && go test -count=1 -timeout 20m -run Crash ./stage/... -args -crash.duration=120s
+	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 40m -v ./chaos -args -chaos.duration=60s
+
+test-chaos-short: test-packages build ## The part of test-chaos that fits into four minutes
+	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 12m -v -run '$(CHAOS_SHORT)' ./chaos -args -chaos.duration=5s
 
 bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md

@@ -22,6 +22,10 @@ const (
 	// ackTimeout is when a message without an answer is sent again, although the connection stands: the server may have dropped
 	// it under pressure, or a stream's leader gone in between.
 	ackTimeout = 10 * time.Second
+	// overtakenAfter is the same for a message when one of the same kind that was published later has its answer: a stream takes what
+	// comes over one connection in order, so this one was lost, as with the leader of a stream. Waiting longer would have it
+	// stored far behind its neighbours. It doubles with each attempt.
+	overtakenAfter = 500 * time.Millisecond
 	// messageOverhead stands for what a pending message costs besides its payload (subject, headers, bookkeeping), so that the
 	// bound holds for small messages too.
 	messageOverhead = 512
@@ -48,7 +52,9 @@ type publisher struct {
 	next    uint64
 	pending *list.List // of *message, in order of publishing
 	tokens  map[uint64]*list.Element
-	bytes   int64
+	// passed has, for each kind of message, the newest that was stored.
+	passed map[string]uint64
+	bytes  int64
 	// live: everything in the list was sent over the present connection, so new messages may be sent at once.
 	live       bool
 	reconnects uint64 // nats.Statistics.Reconnects for which live holds
@@ -62,9 +68,13 @@ type message struct {
 	future *Future
 	msg    *nats.Msg
 	cost   int64
-	// due is when it is to be sent again.
-	due      time.Time
-	attempts int
+	token  uint64
+	// due is when it is to be sent again, sent when that was done last.
+	due, sent time.Time
+	attempts  int
+	// refused: the answer to the last attempt was that it was not stored. overtaken is how often it was sent again for having been overtaken.
+	refused   bool
+	overtaken int
 }
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
@@ -82,6 +92,7 @@ func newPublisher(nc *nats.Conn, cfg config.Bus) (*publisher, error) {
 		inbox:       nc.NewInbox() + ".",
 		pending:     list.New(),
 		tokens:      map[uint64]*list.Element{},
+		passed:      map[string]uint64{},
 		live:        true,
 		reconnects:  nc.Stats().Reconnects,
 	}
@@ -113,7 +124,8 @@ func (p *publisher) publish(ctx context.Context, subject, id string, data []byte
 	p.tokens[p.next] = p.pending.PushBack(m)
 	p.bytes += m.cost
 	send := p.live
-	m.due = time.Now().Add(ackTimeout)
+	m.token, m.sent = p.next, time.Now()
+	m.due = m.sent.Add(ackTimeout)
 	p.mu.Unlock()
 	// A connection that was lost and made again since the last look: the list goes first, see resend.
 	if send && p.nats.Stats().Reconnects == p.reconnects {
@@ -194,12 +206,15 @@ func (p *publisher) reply(msg *nats.Msg) {
 		// 5xx: no leader, out of resources, shutting down. All of them may pass.
 		p.missing = p.missing || noStream
 		m.attempts++
+		m.refused = true
 		m.due = time.Now().Add(retryDelay(m.attempts))
 		return
 	case ack.Error != nil:
 		m.future.err = fmt.Errorf("publish to %s: %w", m.msg.Subject, ack.Error)
 	default:
 		m.future.sequence, m.future.duplicate = ack.Sequence, ack.Duplicate
+		kind := kindOf(m.msg.Subject)
+		p.passed[kind] = max(p.passed[kind], token)
 	}
 	p.finish(token, element)
 }
@@ -244,8 +259,12 @@ func (p *publisher) resend(everything bool) {
 	var again []*message
 	for e := p.pending.Front(); e != nil; e = e.Next() {
 		m := e.Value.(*message)
-		if everything || now.After(m.due) {
-			m.due = now.Add(ackTimeout)
+		overtaken := p.overtaken(m, now)
+		if overtaken {
+			m.overtaken++
+		}
+		if everything || overtaken || now.After(m.due) {
+			m.sent, m.due, m.refused = now, now.Add(ackTimeout), false
 			again = append(again, m)
 		}
 	}
@@ -259,6 +278,18 @@ func (p *publisher) resend(everything bool) {
 			return
 		}
 	}
+}
+
+// overtaken reports whether m must have been lost. The caller holds mu.
+func (p *publisher) overtaken(m *message, now time.Time) bool {
+	return m.token < p.passed[kindOf(m.msg.Subject)] && (m.refused || now.Sub(m.sent) > overtakenAfter<<min(m.overtaken, 4))
+}
+
+// kindOf gives the second token of a subject, which says what a message is: all of one kind go to one stream.
+func kindOf(subject string) string {
+	_, rest, _ := strings.Cut(subject, ".")
+	kind, _, _ := strings.Cut(rest, ".")
+	return kind
 }
 
 func (p *publisher) pendingBytes() int64 {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace.dev/lib/bus"
@@ -62,6 +63,61 @@ func TestPublish(t *testing.T) {
 	if n := conn.PendingBytes(); n != 0 {
 		t.Errorf("%d bytes pending", n)
 	}
+}
+
+// A message that is lost on its way to a stream is sent again when a later one was stored, one that was refused as well, and none of them
+// waits for the time that a stream without an answer is given. The stream is played here.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default().Bus
+	ns := start(t, cfg)
+	conn, err := bus.Connect(bounded(t), cfg, t.Name(), ns.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	var mu sync.Mutex
+	times := map[string]int{}
+	_, err = conn.NATS().Subscribe("millrace.raw.>", func(msg *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		times[msg.Subject]++
+		answer := `{"stream":"X","seq":1}`
+		if times[msg.Subject] == 1 {
+			switch msg.Subject {
+			case "millrace.raw.0.lost":
+				return
+			case "millrace.raw.0.refused":
+				answer = `{"error":{"code":503,"description":"no leader"}}`
+			}
+		}
+		if err := msg.Respond([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var futures []*bus.Future
+	for _, name := range []string{"lost", "refused", "stored"} {
+		f, err := conn.Publish(bounded(t), "millrace.raw.0."+name, "", []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		futures = append(futures, f)
+	}
+	for _, f := range futures {
+		if err := f.Wait(bounded(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if times["millrace.raw.0.stored"] != 1 || times["millrace.raw.0.lost"] < 2 || times["millrace.raw.0.refused"] < 2 {
+		t.Errorf("sent %v", times)
+	}
+	t.Logf("all stored after %v", time.Since(began))
 }
 
 func TestPublishErrors(t *testing.T) {

@@ -105,6 +105,9 @@ func (d *deployment) check() {
 	time.Sleep(3 * time.Second) // Longer than the hold time: what was going to come too much has come.
 	got, err := d.backend.Spans()
 	d.must(err)
+	if d.ignore != nil {
+		maps.DeleteFunc(got, func(_ string, r backend.Received) bool { return d.ignore(r) })
+	}
 	v := compare(truth, got)
 	d.reports()
 	d.verdict(v)
@@ -117,7 +120,7 @@ func (d *deployment) check() {
 func (d *deployment) arrived(truth []traffic.Span, limit time.Duration) {
 	last, since := 0, time.Now()
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		got := d.backend.Len()
+		got := d.backend.Len() - d.foreign
 		if got >= len(truth) {
 			return
 		}

@@ -44,7 +44,7 @@ type shape struct {
 	nodes   int // of NATS
 	nats    natsserver.Options
 	also    []string // further addresses of the backend
-	bus     string   // further keys of the bus section, indented
+	more    string   // further sections of the configuration
 	bytes   int      // bus.max_bytes in MiB
 	pending int      // of the generator's connection, in MiB
 }
@@ -66,6 +66,9 @@ type deployment struct {
 	began     time.Time
 	takeovers []time.Duration
 	repeats   bool // an exporter was killed: what it had sent since its checkpoint comes again
+	// Spans at the backend that are not of the load, and how many.
+	ignore  func(backend.Received) bool
+	foreign int
 }
 
 // deploy starts everything and the load, and waits until spans arrive.
@@ -158,7 +161,7 @@ func (d *deployment) startBackend() {
 // start starts a process without telling anybody.
 func (d *deployment) start(kind, endpoint string, through ...string) *product.Instance {
 	d.t.Helper()
-	path, err := binary()
+	path, err := millrace()
 	d.must(err)
 	replicas := 1
 	if d.shape.nodes > 1 {
@@ -169,7 +172,7 @@ func (d *deployment) start(kind, endpoint string, through ...string) *product.In
 		Binary: path, Arguments: []string{kind}, Directory: d.directory, Name: fmt.Sprint(kind, d.serial), NoFile: true, Through: through,
 		Config: fmt.Sprintf("bus:\n  url: %q\n  storage: file\n  partitions: %d\n  replicas: %d\n  max_bytes: %dMiB\n%s"+
 			"exporters:\n  otlphttp:\n    endpoint: %s\n    encoding: json\n    compression: none\n",
-			d.nats.URL(), partitions, replicas, d.shape.bytes, d.shape.bus, endpoint),
+			d.nats.URL(), partitions, replicas, d.shape.bytes, d.shape.more, endpoint),
 	})
 	d.must(err)
 	return i
@@ -284,20 +287,26 @@ func (d *deployment) owned(kind string, without []string) time.Duration {
 	return time.Since(began)
 }
 
+// id gives the name by which the stage knows an instance.
+func (d *deployment) id(kind string, i *product.Instance) (id string) {
+	d.t.Helper()
+	d.within(10*time.Second, "the process is a member", func() error {
+		members, err := d.members(kind)
+		for _, m := range members {
+			if m.PID == i.PID() {
+				id = m.ID
+				return nil
+			}
+		}
+		return fmt.Errorf("process %d is not among %v: %w", i.PID(), members, errors.Join(err))
+	})
+	return id
+}
+
 // takeover kills an instance of a kind and measures until others work on all of its partitions.
 func (d *deployment) takeover(kind string, i *product.Instance) {
 	d.t.Helper()
-	members, err := d.members(kind)
-	d.must(err)
-	var id string
-	for _, m := range members {
-		if m.PID == i.PID() {
-			id = m.ID
-		}
-	}
-	if id == "" {
-		d.t.Fatalf("process %d is no member: %v", i.PID(), members)
-	}
+	id := d.id(kind, i)
 	began := time.Now()
 	d.kill(kind, i)
 	d.owned(kind, []string{id})

@@ -77,7 +77,7 @@ func (d *deployment) noReplays() {
 // command runs the command line of Millrace against the deployment's bus.
 func (d *deployment) command(arguments ...string) string {
 	d.t.Helper()
-	path, err := binary()
+	path, err := millrace()
 	d.must(err)
 	file := filepath.Join(d.directory, "tool.yaml")
 	d.must(os.WriteFile(file, fmt.Appendf(nil, "bus:\n  url: %q\n  storage: file\n  partitions: %d\n", d.nats.URL(), partitions), 0o600))

@@ -20,7 +20,7 @@ var (
 
 var (
 	workspace string // of everything the tests write
-	binary    = sync.OnceValues(func() (string, error) { return product.Binary(workspace) })
+	millrace  = sync.OnceValues(func() (string, error) { return product.Binary(workspace) })
 	server    = sync.OnceValues(func() (string, error) { return product.Build(workspace, natsserver.Package) })
 )
 

@@ -35,15 +35,18 @@ func TestKill(t *testing.T) {
 // One of each kind is killed at the same time.
 func TestKillTogether(t *testing.T) {
 	d := deploy(t, shape{})
+	ids := map[string]string{}
 	for _, kind := range kinds {
-		d.kill(kind, d.pick(kind))
+		i := d.pick(kind)
+		ids[kind] = d.id(kind, i)
+		d.kill(kind, i)
 	}
 	began := time.Now()
 	for _, kind := range kinds {
 		d.add(kind)
 	}
 	for _, kind := range kinds {
-		d.owned(kind, nil)
+		d.owned(kind, []string{ids[kind]})
 	}
 	d.takeovers = append(d.takeovers, time.Since(began))
 	d.check()

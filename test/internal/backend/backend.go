@@ -34,7 +34,9 @@ type Backend struct {
 }
 
 // New makes a backend that will listen on the given addresses, which stay the same over absences.
-func New(addresses ...string) *Backend { return &Backend{addresses: addresses, byID: map[string]*Received{}} }
+func New(addresses ...string) *Backend {
+	return &Backend{addresses: addresses, byID: map[string]*Received{}}
+}
 
 // Open listens.
 func (b *Backend) Open() error {

@@ -137,7 +137,9 @@ func (s *Servers) URL() string {
 	return strings.Join(urls, ",")
 }
 
-func (s *Servers) log(n int) string { return filepath.Join(s.options.Directory, fmt.Sprintf("nats%d.log", n)) }
+func (s *Servers) log(n int) string {
+	return filepath.Join(s.options.Directory, fmt.Sprintf("nats%d.log", n))
+}
 
 // Log is what node n has printed, the end of it.
 func (s *Servers) Log(n int) string {

@@ -58,4 +58,6 @@ func dial(rng *rand.Rand, client, server *process, at int64) (atClient, atServer
 	return atClient, atServer
 }
 
-func spanID(k identity.Key, side millracev1.Side) string { return fmt.Sprintf("%016x", identity.Span(k, side)) }
+func spanID(k identity.Key, side millracev1.Side) string {
+	return fmt.Sprintf("%016x", identity.Span(k, side))
+}
