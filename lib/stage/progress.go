@@ -27,7 +27,7 @@ type milestone struct {
 	reached atomic.Int64
 }
 
-// pass notes that the time told to the processor is now told, after so many outputs were issued, of which some are stored.
+// pass notes that every record stored before told was processed, after which so many outputs were issued, of which some are stored.
 func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	if !m.told.IsZero() && stored >= m.after {
 		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))
@@ -36,7 +36,7 @@ func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	if m.told.IsZero() {
 		m.told, m.after = told, issued
 	}
-	if stored >= m.after {
+	if !m.told.IsZero() && stored >= m.after {
 		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))
 		m.told = time.Time{}
 	}

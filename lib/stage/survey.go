@@ -14,6 +14,7 @@ type streamSample struct {
 	// the only one that processors are told.
 	offset time.Duration
 	at     time.Duration
+	asked  time.Duration // local time before it was asked for
 }
 
 // surveyInterval is how often the input stream is looked at.
@@ -23,6 +24,7 @@ const surveyInterval = 2 * time.Second
 const maxSilence = 2 * time.Second
 
 func (i *instance) survey(ctx context.Context) error {
+	asked := i.clock()
 	info, err := i.input.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at stream %s: %w", i.options.Stream, err)
@@ -32,14 +34,18 @@ func (i *instance) survey(ctx context.Context) error {
 	now := i.clock()
 	sample := &streamSample{
 		first: info.State.FirstSeq, last: info.State.LastSeq, messages: info.State.Msgs, created: info.Created.UnixNano(),
-		offset: time.Duration(info.TimeStamp.UnixNano()) - now, at: now,
+		offset: time.Duration(info.TimeStamp.UnixNano()) - now, at: now, asked: asked,
 	}
 	i.sample.Store(sample)
 	return nil
 }
 
 func (i *instance) surveys(ctx context.Context) {
-	ticker := time.NewTicker(surveyInterval)
+	interval := surveyInterval
+	if i.options.Progress != nil {
+		interval = progressInterval // Partitions without records go by what the server says.
+	}
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {

@@ -62,6 +62,7 @@ func (w *worker) restore(ctx context.Context) error {
 	}
 	w.frontier = frontier{received: position}
 	w.milestone.told = time.Time{} // It counted the outputs of another session.
+	w.proven, w.idle = time.Time{}, 0
 	w.writes = make(chan written, 1)
 	w.puller = &puller{
 		nats: i.options.Bus.NATS(), jetStream: i.options.Bus.JetStream(), stream: i.options.Stream,

@@ -51,7 +51,6 @@ type worker struct {
 
 	status    workerStatus
 	milestone milestone
-
 	// What follows belongs to run's goroutine and is made by serve.
 	puller   *puller
 	frontier frontier
@@ -64,6 +63,8 @@ type worker struct {
 	sampled  *streamSample
 	clear    bool // the puller was waiting at the server at the last beat, and nothing has come since
 	caughtUp bool
+	idle     time.Duration // since when the puller waits at the server and nothing has come, 0: it does not
+	proven   time.Time     // every record stored before was processed
 	records  []Record
 	arena    []byte
 }
@@ -216,6 +217,7 @@ func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 		if err := w.session.deliver(w.records); err != nil {
 			return err
 		}
+		w.proven, w.idle = w.records[n-1].Time, 0
 		w.instance.metrics.in(n, bytes)
 		w.status.records.Add(uint64(n))
 	}
@@ -300,6 +302,7 @@ func (w *worker) beat(ctx context.Context) error {
 		w.clear = true
 		told = w.instance.streamTime(now).Add(-idleSlack)
 	}
+	w.prove(now)
 	issued := w.outputs.issued()
 	if err := w.session.tick(told); err != nil {
 		return err
@@ -311,8 +314,26 @@ func (w *worker) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.milestone.pass(w.session.told, w.outputs.issued(), stored)
+	w.milestone.pass(w.proven, w.outputs.issued(), stored)
 	return nil
+}
+
+// prove finds out up to when there were no records. The time told to the processor is not good for that: it runs on for a while when the
+// network holds records up. What the server said over the same connection, while a request was waiting there, is.
+func (w *worker) prove(now time.Duration) {
+	if !w.puller.waiting() || w.sampled.at < w.term.Load().since {
+		w.idle = 0
+		return
+	}
+	if w.idle == 0 {
+		w.idle = now
+		return
+	}
+	if w.sampled.asked > w.idle {
+		if at := time.Unix(0, int64(w.sampled.at+w.sampled.offset-idleSlack)); at.After(w.proven) {
+			w.proven = at
+		}
+	}
 }
 
 // survey compares the partition's position with the stream.
