@@ -17,6 +17,7 @@ import (
 // verdict is what the comparison found.
 type verdict struct {
 	truth, repeats int
+	metrics        string // what was compared
 	wrong          map[string]int
 	examples       []string
 }
@@ -69,6 +70,7 @@ func compare(truth []traffic.Span, got map[string]backend.Received) *verdict {
 
 func differences(want *traffic.Span, got *spans.Span) (found []string) {
 	path, _ := got.Target()
+	method, _, _ := strings.Cut(got.Name, " ") // The route behind it is learnt from the traffic.
 	status, _ := got.Number("http.response.status_code")
 	for _, field := range []struct {
 		name      string
@@ -77,7 +79,7 @@ func differences(want *traffic.Span, got *spans.Span) (found []string) {
 		{"trace", got.TraceID, want.Trace},
 		{"parent", got.ParentID, want.Parent},
 		{"kind", got.Kind, want.Kind},
-		{"name", got.Name, want.Name},
+		{"name", method, want.Name},
 		{"target", path, want.Target},
 		{"status", int(status), want.Status},
 		{"service", got.Resource["service.name"], want.Service},
@@ -109,6 +111,7 @@ func (d *deployment) check() {
 		maps.DeleteFunc(got, func(_ string, r backend.Received) bool { return d.ignore(r) })
 	}
 	v := compare(truth, got)
+	d.metrics(v, truth)
 	d.reports()
 	d.verdict(v)
 	for _, line := range d.losses() {
@@ -148,8 +151,8 @@ func (d *deployment) verdict(v *verdict) {
 		result = strings.Join(parts, ", ")
 		d.t.Error("spans differ from the truth: " + result + "\n" + strings.Join(v.examples, "\n"))
 	}
-	d.t.Logf("RESULT | %s | %d spans | %v | takeovers %v | %d repeats | %s", strings.TrimPrefix(d.t.Name(), "Test"), v.truth,
-		time.Since(d.began).Round(time.Second), rounded(d.takeovers), v.repeats, result)
+	d.t.Logf("RESULT | %s | %d spans | %v | takeovers %v | %d repeats | %s | %s", strings.TrimPrefix(d.t.Name(), "Test"), v.truth,
+		time.Since(d.began).Round(time.Second), rounded(d.takeovers), v.repeats, v.metrics, result)
 }
 
 func rounded(list []time.Duration) (out []time.Duration) {

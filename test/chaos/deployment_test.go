@@ -172,7 +172,7 @@ func (d *deployment) start(kind, endpoint string, through ...string) *product.In
 		Binary: path, Arguments: []string{kind}, Directory: d.directory, Name: fmt.Sprint(kind, d.serial), NoFile: true, Through: through,
 		Config: fmt.Sprintf("bus:\n  url: %q\n  storage: file\n  partitions: %d\n  replicas: %d\n  max_bytes: %dMiB\n%s"+
 			"exporters:\n  otlphttp:\n    endpoint: %s\n    encoding: json\n    compression: none\n",
-			d.nats.URL(), partitions, replicas, d.shape.bytes, d.shape.more, endpoint),
+			d.nats.URL(), partitions, replicas, d.shape.bytes, features+d.shape.more, endpoint),
 	})
 	d.must(err)
 	return i
