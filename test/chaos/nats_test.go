@@ -99,8 +99,9 @@ func TestDiskFull(t *testing.T) {
 	time.Sleep(10 * time.Second)
 	t.Logf("%d spans arrived, %d bytes wait at the publisher; end of the server's log:\n%s", d.backend.Len(), d.conn.PendingBytes(), tail(d.nats.Log(0), 8))
 	d.must(os.Remove(ballast))
-	time.Sleep(2 * time.Second)
-	// A server that could not write has switched JetStream off until it is started again.
+	time.Sleep(10 * time.Second)
+	t.Logf("%d spans arrived, %d bytes wait with room on the disk again", d.backend.Len(), d.conn.PendingBytes())
+	// A stream whose file could not be written stays as it is until the server is started again.
 	d.must(d.nats.Stop(0))
 	d.must(d.nats.Start(0))
 	d.ready()
