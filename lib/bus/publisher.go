@@ -52,15 +52,16 @@ type publisher struct {
 	next    uint64
 	pending *list.List // of *message, in order of publishing
 	tokens  map[uint64]*list.Element
-	// passed has, for each kind of message, the newest that was stored.
-	passed map[string]uint64
-	bytes  int64
+	lanes   map[string]*lane // by kind of message
+	bytes   int64
 	// live: everything in the list was sent over the present connection, so new messages may be sent at once.
 	live       bool
 	reconnects uint64 // nats.Statistics.Reconnects for which live holds
 	missing    bool   // a stream did not answer; see takeMissing
 	closed     bool
 	idle       chan struct{} // closed when pending is empty; nil when nobody waits
+
+	opened chan struct{} // gets a token when a lane opens
 }
 
 // message is one that waits for its acknowledgement.
@@ -71,9 +72,7 @@ type message struct {
 	token  uint64
 	// due is when it is to be sent again, sent when that was done last.
 	due, sent time.Time
-	attempts  int
-	// refused: the answer to the last attempt was that it was not stored. overtaken is how often it was sent again for having been overtaken.
-	refused   bool
+	// overtaken is how often it was sent again for having been overtaken.
 	overtaken int
 }
 
@@ -92,7 +91,8 @@ func newPublisher(nc *nats.Conn, cfg config.Bus) (*publisher, error) {
 		inbox:       nc.NewInbox() + ".",
 		pending:     list.New(),
 		tokens:      map[uint64]*list.Element{},
-		passed:      map[string]uint64{},
+		lanes:       map[string]*lane{},
+		opened:      make(chan struct{}, 1),
 		live:        true,
 		reconnects:  nc.Stats().Reconnects,
 	}
@@ -123,7 +123,7 @@ func (p *publisher) publish(ctx context.Context, subject, id string, data []byte
 	m.msg.Reply = p.inbox + strconv.FormatUint(p.next, 36)
 	p.tokens[p.next] = p.pending.PushBack(m)
 	p.bytes += m.cost
-	send := p.live
+	send := p.live && !p.lane(m).held
 	m.token, m.sent = p.next, time.Now()
 	m.due = m.sent.Add(ackTimeout)
 	p.mu.Unlock()
@@ -205,16 +205,18 @@ func (p *publisher) reply(msg *nats.Msg) {
 	case noStream, ack.Error != nil && (ack.Error.Code >= 500 || ack.Error.Code == 429):
 		// 5xx: no leader, out of resources, shutting down. All of them may pass.
 		p.missing = p.missing || noStream
-		m.attempts++
-		m.refused = true
-		m.due = time.Now().Add(retryDelay(m.attempts))
+		p.lane(m).refuse(token)
 		return
 	case ack.Error != nil:
 		m.future.err = fmt.Errorf("publish to %s: %w", m.msg.Subject, ack.Error)
 	default:
 		m.future.sequence, m.future.duplicate = ack.Sequence, ack.Duplicate
-		kind := kindOf(m.msg.Subject)
-		p.passed[kind] = max(p.passed[kind], token)
+		if p.lane(m).take(token) {
+			select {
+			case p.opened <- struct{}{}:
+			default:
+			}
+		}
 	}
 	p.finish(token, element)
 }
@@ -257,16 +259,30 @@ func (p *publisher) resend(everything bool) {
 	now := time.Now()
 	p.mu.Lock()
 	var again []*message
+	probed := map[*lane]bool{}
 	for e := p.pending.Front(); e != nil; e = e.Next() {
 		m := e.Value.(*message)
-		overtaken := p.overtaken(m, now)
+		l := p.lane(m)
+		if !probed[l] {
+			probed[l] = true
+			l.hold(everything, now)
+			if !l.probes(m.token, now) {
+				continue
+			}
+		} else if l.held && !l.open {
+			continue
+		}
+		overtaken := l.overtaken(m, now)
 		if overtaken {
 			m.overtaken++
 		}
-		if everything || overtaken || now.After(m.due) {
-			m.sent, m.due, m.refused = now, now.Add(ackTimeout), false
+		if l.held || overtaken || now.After(m.due) {
+			m.sent, m.due = now, now.Add(ackTimeout)
 			again = append(again, m)
 		}
+	}
+	for _, l := range p.lanes {
+		l.resume()
 	}
 	if everything {
 		// Set before sending: a failure below clears it again.
@@ -278,18 +294,6 @@ func (p *publisher) resend(everything bool) {
 			return
 		}
 	}
-}
-
-// overtaken reports whether m must have been lost. The caller holds mu.
-func (p *publisher) overtaken(m *message, now time.Time) bool {
-	return m.token < p.passed[kindOf(m.msg.Subject)] && (m.refused || now.Sub(m.sent) > overtakenAfter<<min(m.overtaken, 4))
-}
-
-// kindOf gives the second token of a subject, which says what a message is: all of one kind go to one stream.
-func kindOf(subject string) string {
-	_, rest, _ := strings.Cut(subject, ".")
-	kind, _, _ := strings.Cut(rest, ".")
-	return kind
 }
 
 func (p *publisher) pendingBytes() int64 {

@@ -31,6 +31,7 @@ func (c *Conn) watch(ctx context.Context) {
 			return
 		case <-events:
 		case <-ticker.C:
+		case <-c.publisher.opened:
 		}
 		if !c.nats.IsConnected() {
 			if state == Connected {

@@ -171,8 +171,12 @@ func (d *deployment) metrics(v *verdict, truth []traffic.Span) {
 	}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Second) {
 		var err error
-		got, batches, repeated, missing, err = d.deltas()
-		d.must(err)
+		if got, batches, repeated, missing, err = d.deltas(); err != nil { // A cluster may still be moving leaders.
+			if time.Now().After(end) {
+				d.t.Fatal(err)
+			}
+			continue
+		}
 		if d.ignore != nil {
 			maps.DeleteFunc(got, func(name string, _ measured) bool { _, found := want[name]; return !found })
 		}
