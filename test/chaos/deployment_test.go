@@ -92,10 +92,12 @@ func deploy(t *testing.T, s shape) *deployment {
 		s.pending = 512
 	}
 	d := &deployment{
-		t: t, shape: s, rng: rand.New(rand.NewPCG(seed, 1)), directory: filepath.Join(workspace, t.Name()),
+		t: t, shape: s, rng: rand.New(rand.NewPCG(seed, 1)),
 		running: map[string][]*product.Instance{}, began: time.Now(),
 	}
-	d.must(os.MkdirAll(d.directory, 0o700))
+	var err error
+	d.directory, err = os.MkdirTemp(workspace, t.Name()) // With -count, a test must not find the streams of the one before.
+	d.must(err)
 	d.startNATS()
 	d.startBackend()
 	cfg := config.Default().Bus
@@ -104,7 +106,6 @@ func deploy(t *testing.T, s shape) *deployment {
 	if s.nodes > 1 {
 		cfg.Replicas = 3
 	}
-	var err error
 	if d.conn, err = bus.Connect(t.Context(), cfg, "chaos"); err != nil {
 		t.Fatal(err)
 	}
