@@ -2,13 +2,27 @@ package decoder_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
+	"time"
 
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder"
 	"millrace.dev/services/decoder/internal/decodertest"
 )
+
+// batchesPerRefill is how many batches are made at once.
+const batchesPerRefill = 50
+
+// cpuTime is what the process has used up to now.
+func cpuTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
 
 type discard struct{ bytes int }
 
@@ -29,7 +43,7 @@ func benchmark(b *testing.B, request, response string) {
 	var batches [][]byte
 	refill := func() {
 		batches = batches[:0]
-		for range 100 {
+		for range batchesPerRefill {
 			traffic.Events = traffic.Events[:0]
 			for i := range perBatch {
 				s := servers[i%connections]
@@ -47,12 +61,23 @@ func measure(b *testing.B, p stage.Processor, out *discard, perBatch int, refill
 	records := make([]stage.Record, 1)
 	b.ReportAllocs()
 	b.ResetTimer()
-	size := 0
+	size, rounds := 0, 0
+	var spent, least time.Duration // of CPU: in sum, and in the cheapest run of batches, which is what a busy machine disturbs least
+	var began time.Duration
 	for n := 0; n < b.N; n += perBatch {
 		if len(*batches) == 0 {
 			b.StopTimer()
+			if rounds > 0 {
+				took := cpuTime(b) - began
+				spent += took
+				if rounds == 1 || took < least {
+					least = took
+				}
+			}
 			refill()
+			rounds++
 			b.StartTimer()
+			began = cpuTime(b)
 		}
 		records[0].Data, *batches = (*batches)[0], (*batches)[1:]
 		size += len(records[0].Data)
@@ -61,6 +86,10 @@ func measure(b *testing.B, p stage.Processor, out *discard, perBatch int, refill
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "exchanges/s")
+	if perRound := perBatch * batchesPerRefill; rounds > 1 {
+		b.ReportMetric(float64(spent.Nanoseconds())/float64((rounds-1)*perRound), "cpu-ns/exchange")
+		b.ReportMetric(float64(perRound)/least.Seconds(), "exchanges/cpu-s")
+	}
 	b.ReportMetric(float64(size)/float64(b.N), "rawB/exchange")
 	b.ReportMetric(float64(out.bytes)/float64(b.N), "outB/exchange")
 }
@@ -82,7 +111,7 @@ func BenchmarkExchangesCause(b *testing.B) {
 	var batches [][]byte
 	refill := func() {
 		batches = batches[:0]
-		for range 50 {
+		for range batchesPerRefill {
 			traffic.Events = traffic.Events[:0]
 			for round := range perBatch / (calls + 1) {
 				i := round % tasks

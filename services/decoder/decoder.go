@@ -16,9 +16,17 @@ type Options struct {
 	Partitions int
 	// Config bounds what is kept. Defaults: 1 MiB a stream, 20,000 connections, one minute.
 	Config config.Decoder
+	// Pool is the cores that processors share; nil: one core each.
+	Pool *Pool
 	// Metrics counts; nil: nothing is counted.
 	Metrics *Metrics
 }
+
+// Pool is what the processors of a process share: cores and memory.
+type Pool = processor.Pool
+
+// NewPool makes a Pool of a number of cores.
+var NewPool = processor.NewPool
 
 // Metrics are the counters of a decoder, millrace_decoder_…; one serves any number of processors.
 type Metrics = processor.Metrics
@@ -35,6 +43,7 @@ func New(o Options) stage.Processor {
 		ExchangeTimeout: o.Config.ExchangeTimeout,
 		KeepStatements:  o.Config.KeepStatements,
 		Metrics:         o.Metrics,
+		Pool:            o.Pool,
 		Protocols:       registry.Protocols,
 	}
 	if p.Partitions <= 0 {

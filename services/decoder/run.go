@@ -2,6 +2,7 @@ package decoder
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 
 	"millrace.dev/lib/bus"
@@ -13,6 +14,7 @@ import (
 // Run decodes the partitions that this instance owns until ctx ends.
 func Run(ctx context.Context, env *service.Env) error {
 	metrics := NewMetrics(env.Telemetry.Registry)
+	pool := NewPool(runtime.GOMAXPROCS(0))
 	partitions := env.Bus.Partitions()
 	return stage.Run(ctx, stage.Options{
 		Name:   "decoder",
@@ -21,7 +23,7 @@ func Run(ctx context.Context, env *service.Env) error {
 			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*"}
 		},
 		Factory: func(int) (stage.Processor, error) {
-			return New(Options{Partitions: partitions, Config: env.Config.Decoder, Metrics: metrics}), nil
+			return New(Options{Partitions: partitions, Config: env.Config.Decoder, Pool: pool, Metrics: metrics}), nil
 		},
 		Progress:   progress,
 		Bus:        env.Bus,

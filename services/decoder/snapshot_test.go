@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the snapshot of the current version to testdata/snapshots")
 
 // version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run Golden -update.
-const version = "1"
+const version = "2"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
 func situations() (first, second *decodertest.Traffic) {

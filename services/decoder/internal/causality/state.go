@@ -43,26 +43,31 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 
 // RestoreState replaces the tracker by what AppendState wrote.
 func (t *Tracker) RestoreState(r *snapshot.Reader) {
-	*t = *New()
+	t.Forget()
 	t.old = map[Task]*task{}
 	for _, m := range []map[Task]*task{t.young, t.old} {
-		for range r.Count() {
+		for range r.Items() {
 			id := Task(r.Uint())
 			k := &task{parent: Task(r.Uint()), firstSeen: r.Int()}
-			for range r.Count() {
+			for range r.Items() {
 				k.serving = append(k.serving, readRequest(r))
 			}
 			if r.Bool() {
 				k.last = readRequest(r)
 			}
-			for range r.Count() {
+			for range r.Items() {
 				k.handoffs = append(k.handoffs, handoff{Task(r.Uint()), r.Uint(), r.Int()})
 			}
 			k.loop = r.Bool()
-			for range r.Count() {
+			for range r.Items() {
 				k.turns = append(k.turns, turn{r.Int(), readKey(r)})
 			}
+			if t.young[id] != nil || t.old[id] != nil || len(k.serving) > maxServing || len(k.handoffs) > maxHandoffs || len(k.turns) > maxTurns {
+				r.Fail()
+				return
+			}
 			m[id] = k
+			t.hold(k.held())
 		}
 	}
 }

@@ -93,10 +93,44 @@ type Cause struct {
 type Tracker struct {
 	young, old map[Task]*task
 	limit      int
+	held       int
+	total      *int // sum of held of several trackers, nil: not wanted
 }
 
-// New makes a Tracker.
-func New() *Tracker { return &Tracker{young: map[Task]*task{}, limit: generation} }
+// New makes a Tracker that keeps in total, which may be nil, how many bytes it and others hold in sum.
+func New(total *int) *Tracker {
+	return &Tracker{young: map[Task]*task{}, limit: generation, total: total}
+}
+
+// Held is how many bytes the tracker holds, not less than they take in AppendState.
+func (t *Tracker) Held() int { return t.held }
+
+func (t *Tracker) hold(n int) {
+	t.held += n
+	if t.total != nil {
+		*t.total += n
+	}
+}
+
+// Forget forgets all tasks.
+func (t *Tracker) Forget() {
+	t.hold(-t.held)
+	t.young, t.old = map[Task]*task{}, nil
+}
+
+// Bytes that the parts of a task take, at least as much as in a snapshot.
+const taskBytes, requestBytes, handoffBytes, turnBytes = 120, 80, 30, 40
+
+func (k *task) held() int {
+	return taskBytes + requestBytes*len(k.serving) + handoffBytes*len(k.handoffs) + turnBytes*len(k.turns)
+}
+
+func heldBy(tasks map[Task]*task) (n int) {
+	for _, k := range tasks {
+		n += k.held()
+	}
+	return n
+}
 
 // Empty reports whether nothing is known.
 func (t *Tracker) Empty() bool { return len(t.young) == 0 && len(t.old) == 0 }
@@ -118,11 +152,20 @@ func (t *Tracker) put(id Task, k *task) {
 		old := t.old
 		t.old = t.young
 		t.young = make(map[Task]*task, 64)
-		for i, o := range old { // in progress: not forgotten
-			if len(o.serving) > 0 && len(t.young) < t.limit/2 {
-				t.young[i] = o
+		var serving []Task // in progress: not forgotten
+		for i, o := range old {
+			if len(o.serving) > 0 {
+				serving = append(serving, i)
 			}
 		}
+		if most := t.limit / 2; len(serving) > most { // always the same ones, whoever decodes this
+			slices.Sort(serving)
+			serving = serving[:most]
+		}
+		for _, i := range serving {
+			t.young[i] = old[i]
+		}
+		t.hold(heldBy(t.young) - heldBy(old))
 	}
 	t.young[id] = k
 }
@@ -132,6 +175,7 @@ func (t *Tracker) obtain(id Task, now int64) *task {
 	if k == nil {
 		k = &task{firstSeen: now}
 		t.put(id, k)
+		t.hold(k.held())
 	}
 	return k
 }
@@ -155,13 +199,19 @@ func (t *Tracker) Started(id, parent Task, now int64) {
 		return
 	}
 	k := t.obtain(id, now)
+	before := k.held()
 	*k = task{parent: parent, firstSeen: now}
+	t.hold(k.held() - before)
 }
 
 // Ended forgets a task.
 func (t *Tracker) Ended(id Task) {
-	delete(t.young, id)
-	delete(t.old, id)
+	for _, m := range []map[Task]*task{t.young, t.old} {
+		if k := m[id]; k != nil {
+			t.hold(-k.held())
+			delete(m, id)
+		}
+	}
 }
 
 // Handoff takes note that id acts for from, on socket or, if that is 0, on all.
@@ -178,7 +228,9 @@ func (t *Tracker) Handoff(id, from Task, socket uint64, now int64) {
 	}
 	if len(k.handoffs) >= maxHandoffs {
 		k.handoffs = slices.Delete(k.handoffs, 0, 1)
+		t.hold(-handoffBytes)
 	}
+	t.hold(handoffBytes)
 	k.handoffs = append(k.handoffs, handoff{from, socket, now})
 }
 
@@ -188,12 +240,14 @@ func (t *Tracker) Serve(id Task, r Request) {
 		return
 	}
 	k := t.obtain(id, r.Start)
+	before := k.held()
 	if len(k.serving) >= maxServing {
 		k.serving = slices.Delete(k.serving, 0, 1)
 	}
 	k.serving = append(k.serving, r)
 	if k.loop {
 		k.turned(r.Start, r.Key)
+		t.hold(k.held() - before)
 		return
 	}
 	k.loop = slices.ContainsFunc(k.serving, func(o Request) bool { return o.Key.Flow != r.Key.Flow })
@@ -202,12 +256,15 @@ func (t *Tracker) Serve(id Task, r Request) {
 			k.turned(k.serving[i].Start, k.serving[i].Key)
 		}
 	}
+	t.hold(k.held() - before)
 }
 
 // Resumed says that id read the response to a call that the request cause (zero: none) had caused.
 func (t *Tracker) Resumed(id Task, cause identity.Key, at int64) {
-	if k := t.find(id); k != nil {
+	if k := t.find(id); k != nil && k.loop {
+		before := k.held()
 		k.turned(at, cause)
+		t.hold(k.held() - before)
 	}
 }
 
@@ -236,6 +293,7 @@ func (t *Tracker) Served(id Task, key identity.Key, end int64) {
 			k.last = k.serving[i]
 			k.last.End = end
 			k.serving = slices.Delete(k.serving, i, i+1)
+			t.hold(-requestBytes)
 			return
 		}
 	}

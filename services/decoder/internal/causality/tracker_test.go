@@ -119,7 +119,7 @@ func TestCause(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			k := New()
+			k := New(nil)
 			tt.setup(k)
 			for range 2 { // again after a restart
 				c, ok := k.Cause(tt.actor, 1, tt.at, 0)
@@ -128,7 +128,7 @@ func TestCause(t *testing.T) {
 				}
 				w := &snapshot.Writer{}
 				k.AppendState(w)
-				k = New()
+				k = New(nil)
 				r := snapshot.NewReader(w.B)
 				if k.RestoreState(r); !r.Done() {
 					t.Fatal("state does not come back")
@@ -140,7 +140,7 @@ func TestCause(t *testing.T) {
 
 func TestBounded(t *testing.T) {
 	t.Parallel()
-	k := New()
+	k := New(nil)
 	k.Serve(Goroutine(1), request(7, 5))
 	for i := range uint64(10 * generation) {
 		k.Saw(&stream.Actor{Goroutine: i + 2}, 9)
@@ -155,7 +155,7 @@ func TestBounded(t *testing.T) {
 
 func TestNewConnectionOfAnEventLoop(t *testing.T) {
 	t.Parallel()
-	k := New()
+	k := New(nil)
 	k.Serve(Thread(1), request(7, 5))
 	k.Serve(Thread(1), request(8, 6)) // opens a connection at 7
 	k.Serve(Thread(1), request(9, 8))

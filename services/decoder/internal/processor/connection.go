@@ -9,14 +9,6 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Limits of guessing a protocol.
-const (
-	// maxGuesses is how many events of a direction may look like nothing before the connection is no longer looked at.
-	maxGuesses = 32
-	// maxAttempts is how many wrong guesses are put up with.
-	maxAttempts = 2
-)
-
 // connectionKey names one end of a connection. Both ends of a local connection have sockets of their own.
 type connectionKey struct{ process, socket uint64 }
 
@@ -53,6 +45,11 @@ type connection struct {
 	awaited   bool // is in Processor.waiting
 	waitTick  uint64
 
+	held int // see measure
+
+	// The chain of items of the round that wait for the connection.
+	first, last, items int32
+
 	next, previous *connection // in the order of use
 }
 
@@ -61,6 +58,7 @@ func (p *Processor) connectionOf(facts *rawbatch.Connection) *connection {
 	key := connectionKey{facts.Process, facts.Socket}
 	c := p.connections[key]
 	if c != nil && c.sendFlow != facts.SendFlow { // the socket's number came again
+		p.run()
 		p.remove(c, protocol.Lost, c.node.watermark)
 		c = nil
 	}
@@ -68,7 +66,8 @@ func (p *Processor) connectionOf(facts *rawbatch.Connection) *connection {
 		c = p.newConnection(key, facts)
 	} else {
 		c.unlink()
-		if c.role == millracev1.Role_ROLE_UNSPECIFIED {
+		if c.role == millracev1.Role_ROLE_UNSPECIFIED && facts.Role != c.role {
+			p.run() // what came before was said without it
 			c.role = facts.Role
 		}
 	}
@@ -87,11 +86,12 @@ func (p *Processor) newConnection(key connectionKey, facts *rawbatch.Connection)
 	c.facts.UnixPath = clone(facts.UnixPath)
 	c.owner = p.processOf(key.process)
 	c.owner.connections++
+	c.node.connections++
 	if facts.Opened != 0 { // seen from its first byte
 		c.send.StartAt(0)
 		c.receive.StartAt(0)
 	}
-	c.conn.Owner, c.conn.Sink = c, (*sink)(p)
+	c.conn.Owner = c
 	c.conn.Requests, c.conn.Responses = &c.receive, &c.send
 	p.connections[key] = c
 	p.tally.connections++
@@ -111,80 +111,21 @@ func (c *connection) unlink() {
 	c.next, c.previous = nil, nil
 }
 
-// acted takes note of who uses the connection.
-func (c *connection) acted(p *Processor, a *stream.Actor, at int64) {
+// acted takes note of who uses the connection. It reports whether it is another than the last time.
+func (c *connection) acted(a *stream.Actor) bool {
 	if *a == c.lastActor {
-		return
+		return false
 	}
 	c.lastActor = *a
 	if a.Goroutine != 0 && a.Goroutine != c.actors[0] {
 		c.actors[0], c.actors[1] = a.Goroutine, c.actors[0]
 	}
-	if a.Process == c.owner.id {
-		c.owner.tasks.Saw(a, at)
-	} else {
-		p.processOf(a.Process).tasks.Saw(a, at)
-	}
+	return true
 }
 
-// infer looks for the beginning of a request.
-func (p *Processor) infer(c *connection) {
-	for i, s := range [2]*stream.Stream{&c.send, &c.receive} {
-		client := i == 0
-		known := c.role != millracev1.Role_ROLE_UNSPECIFIED
-		if known && client != (c.role == millracev1.Role_ROLE_CLIENT) {
-			continue
-		}
-		// What begins a connection is the beginning of a message; anywhere else it has to look like one beyond doubt.
-		fresh := s.Offset() == 0 && c.attempts == 0
-		for s.Next() != stream.None {
-			guess, found := p.look(s, known && fresh)
-			if guess == protocol.Request {
-				c.attach(found, client, p.options)
-				return
-			}
-			if guess == protocol.Maybe {
-				break
-			}
-			if s.Next() == stream.Bytes {
-				c.guesses[i]++
-			}
-			if known && fresh && s.Next() == stream.Bytes || c.guesses[i] >= maxGuesses {
-				count(&p.tally.givenUp, "unknown protocol", 1)
-				c.turnOpaque()
-				return
-			}
-			s.SkipToEvent()
-			fresh = false
-		}
-	}
-}
-
-// look judges the bytes at the position of s.
-func (p *Processor) look(s *stream.Stream, roleKnown bool) (protocol.Guess, *protocol.Protocol) {
-	b := s.Bytes()
-	if len(b) == 0 || !s.AtEventStart() {
-		return protocol.No, nil
-	}
-	best := protocol.No
-	for i := range p.options.Protocols {
-		switch p.options.Protocols[i].Look(b, roleKnown) {
-		case protocol.Request:
-			return protocol.Request, &p.options.Protocols[i]
-		case protocol.Maybe:
-			best = protocol.Maybe
-		case protocol.No:
-		}
-	}
-	if best == protocol.Maybe && s.Cut() {
-		return protocol.No, nil // what is missing will not come
-	}
-	return best, nil
-}
-
-func (c *connection) attach(found *protocol.Protocol, client bool, o Options) {
+func (c *connection) attach(found *protocol.Protocol, client bool, keepStatements bool) {
 	c.protocol = found.Number
-	c.parser = found.New(protocol.Options{KeepStatements: o.KeepStatements})
+	c.parser = found.New(protocol.Options{KeepStatements: keepStatements})
 	c.orient(client)
 	if c.conn.Requests.Offset() > 0 || c.attempts > 0 { // something came before, and nothing is known of it
 		c.conn.Requests.Joined = true
@@ -202,18 +143,6 @@ func (c *connection) orient(client bool) {
 	c.encode()
 }
 
-// giveUp takes back a wrong guess.
-func (p *Processor) giveUp(c *connection) {
-	c.conn.Drop()
-	c.parser = nil
-	c.send.Discard()
-	c.receive.Discard()
-	if c.attempts++; c.attempts >= maxAttempts {
-		count(&p.tally.givenUp, "wrong guess", 1)
-		c.turnOpaque()
-	}
-}
-
 // turnOpaque stops looking at the connection. Its place in the table stays, so that what follows is known to be of no interest.
 func (c *connection) turnOpaque() {
 	c.opaque, c.parser = true, nil
@@ -227,16 +156,25 @@ func (c *connection) noMoreResponses() bool {
 
 // evict gives up the least recently used connections while there are too many.
 func (p *Processor) evict() {
+	if len(p.connections) <= p.options.MaxConnections {
+		return
+	}
+	p.run()
 	for len(p.connections) > p.options.MaxConnections {
-		c := p.recent.previous
-		count(&p.tally.givenUp, "table full", 1)
-		p.remove(c, protocol.Lost, c.node.watermark)
+		p.evictOne("table full")
 	}
 }
 
-// remove ends what is open on the connection and forgets it.
+func (p *Processor) evictOne(reason string) {
+	c := p.recent.previous
+	count(&p.tally.givenUp, reason, 1)
+	p.remove(c, protocol.Lost, c.node.watermark)
+}
+
+// remove ends what is open on the connection and forgets it. Nothing of it may be waiting in the round.
 func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 	if c.parser != nil {
+		w := p.seat(c)
 		c.send.GiveUpGaps()
 		c.receive.GiveUpGaps()
 		ending := protocol.Ended
@@ -247,12 +185,15 @@ func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 			c.conn.Drop()
 		}
 		c.conn.FinishAll(outcome, at)
-		p.tally.lostBytes += c.send.Missing + c.receive.Missing
+		w.tally.lostBytes += c.send.Missing + c.receive.Missing
+		p.unseat(w)
 	}
 	c.parser, c.opaque = nil, true
+	p.held -= c.held // the round's workers have nothing more to say of it
 	c.unlink()
 	delete(p.connections, c.key)
 	c.owner.connections--
+	c.node.connections--
 	p.tally.connections--
 	c.key = connectionKey{} // marks it as removed for the lists that still hold it
 	for i := range p.index {

@@ -23,6 +23,7 @@ type emitter struct {
 	scratch          []byte
 	full             bool
 	subjects         [][2]string
+	to               stage.Output // during a call of the processor
 }
 
 // slot is the message that is being built for one partition.
@@ -39,18 +40,18 @@ func (o *emitter) init(partitions int) {
 }
 
 // spill publishes early if much is waiting.
-func (o *emitter) spill(p *Processor, out stage.Output) {
-	if o.full {
-		o.flush(p, out)
+func (o *emitter) spill() {
+	if o.full && o.to != nil {
+		o.flush()
 	}
 }
 
 // flush publishes everything. Links go first: they make it easier to place the exchanges.
-func (o *emitter) flush(_ *Processor, out stage.Output) {
+func (o *emitter) flush() {
 	o.full = false
 	for i := range o.links {
 		if s := &o.links[i]; len(s.message) > 0 {
-			out.Publish(o.subjects[i][0], "", s.message)
+			o.to.Publish(o.subjects[i][0], "", s.message)
 			s.message = make([]byte, 0, reserve(len(s.message)))
 		}
 	}
@@ -62,7 +63,7 @@ func (o *emitter) flush(_ *Processor, out stage.Output) {
 		for _, q := range s.processes {
 			s.message = appendBytes(s.message, 2, q.encoded)
 		}
-		out.Publish(o.subjects[i][1], "", s.message)
+		o.to.Publish(o.subjects[i][1], "", s.message)
 		s.message, s.processes = make([]byte, 0, reserve(len(s.message))), s.processes[:0]
 	}
 }
@@ -70,35 +71,27 @@ func (o *emitter) flush(_ *Processor, out stage.Output) {
 // reserve is the room for the next message: about as much as the last took.
 func reserve(last int) int { return min(last+last/8, spillBytes+spillBytes/8) }
 
-func (o *emitter) add(s *slot, field protowire.Number, encoded []byte) {
+// add appends a field that consists of the parts.
+func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
 	if len(s.message) == 0 {
 		s.message = append(s.message, 1<<3, Version)
 	}
-	s.message = appendBytes(s.message, field, encoded)
+	size := 0
+	for _, b := range parts {
+		size += len(b)
+	}
+	s.message = protowire.AppendTag(s.message, field, protowire.BytesType)
+	s.message = protowire.AppendVarint(s.message, uint64(size))
+	for _, b := range parts {
+		s.message = append(s.message, b...)
+	}
 	if len(s.message) > spillBytes {
 		o.full = true
 	}
 }
 
-// link adds a link about x.
-func (o *emitter) link(partition int, kind millracev1.LinkKind, key identity.Key, x *protocol.Exchange) {
-	b := o.scratch[:0]
-	b = append(b, 1<<3, byte(kind))
-	b = appendKey(b, 2, key)
-	if x.CauseKind != 0 {
-		b = appendKey(b, 3, x.Cause)
-		b = append(b, 4<<3, x.CauseKind)
-	}
-	if kind != millracev1.LinkKind_LINK_KIND_ASK {
-		b = appendContext(b, 5, &x.Context)
-		b = appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
-	}
-	o.scratch = b
-	o.add(&o.links[partition], 2, b)
-}
-
-// exchange adds x.
-func (o *emitter) exchange(pc *protocol.Conn, c *connection, x *protocol.Exchange) {
+// exchange adds x, encoded but for its cause.
+func (o *emitter) exchange(c *connection, x *protocol.Exchange, encoded []byte) {
 	s := &o.exchanges[c.partition]
 	named := false
 	for _, q := range s.processes {
@@ -109,12 +102,28 @@ func (o *emitter) exchange(pc *protocol.Conn, c *connection, x *protocol.Exchang
 	if !named {
 		s.processes = append(s.processes, c.owner)
 	}
-	o.scratch = appendExchange(o.scratch[:0], pc, c, x)
-	o.add(s, 3, o.scratch)
+	o.scratch = appendCause(o.scratch[:0], x)
+	o.add(s, 3, encoded, o.scratch)
 }
 
-func appendExchange(b []byte, pc *protocol.Conn, c *connection, x *protocol.Exchange) []byte {
-	b = appendKey(b, 1, keyOf(pc, c, x))
+// appendCause writes the fields of Exchange that are known only when all that happened before in the process is.
+func appendCause(b []byte, x *protocol.Exchange) []byte {
+	if x.CauseKind != 0 {
+		b = appendKey(b, 20, x.Cause)
+		b = appendNumber(b, 21, uint64(x.CauseKind))
+	}
+	return appendFlag(b, 23, x.Forwarded)
+}
+
+// appendStart writes the last fields of a Link that tells of the start of x.
+func appendStart(b []byte, x *protocol.Exchange) []byte {
+	b = appendContext(b, 5, &x.Context)
+	return appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
+}
+
+// appendExchange writes x but for its cause.
+func appendExchange(b []byte, c *connection, x *protocol.Exchange) []byte {
+	b = appendKey(b, 1, c.requestKey(x, c.conn.Client))
 	b = append(b, c.encoded...)
 	b = append(b, 4<<3, byte(x.Outcome))
 	b = appendFixed(b, 12, uint64(x.Start+x.ClockOffset))
@@ -127,12 +136,7 @@ func appendExchange(b []byte, pc *protocol.Conn, c *connection, x *protocol.Exch
 	b = appendNumber(b, 17, x.RequestBodyBytes)
 	b = appendNumber(b, 18, x.ResponseBodyBytes)
 	b = appendFlag(b, 19, x.Estimated)
-	if x.CauseKind != 0 {
-		b = appendKey(b, 20, x.Cause)
-		b = appendNumber(b, 21, uint64(x.CauseKind))
-	}
 	b = appendContext(b, 22, &x.Context)
-	b = appendFlag(b, 23, x.Forwarded)
 	b = appendNumber(b, 24, uint64(c.srtt))
 	b = appendNumber(b, 25, uint64(c.retransmits-min(c.retransmits, x.Retransmits)))
 	b = appendNumber(b, 26, x.LostBytes)

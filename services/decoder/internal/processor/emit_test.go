@@ -23,7 +23,6 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 					RemoteAddress: make([]byte, 16), RemotePort: 65535, UnixPath: []byte("/x"),
 				},
 			}
-			pc := &protocol.Conn{Client: true}
 			c.conn.Client = true
 			c.encode()
 			x := &protocol.Exchange{
@@ -34,7 +33,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 				Context: protocol.Context{TraceID: [16]byte{1}, SpanID: 9, Flags: flags, Valid: true, State: []byte(state)},
 			}
 			var got millracev1.Exchange
-			if err := got.UnmarshalVT(appendExchange(nil, pc, c, x)); err != nil {
+			if err := got.UnmarshalVT(appendCause(appendExchange(nil, c, x), x)); err != nil {
 				t.Fatal(err)
 			}
 			want := &millracev1.Exchange{
@@ -55,7 +54,8 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 			}
 			var o emitter
 			o.init(1)
-			o.link(0, millracev1.LinkKind_LINK_KIND_CLIENT_STARTED, identity.Key{Flow: 4, Offset: 200}, x)
+			cause := append(appendKey(nil, 3, x.Cause), 4<<3, x.CauseKind)
+			o.add(&o.links[0], 2, linkClient, appendKey(nil, 2, identity.Key{Flow: 4, Offset: 200}), cause, appendStart(nil, x))
 			var batch millracev1.LinkBatch
 			if err := batch.UnmarshalVT(o.links[0].message); err != nil {
 				t.Fatal(err)

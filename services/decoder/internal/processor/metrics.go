@@ -15,7 +15,7 @@ type Metrics struct {
 	lostBytes, duplicateBytes          prometheus.Counter
 	exchanges                          *prometheus.CounterVec
 	links                              prometheus.Counter
-	givenUp                            *prometheus.CounterVec
+	givenUp, forgotten                 *prometheus.CounterVec
 	connections                        prometheus.Gauge
 }
 
@@ -39,11 +39,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		exchanges:      vector("exchanges_total", "Exchanges that were published, by protocol and outcome.", "protocol", "outcome"),
 		links:          counter("links_total", "Links that were published."),
 		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason.", "reason"),
+		forgotten:      vector("state_forgotten_total", "What was forgotten because a partition's state was full, by what it was.", "what"),
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
 		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
-			m.exchanges, m.links, m.givenUp, m.connections)
+			m.exchanges, m.links, m.givenUp, m.forgotten, m.connections)
 	}
 	return m
 }
@@ -55,7 +56,7 @@ type tally struct {
 	connections                                       int
 	exchanges                                         [8][8]uint64 // protocol, outcome
 	malformed                                         map[string]uint64
-	givenUp                                           map[string]uint64
+	givenUp, forgotten                                map[string]uint64
 	captureLost                                       map[millracev1.LossCause]uint64
 }
 
@@ -95,6 +96,9 @@ func (m *Metrics) add(t *tally) {
 	}
 	for reason, n := range t.givenUp {
 		m.givenUp.WithLabelValues(reason).Add(float64(n))
+	}
+	for what, n := range t.forgotten {
+		m.forgotten.WithLabelValues(what).Add(float64(n))
 	}
 	for cause, n := range t.captureLost {
 		m.captureLost.WithLabelValues(causeName(cause)).Add(float64(n))

@@ -26,31 +26,61 @@ type process struct {
 func (p *Processor) processOf(id uint64) *process {
 	q := p.processes[id]
 	if q == nil {
-		q = &process{id: id, tasks: causality.New()}
+		q = &process{id: id, tasks: causality.New(&p.tasksHeld)}
 		q.encoded = binary.LittleEndian.AppendUint64([]byte{1<<3 | 1}, id)
 		p.processes[id] = q
+		p.factsHeld += len(q.encoded)
 	}
 	q.lastTick = p.ticks
 	return q
 }
 
-func (q *process) learn(encoded []byte) {
-	if !bytes.Equal(q.encoded, encoded) {
-		q.encoded = append(q.encoded[:0], encoded...)
+// learn takes note of the facts of a process.
+func (p *Processor) learn(facts *rawbatch.Process) {
+	q := p.processes[facts.ID]
+	if q != nil && bytes.Equal(q.encoded, facts.Encoded) {
+		q.lastTick = p.ticks
+		return
 	}
+	if q != nil {
+		p.run() // what came before goes out with the facts of its time
+	}
+	q = p.processOf(facts.ID)
+	p.factsHeld += len(facts.Encoded) - len(q.encoded)
+	q.encoded = append(q.encoded[:0], facts.Encoded...)
 }
 
-// task handles events about tasks and processes.
-func (p *Processor) task(c *connection, e *rawbatch.Event) {
+// owner is the process that an event is about, nil if it does not say.
+func (p *Processor) ownerOf(c *connection, e *rawbatch.Event) *process {
 	id := e.Process
 	if id == 0 && c != nil {
 		id = c.owner.id
 	}
 	if id == 0 {
 		count(&p.tally.malformed, "event", 1)
+		return nil
+	}
+	return p.processOf(id)
+}
+
+// exit handles the end of a process.
+func (p *Processor) exit(q *process, at int64) {
+	q.exited = true
+	for o := p.recent.next; o != &p.recent; o = o.next {
+		if o.owner == q {
+			p.closeLater(o, protocol.Closed, at)
+		}
+	}
+}
+
+// task handles an event about tasks.
+func (p *Processor) task(it *item) {
+	c, e := it.c, &p.event
+	e.Read(it.message) // it was read before
+	q := p.ownerOf(c, e)
+	if q == nil {
 		return
 	}
-	q := p.processOf(id)
 	task, parent := causality.Thread(e.Thread), causality.Thread(e.ParentThread)
 	if e.Goroutine != 0 {
 		task = causality.Goroutine(e.Goroutine)
@@ -66,24 +96,17 @@ func (p *Processor) task(c *connection, e *rawbatch.Event) {
 	case millracev1.EventKind_EVENT_KIND_HANDOFF:
 		var socket uint64
 		if c != nil {
-			socket = c.key.socket
+			socket = c.facts.Socket
 		}
 		q.tasks.Handoff(task, parent, socket, int64(e.Time))
-	case millracev1.EventKind_EVENT_KIND_PROCESS_EXIT:
-		q.exited = true
-		for o := p.recent.next; o != &p.recent; o = o.next {
-			if o.owner == q {
-				p.closeLater(o, protocol.Closed, int64(e.Time))
-			}
-		}
-	default: // Of a connection, not of a process.
+	default: // Of no interest.
 	}
 }
 
 func (p *Processor) forgetProcesses() {
-	for id, q := range p.processes {
+	for _, q := range p.processes {
 		if q.connections == 0 && (q.exited && p.ticks-q.lastTick > 20 || p.ticks-q.lastTick > idleTicks) {
-			delete(p.processes, id)
+			p.forget(q)
 		}
 	}
 }
@@ -96,6 +119,7 @@ type node struct {
 	watermark   int64 // latest event, node time, ns
 	clockOffset int64
 	lastTick    uint64
+	connections int
 }
 
 // sequence is which batches of one (node, epoch, partition) have come.
@@ -104,26 +128,16 @@ type sequence struct {
 	seen    uint64 // bit i: highest-i has come
 }
 
-// maxNodes bounds the nodes that are known at once; beyond it one that was silent for longest is forgotten.
-const maxNodes = 100_000
-
 func (p *Processor) nodeOf(b *rawbatch.Batch) *node {
 	n := p.nodes[string(b.Node)]
 	if n == nil {
-		if len(p.nodes) >= maxNodes {
-			var oldest *node
-			for _, o := range p.nodes {
-				if oldest == nil || o.lastTick < oldest.lastTick {
-					oldest = o
-				}
-			}
-			delete(p.nodes, oldest.name)
-		}
 		n = &node{name: string(b.Node), epoch: b.Epoch, partitions: map[uint32]*sequence{}}
 		p.nodes[n.name] = n
+		p.nodesHeld += n.held()
 	}
 	if n.epoch < b.Epoch { // capture was started anew
 		n.epoch = b.Epoch
+		p.nodesHeld -= sequenceBytes * len(n.partitions)
 		n.partitions = map[uint32]*sequence{}
 	}
 	n.lastTick = p.ticks
@@ -141,6 +155,11 @@ func (p *Processor) admit(b *rawbatch.Batch) bool {
 	}
 	s := p.node.partitions[b.Partition]
 	if s == nil {
+		if len(p.node.partitions) >= maxSequences { // a node tells a partition of itself alone
+			p.nodesHeld -= sequenceBytes * len(p.node.partitions)
+			clear(p.node.partitions)
+		}
+		p.nodesHeld += sequenceBytes
 		p.node.partitions[b.Partition] = &sequence{highest: b.Sequence, seen: 1}
 		return true
 	}
@@ -167,6 +186,7 @@ func (p *Processor) admit(b *rawbatch.Batch) bool {
 
 // suspect marks the open exchanges of the node: their ends may have been in what was lost.
 func (p *Processor) suspect() {
+	p.run()
 	for c := p.recent.next; c != &p.recent; c = c.next {
 		if c.node == p.node && c.conn.Open() > 0 {
 			c.suspect = true

@@ -8,7 +8,6 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
-	"millrace.dev/services/decoder/internal/stream"
 )
 
 // Version of the schemas that are read and written.
@@ -28,6 +27,8 @@ type Options struct {
 	KeepStatements bool
 	// Metrics may be nil.
 	Metrics *Metrics
+	// Pool of the process; nil: one core.
+	Pool *Pool
 	// Protocols that are looked for, in this order.
 	Protocols []protocol.Protocol
 }
@@ -38,6 +39,9 @@ const (
 	flagConcurrent = 8
 )
 
+// maxTime bounds times, so that sums of them do not overflow.
+const maxTime = 1 << 62
+
 // Processor decodes one partition. It implements [stage.Processor].
 type Processor struct {
 	options     Options
@@ -47,21 +51,27 @@ type Processor struct {
 	nodes       map[string]*node
 	closing     []*connection
 	waiting     []*connection // connections with a gap that may still be filled
-	free        []*protocol.Exchange
 	ticks       uint64
-	now         int64 // of the last Tick, Unix ns
+	now         int64  // of the last Tick, Unix ns
+	batches     uint64 // that were decoded
+
+	// What is held, in bytes: of connections, tasks, processes, nodes. See bound.
+	held, tasksHeld, factsHeld, nodesHeld int
 
 	batch rawbatch.Batch
 	event rawbatch.Event
-	move  stream.Event
 	index []*connection // of the batch
 	node  *node         // of the batch
+	round *round        // during a call
 	out   emitter
 	tally tally
 }
 
 // New makes a processor with empty state.
 func New(o Options) *Processor {
+	if o.Pool == nil {
+		o.Pool = NewPool(1)
+	}
 	p := &Processor{options: o}
 	p.clear()
 	return p
@@ -72,25 +82,45 @@ func (p *Processor) clear() {
 	p.processes = map[uint64]*process{}
 	p.nodes = map[string]*node{}
 	p.closing, p.waiting = nil, nil
+	p.held, p.tasksHeld, p.factsHeld, p.nodesHeld, p.batches = 0, 0, 0, 0, 0
 	p.recent.next, p.recent.previous = &p.recent, &p.recent
 	p.out.init(p.options.Partitions)
 }
 
 // Process implements [stage.Processor]. Batches that cannot be read are counted and skipped.
 func (p *Processor) Process(_ context.Context, records []stage.Record, out stage.Output) error {
+	defer p.enter(out)()
 	for i := range records {
-		p.decode(records[i].Data, out)
+		p.decode(records[i].Data)
 	}
-	p.finish(out)
+	p.finish()
 	return nil
 }
 
-func (p *Processor) finish(out stage.Output) {
-	p.out.flush(p, out)
-	p.options.Metrics.add(&p.tally)
+// enter prepares for a call; what it gives is to be called at its end.
+func (p *Processor) enter(out stage.Output) (leave func()) {
+	p.round, p.out.to = p.options.Pool.enter(), out
+	return func() {
+		r := p.round
+		p.round, p.out.to = nil, nil
+		if len(r.items) > 0 || r.used > 0 { // a panic: nobody knows what state it is in
+			r = nil
+		}
+		p.options.Pool.leave(r)
+	}
 }
 
-func (p *Processor) decode(message []byte, out stage.Output) {
+func (p *Processor) finish() {
+	p.run()
+	p.out.flush()
+	p.options.Metrics.add(&p.tally)
+	for _, w := range p.round.workers[:p.round.used] {
+		p.options.Metrics.add(&w.tally)
+	}
+	p.round.used = 0
+}
+
+func (p *Processor) decode(message []byte) {
 	b := &p.batch
 	if err := b.Read(message); err != nil {
 		count(&p.tally.malformed, "batch", 1)
@@ -98,6 +128,10 @@ func (p *Processor) decode(message []byte, out stage.Output) {
 	}
 	if b.Version != Version {
 		count(&p.tally.malformed, "version", 1)
+		return
+	}
+	if len(b.Node) > maxNodeName {
+		count(&p.tally.malformed, "node", 1)
 		return
 	}
 	p.node = p.nodeOf(b)
@@ -110,47 +144,80 @@ func (p *Processor) decode(message []byte, out stage.Output) {
 		count(&p.tally.captureLost, b.Losses[i].Cause, b.Losses[i].Events)
 	}
 	for i := range b.Processes {
-		p.processOf(b.Processes[i].ID).learn(b.Processes[i].Encoded)
+		p.learn(&b.Processes[i])
 	}
 	p.index = p.index[:0]
 	for range b.Connections {
 		p.index = append(p.index, nil)
 	}
 	for _, m := range b.Events {
-		e := &p.event
-		if !e.Read(m) || int64(e.Connection) > int64(len(b.Connections)) || e.Time > 1<<62 || e.Duration > 1<<62 {
-			count(&p.tally.malformed, "event", 1)
-			continue
-		}
-		p.tally.events++
-		p.node.watermark = max(p.node.watermark, int64(e.Time))
-		var c *connection
-		if e.Connection > 0 {
-			if c = p.index[e.Connection-1]; c == nil {
-				facts := &b.Connections[e.Connection-1]
-				if facts.SendFlow == 0 || facts.Socket == 0 {
-					count(&p.tally.malformed, "connection", 1)
-					continue
-				}
-				c = p.connectionOf(facts)
-				p.index[e.Connection-1] = c
-			}
-		}
-		p.handle(c, e)
-		p.out.spill(p, out)
+		p.route(b, m)
 	}
-	// The message's memory is the stage's again, and connections may be given up from here on.
 	p.evict()
+	if p.batches++; p.batches%boundEvery == 0 {
+		p.run()
+		p.bound()
+	}
 }
 
-func (p *Processor) handle(c *connection, e *rawbatch.Event) {
-	switch e.Kind {
-	case millracev1.EventKind_EVENT_KIND_SEND, millracev1.EventKind_EVENT_KIND_RECEIVE:
-		if c == nil {
-			count(&p.tally.malformed, "event", 1)
-			return
+// route hands an event to who handles it.
+func (p *Processor) route(b *rawbatch.Batch, m []byte) {
+	now := len(p.round.items) == 0 && p.options.Pool.busy()
+	e := &p.event
+	var h rawbatch.Head
+	ok := false
+	if now {
+		ok = e.Read(m)
+		h = rawbatch.Head{Kind: e.Kind, Connection: e.Connection, Time: e.Time}
+	} else {
+		ok = h.Read(m)
+	}
+	if !ok || int64(h.Connection) > int64(len(b.Connections)) || h.Time > maxTime {
+		count(&p.tally.malformed, "event", 1)
+		return
+	}
+	p.node.watermark = max(p.node.watermark, int64(h.Time))
+	var c *connection
+	if h.Connection > 0 {
+		if c = p.index[h.Connection-1]; c == nil {
+			facts := &b.Connections[h.Connection-1]
+			if facts.SendFlow == 0 || facts.Socket == 0 {
+				count(&p.tally.malformed, "connection", 1)
+				return
+			}
+			c = p.connectionOf(facts)
+			p.index[h.Connection-1] = c
 		}
-		p.data(c, e)
+	}
+	switch {
+	case c == nil || !isData(h.Kind):
+		p.other(c, &h, m)
+	case now:
+		w := p.seat(c)
+		w.data(c, e)
+		p.unseat(w)
+	default:
+		p.queue(item{c: c, message: m, clock: p.node.clockOffset, reference: h.Connection})
+	}
+}
+
+// other handles an event that does not move data.
+func (p *Processor) other(c *connection, h *rawbatch.Head, m []byte) {
+	e := &p.event
+	if !e.Read(m) || e.Connection != h.Connection || e.Kind != h.Kind || isData(e.Kind) {
+		count(&p.tally.malformed, "event", 1)
+		return
+	}
+	p.tally.events++
+	p.handle(c, e, m)
+}
+
+func isData(k millracev1.EventKind) bool {
+	return k == millracev1.EventKind_EVENT_KIND_SEND || k == millracev1.EventKind_EVENT_KIND_RECEIVE
+}
+
+func (p *Processor) handle(c *connection, e *rawbatch.Event, m []byte) {
+	switch e.Kind {
 	case millracev1.EventKind_EVENT_KIND_OPEN:
 	case millracev1.EventKind_EVENT_KIND_CLOSE:
 		if c != nil {
@@ -164,91 +231,22 @@ func (p *Processor) handle(c *connection, e *rawbatch.Event) {
 		if c != nil {
 			p.closeLater(c, protocol.Lost, int64(e.Time))
 		}
+	case millracev1.EventKind_EVENT_KIND_PROCESS_EXIT:
+		if q := p.ownerOf(c, e); q != nil {
+			p.exit(q, int64(e.Time))
+		}
 	default:
-		p.task(c, e)
-	}
-}
-
-// data handles a send or a receive.
-func (p *Processor) data(c *connection, e *rawbatch.Event) {
-	m := &p.move
-	m.Offset, m.Length, m.Payload, m.Segments = e.Offset, e.Length, e.Payload, e.Segments
-	m.Unreadable = e.Flags&flagUnreadable != 0
-	m.Meta.End, m.Meta.Begin = int64(e.Time), int64(e.Time)
-	m.Meta.Actor = stream.Actor{Process: c.owner.id, Goroutine: e.Goroutine, Parent: e.ParentGoroutine, Thread: e.Thread}
-	if e.Process != 0 {
-		m.Meta.Actor.Process = e.Process
-	}
-	if e.SRTT != 0 {
-		c.srtt = e.SRTT
-	}
-	c.retransmits = max(c.retransmits, e.Retransmits)
-	c.lastData = p.now
-	c.acted(p, &m.Meta.Actor, m.Meta.End)
-	if c.opaque {
-		return
-	}
-	s := &c.receive
-	if e.Kind == millracev1.EventKind_EVENT_KIND_SEND {
-		s = &c.send
-		m.Meta.Begin = max(0, int64(e.Time)-int64(e.Duration))
-	} else if e.Length == 0 {
-		c.ended, c.endOffset, c.endTime = true, e.Offset, int64(e.Time)
-	}
-	if e.Flags&flagConcurrent != 0 {
-		s.Concurrent = true
-	}
-	if !s.Push(m) && !c.ended {
-		if s.Waiting() {
-			p.await(c)
+		if it := (item{c: c, message: m, task: true}); len(p.round.items) == 0 {
+			p.task(&it)
+		} else {
+			p.queue(it)
 		}
-		return
-	}
-	p.parse(c)
-	if s.Waiting() {
-		p.await(c)
-	}
-}
-
-// parse lets the parser of c see what is new.
-func (p *Processor) parse(c *connection) {
-	if c.parser == nil {
-		p.infer(c)
-	}
-	if c.parser != nil {
-		ending := protocol.Open
-		if c.noMoreResponses() {
-			ending = protocol.Ended
-		}
-		switch c.parser.Parse(&c.conn, ending) {
-		case protocol.GiveUp:
-			p.giveUp(c)
-		case protocol.Opaque:
-			c.conn.FinishAll(protocol.Closed, c.conn.Responses.Last().End)
-			c.turnOpaque()
-		default:
-			if ending == protocol.Ended && c.conn.Open() > 0 {
-				c.conn.FinishAll(protocol.Closed, c.endTime)
-			}
-		}
-	}
-	for _, s := range [2]*stream.Stream{&c.send, &c.receive} {
-		if s.Buffered() > p.options.MaxStreamBytes {
-			s.Forget()
-			count(&p.tally.givenUp, "buffer", 1)
-		}
-		s.Settle()
-		p.tally.duplicateBytes += s.Duplicates
-		p.tally.lostBytes += s.Missing
-		if s.Malformed > 0 {
-			count(&p.tally.malformed, "data", s.Malformed)
-		}
-		s.Duplicates, s.Missing, s.Malformed = 0, 0, 0
 	}
 }
 
 // Tick implements [stage.Processor].
 func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) error {
+	defer p.enter(out)()
 	p.ticks++
 	p.now = now.UnixNano()
 	p.fillGaps()
@@ -259,6 +257,6 @@ func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) err
 	if p.ticks%100 == 0 {
 		p.forgetProcesses()
 	}
-	p.finish(out)
+	p.finish()
 	return nil
 }

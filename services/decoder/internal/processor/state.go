@@ -15,8 +15,12 @@ import (
 	"millrace.dev/services/decoder/internal/stream"
 )
 
-// snapshotVersion is the first value of a snapshot. Change it with every change of the state's layout.
-const snapshotVersion = 1
+// Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and let Restore read what
+// is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of their own.
+const (
+	snapshotVersion = 2
+	oldestVersion   = 1
+)
 
 // ErrSnapshotVersion says that a snapshot was written by another version of the decoder.
 var ErrSnapshotVersion = errors.New("snapshot version is not known")
@@ -28,6 +32,7 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 	w.Uint(uint64(p.options.Partitions))
 	w.Uint(p.ticks)
 	w.Int(p.now)
+	w.Uint(p.batches)
 	w.Uint(uint64(len(p.nodes)))
 	for _, name := range slices.Sorted(maps.Keys(p.nodes)) {
 		p.nodes[name].appendState(w)
@@ -43,16 +48,18 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 	}
 	w.Uint(uint64(len(p.connections)))
 	for c := p.recent.previous; c != &p.recent; c = c.previous { // least recently used first
-		c.appendState(w)
+		p.appendConnection(c, w)
 	}
 	return w.B, nil
 }
 
 // Restore implements [stage.Processor].
 func (p *Processor) Restore(b []byte) error {
+	defer p.enter(nil)()
 	r := snapshot.NewReader(b)
-	if version := r.Uint(); r.Err() == nil && version != snapshotVersion {
-		return fmt.Errorf("restore decoder: %w: %d, this decoder reads %d", ErrSnapshotVersion, version, snapshotVersion)
+	version := r.Uint()
+	if r.Err() == nil && (version < oldestVersion || version > snapshotVersion) {
+		return fmt.Errorf("restore decoder: %w: %d, this decoder reads %d to %d", ErrSnapshotVersion, version, oldestVersion, snapshotVersion)
 	}
 	if n := r.Uint(); r.Err() == nil && n != uint64(p.options.Partitions) {
 		return fmt.Errorf("restore decoder: snapshot is of %d partitions, the streams have %d", n, p.options.Partitions)
@@ -60,25 +67,37 @@ func (p *Processor) Restore(b []byte) error {
 	p.tally.connections -= len(p.connections)
 	p.clear()
 	p.ticks, p.now = r.Uint(), r.Int()
-	for range r.Count() {
-		n := restoreNode(r)
-		p.nodes[n.name] = n
+	if version > 1 {
+		p.batches = r.Uint()
 	}
-	for range r.Count() {
+	for range r.Items() {
+		n := restoreNode(r)
+		if p.nodes[n.name] != nil || len(n.name) > maxNodeName {
+			r.Fail()
+			break
+		}
+		p.nodes[n.name] = n
+		p.nodesHeld += n.held()
+	}
+	for range r.Items() {
 		q := p.processOf(r.Uint())
 		if encoded := r.Bytes(); encoded != nil {
 			if (&millracev1.Process{}).UnmarshalVT(encoded) != nil {
 				r.Fail()
 			}
+			p.factsHeld += len(encoded) - len(q.encoded)
 			q.encoded = encoded
 		}
 		q.lastTick, q.exited = r.Uint(), r.Bool()
 		q.tasks.RestoreState(r)
 	}
-	for range r.Count() {
-		if p.restoreConnection(r); r.Err() != nil {
-			break
-		}
+	for range r.Items() {
+		p.restoreConnection(r, version)
+	}
+	p.round.used = 0
+	if err := r.Err(); errors.Is(err, ErrSnapshotVersion) {
+		p.clear()
+		return fmt.Errorf("restore decoder: %w", err)
 	}
 	if !r.Done() {
 		p.clear()
@@ -104,13 +123,13 @@ func (n *node) appendState(w *snapshot.Writer) {
 func restoreNode(r *snapshot.Reader) *node {
 	n := &node{name: r.Text(), epoch: r.Uint(), watermark: r.Int(), clockOffset: r.Int(), lastTick: r.Uint()}
 	n.partitions = map[uint32]*sequence{}
-	for range r.Count() {
+	for range r.Items() {
 		n.partitions[uint32(r.Uint())] = &sequence{highest: r.Uint(), seen: r.Uint()}
 	}
 	return n
 }
 
-func (c *connection) appendState(w *snapshot.Writer) {
+func (p *Processor) appendConnection(c *connection, w *snapshot.Writer) {
 	f := &c.facts
 	w.Uint(c.key.process)
 	w.Uint(c.key.socket)
@@ -149,11 +168,12 @@ func (c *connection) appendState(w *snapshot.Writer) {
 	c.receive.AppendState(w)
 	if c.parser != nil {
 		c.conn.AppendState(w)
+		w.Uint(p.stateVersion(c.protocol))
 		c.parser.AppendState(&c.conn, w)
 	}
 }
 
-func (p *Processor) restoreConnection(r *snapshot.Reader) {
+func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	key := connectionKey{r.Uint(), r.Uint()}
 	facts := rawbatch.Connection{Process: key.process, Socket: key.socket, SendFlow: r.Uint()}
 	p.node = p.nodes[r.Text()]
@@ -187,9 +207,15 @@ func (p *Processor) restoreConnection(r *snapshot.Reader) {
 	}
 	c.send.RestoreState(r)
 	c.receive.RestoreState(r)
-	if !parsing {
-		return
+	w := p.seat(c)
+	if parsing {
+		p.restoreParser(c, client, r, version)
 	}
+	w.measure(c)
+	p.unseat(w)
+}
+
+func (p *Processor) restoreParser(c *connection, client bool, r *snapshot.Reader, version uint64) {
 	i := slices.IndexFunc(p.options.Protocols, func(q protocol.Protocol) bool { return q.Number == c.protocol })
 	if i < 0 {
 		r.Fail()
@@ -205,5 +231,20 @@ func (p *Processor) restoreConnection(r *snapshot.Reader) {
 			r.Fail()
 		}
 	})
+	if of := p.options.Protocols[i]; version > 1 {
+		if v := r.Uint(); r.Err() == nil && v != of.StateVersion {
+			r.Refuse(fmt.Errorf("%w: %d of the state of %v, this decoder reads %d", ErrSnapshotVersion, v, of.Number, of.StateVersion))
+			return
+		}
+	}
 	c.parser.RestoreState(&c.conn, r)
+}
+
+func (p *Processor) stateVersion(number millracev1.Protocol) uint64 {
+	for i := range p.options.Protocols {
+		if p.options.Protocols[i].Number == number {
+			return p.options.Protocols[i].StateVersion
+		}
+	}
+	return 0
 }

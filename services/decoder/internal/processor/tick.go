@@ -71,7 +71,9 @@ func (p *Processor) fillGaps() {
 		}
 		if changed {
 			c.waitTick = p.ticks
-			p.parse(c)
+			w := p.seat(c)
+			w.parse(c)
+			p.unseat(w)
 		}
 		c.awaited = !c.opaque && (c.send.Waiting() || c.receive.Waiting())
 		return !c.awaited
@@ -84,6 +86,7 @@ func (p *Processor) expire() {
 		if c.parser == nil || c.conn.Open() == 0 {
 			continue
 		}
+		w := p.seat(c)
 		outcome := protocol.Expired
 		if c.suspect {
 			outcome = protocol.Lost
@@ -98,12 +101,14 @@ func (p *Processor) expire() {
 		c.conn.Each(func(x *protocol.Exchange) {
 			switch {
 			case x.Deadline == 0:
-				x.Deadline = p.deadline()
+				x.Deadline = p.options.deadline(p.now)
 			case p.now <= x.Deadline || x.Patient:
 			case x.Responding() && c.lastData+int64(p.options.ExchangeTimeout) > p.now: // it is being answered
 			default:
 				c.conn.Expire(x, outcome, max(c.node.watermark, x.Start))
 			}
 		})
+		w.measure(c)
+		p.unseat(w)
 	}
 }

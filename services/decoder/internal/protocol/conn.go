@@ -14,7 +14,7 @@ const MaxOpen = 32768
 type Sink interface {
 	// New gives an exchange, reused or new; its memory may hold an old value.
 	New() *Exchange
-	// Started says that the head of a request is complete.
+	// Started says that the head of a request is complete. Its start, head, context and actors do not change from here on.
 	Started(c *Conn, x *Exchange)
 	// Responded says that the last byte of the response was moved.
 	Responded(c *Conn, x *Exchange)
@@ -36,6 +36,7 @@ type Conn struct {
 
 	open []*Exchange // in the order of the requests; open[head:] are waiting
 	head int
+	held int // see Held
 	// synced: requests and responses are known to correspond one to one. Not so after a join or a gap.
 	synced bool
 	// pipelined: the client was seen to send a request before the response to the one before it.
@@ -50,6 +51,12 @@ func (c *Conn) Attach() {
 
 // Open is the number of exchanges that wait.
 func (c *Conn) Open() int { return len(c.open) - c.head }
+
+// exchangeBytes is what an open exchange takes in a snapshot without its texts, at least.
+const exchangeBytes = 320
+
+// Held is about how many bytes the waiting exchanges take in a snapshot.
+func (c *Conn) Held() int { return c.held + exchangeBytes*c.Open() }
 
 // Index gives the position of x among the waiting exchanges plus 1, 0 if x is nil or not waiting.
 func (c *Conn) Index(x *Exchange) int {
@@ -122,10 +129,17 @@ func (c *Conn) Started(x *Exchange) {
 		return
 	}
 	x.started = true
+	c.hold(x)
 	m := c.Requests.Last()
 	x.Head, x.HeadTime = m.Actor, m.End
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent
 	c.Sink.Started(c, x)
+}
+
+// hold counts the texts of x. What is learned later is little.
+func (c *Conn) hold(x *Exchange) {
+	x.held = len(x.Detail) + len(x.Context.State)
+	c.held += x.held
 }
 
 // EndRequest says that the last byte that was taken from Requests ends the request.
@@ -323,6 +337,7 @@ func (c *Conn) finish(x *Exchange) {
 	if !x.started && !x.Ignore {
 		c.Started(x)
 	}
+	c.held -= x.held
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
 	if c.open[c.head] == x {
 		c.open[c.head] = nil
@@ -352,10 +367,13 @@ func (c *Conn) AppendState(w *snapshot.Writer) {
 // RestoreState reads what AppendState wrote into a Conn without exchanges.
 func (c *Conn) RestoreState(r *snapshot.Reader) {
 	c.synced, c.pipelined = r.Bool(), r.Bool()
-	for range r.Count() {
+	for range r.Items() {
 		x := c.Sink.New()
 		x.reset()
 		x.restoreState(r)
+		if x.started {
+			c.hold(x)
+		}
 		c.open = append(c.open, x)
 	}
 }

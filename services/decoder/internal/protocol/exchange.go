@@ -85,6 +85,7 @@ type Exchange struct {
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
 	responding                                   bool
 	serial                                       uint64 // event of the request's first byte
+	held                                         int    // counted in Conn.held
 }
 
 // IsStarted reports whether [Conn.Started] was called.

@@ -178,6 +178,38 @@ func (c *Connection) read(m []byte) (ok bool) {
 	return true
 }
 
+// Head is what must be known of an event to tell who handles it.
+type Head struct {
+	Kind       millracev1.EventKind
+	Connection uint32
+	Time       uint64
+}
+
+// Read replaces h by the head of an Event message; it reports whether what it read is well formed. Fields come in the order of their
+// numbers unless a writer is peculiar, so it stops behind the head once it has all of it. Of fields that come again later, which are last
+// in the message counts: [Event.Read] decides.
+func (h *Head) Read(m []byte) (ok bool) {
+	*h = Head{}
+	var f field
+	for len(m) > 0 {
+		if m, ok = f.next(m); !ok {
+			return false
+		}
+		switch f.id<<3 | uint32(f.wire) {
+		case 1<<3 | varint:
+			h.Kind = millracev1.EventKind(f.number)
+		case 2<<3 | varint:
+			h.Connection = uint32(f.number)
+		case 4<<3 | fixed64:
+			h.Time = f.number
+			if h.Kind != 0 && h.Connection != 0 && h.Time != 0 {
+				return true
+			}
+		}
+	}
+	return true
+}
+
 // Read replaces e by the message; it reports whether it is well formed.
 func (e *Event) Read(m []byte) (ok bool) {
 	*e = Event{Segments: e.Segments[:0]}

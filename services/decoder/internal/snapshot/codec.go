@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 )
 
 // ErrDamaged says that a snapshot ends early or holds an impossible value.
@@ -51,9 +52,12 @@ func NewReader(b []byte) *Reader { return &Reader{b: b} }
 func (r *Reader) Err() error { return r.err }
 
 // Fail makes the snapshot count as damaged.
-func (r *Reader) Fail() {
+func (r *Reader) Fail() { r.Refuse(ErrDamaged) }
+
+// Refuse ends the reading with err.
+func (r *Reader) Refuse(err error) {
 	if r.err == nil {
-		r.err = ErrDamaged
+		r.err = err
 	}
 	r.b = nil
 }
@@ -112,12 +116,19 @@ func (r *Reader) Bytes() []byte {
 // Text reads a value of [Writer.Text].
 func (r *Reader) Text() string { return string(r.Bytes()) }
 
-// Count reads the number of items that follow. Every item takes a byte at least, so a number beyond what is left is damage.
-func (r *Reader) Count() int {
+// Items reads the number of items that follow, each of at least one byte, and counts them out. It stops with the first error, so that what
+// is made of a damaged snapshot is bounded by what was really in it.
+func (r *Reader) Items() iter.Seq[int] {
 	n := r.Uint()
 	if n > uint64(len(r.b)) {
 		r.Fail()
-		return 0
+		n = 0
 	}
-	return int(n)
+	return func(yield func(int) bool) {
+		for i := range int(n) {
+			if r.err != nil || !yield(i) {
+				return
+			}
+		}
+	}
 }

@@ -6,8 +6,13 @@ func (s *Stream) Offset() uint64 { return s.pos }
 // Received is the offset behind the last byte that has arrived in order.
 func (s *Stream) Received() uint64 { return s.end }
 
-// Buffered is the number of payload bytes that are held.
-func (s *Stream) Buffered() int { return len(s.view) + s.waiting }
+// Bytes that a run, and a waiting event beside its payload, take in a snapshot.
+const runBytes, eventBytes = 76, 96
+
+// Buffered is about how many bytes of memory what is held takes: payload, and what is known of it.
+func (s *Stream) Buffered() int {
+	return len(s.view) + runBytes*(len(s.runs)-s.head) + s.waiting + eventBytes*len(s.pending)
+}
 
 // Next says what is at the position.
 func (s *Stream) Next() Kind {

@@ -28,15 +28,18 @@ func (s *Stream) park(e *Event) {
 	kept.Payload = slices.Clone(e.Payload)
 	kept.Segments = slices.Clone(e.Segments)
 	s.pending = slices.Insert(s.pending, at, kept)
-	s.waiting += len(kept.Payload)
+	s.waiting += kept.held()
 }
+
+// held is how many bytes the event's slices take.
+func (e *Event) held() int { return len(e.Payload) + 4*len(e.Segments) }
 
 // drain appends the waiting events whose turn has come.
 func (s *Stream) drain() {
 	n := 0
 	for n < len(s.pending) && s.pending[n].Offset <= s.end {
 		p := &s.pending[n]
-		s.waiting -= len(p.Payload)
+		s.waiting -= p.held()
 		n++
 		switch {
 		case p.Offset+uint64(p.Length) <= s.end:

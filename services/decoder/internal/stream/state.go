@@ -55,7 +55,7 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 	s.Duplicates, s.Malformed = r.Uint(), r.Uint()
 	s.last = ReadMeta(r)
 	var total, held uint64
-	for range r.Count() {
+	for range r.Items() {
 		u := run{n: r.Uint(), kind: Kind(r.Uint()), first: r.Bool(), last: r.Bool(), meta: ReadMeta(r)}
 		if u.kind < Bytes || u.kind > Lost || u.n == 0 {
 			r.Fail()
@@ -76,9 +76,9 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 		r.Fail()
 		return
 	}
-	for range r.Count() {
+	for range r.Items() {
 		p := Event{Offset: r.Uint(), Length: uint32(r.Uint()), Payload: r.Bytes()}
-		for range r.Count() {
+		for range r.Items() {
 			p.Segments = append(p.Segments, uint32(r.Uint()))
 		}
 		p.Unreadable = r.Bool()
@@ -88,7 +88,7 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 			r.Fail()
 			return
 		}
-		s.waiting += len(p.Payload)
+		s.waiting += p.held()
 		s.pending = append(s.pending, p)
 	}
 }

@@ -86,7 +86,7 @@ type Stream struct {
 	aliased bool
 	started bool
 	pending []Event
-	waiting int // payload bytes in pending
+	waiting int // bytes of payload and segments in pending
 
 	serial uint64
 	last   Meta

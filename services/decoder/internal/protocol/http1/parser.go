@@ -288,6 +288,9 @@ func (p *parser) resyncRequest(c *protocol.Conn) bool {
 	return false
 }
 
+// Held implements [protocol.Parser].
+func (p *parser) Held() int { return 0 }
+
 // AppendState implements [protocol.Parser].
 func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
 	p.req.appendState(c, w)

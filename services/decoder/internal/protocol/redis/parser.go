@@ -339,6 +339,9 @@ func (p *parser) closeBatch(c *protocol.Conn) {
 	p.batch, p.batchEvent = 0, 0
 }
 
+// Held implements [protocol.Parser].
+func (p *parser) Held() int { return len(p.name) + len(p.statement) }
+
 // AppendState implements [protocol.Parser].
 func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(c.Index(p.x)))

@@ -255,18 +255,17 @@ func (d *reply) appendState(c *protocol.Conn, w *snapshot.Writer) {
 
 func (d *reply) restoreState(c *protocol.Conn, r *snapshot.Reader) {
 	*d = reply{x: c.At(int(r.Uint()))}
-	depth := r.Count()
-	if depth > maxDepth {
-		r.Fail()
-		return
-	}
-	for i := range depth {
+	for i := range r.Items() {
+		if i == maxDepth {
+			r.Fail()
+			return
+		}
+		d.depth = i + 1
 		d.frames[i] = frame{left: r.Uint(), streamed: r.Bool(), attribute: r.Bool()}
 		if d.frames[i].left == 0 && !d.frames[i].streamed {
 			r.Fail()
 		}
 	}
-	d.depth = depth
 	d.remain, d.scanned, d.state = r.Uint(), int(r.Uint()), replyState(r.Uint())
 	d.failed, d.leaving = r.Bool(), r.Bool()
 	if d.state >= lastReplyState || d.scanned < 0 || d.scanned > len(c.Responses.Bytes()) ||

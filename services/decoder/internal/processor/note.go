@@ -1,0 +1,110 @@
+package processor
+
+import (
+	"cmp"
+
+	"millrace.dev/lib/bus"
+	"millrace.dev/lib/identity"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/causality"
+	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/services/decoder/internal/stream"
+)
+
+// note is something that a connection has to say to what it shares with others: the tasks of processes, and the output. Notes are taken
+// while connections are parsed, on any core and in any order of connections, and acted on in the order of events.
+type note struct {
+	c     *connection
+	x     *protocol.Exchange // not used again before the note is acted on
+	actor stream.Actor
+	at    int64
+	// Range of the worker's arena; at split the cause of a call goes in.
+	from, split, to uint32
+	kind            noteKind
+}
+
+type noteKind uint8
+
+const (
+	noteSaw      noteKind = iota // actor works at the time at
+	noteCalled                   // the client's x began; encoded is its link
+	noteLink                     // encoded is a link
+	noteServe                    // x is being served
+	noteServed                   // the response to x was written at the time at
+	noteResumed                  // actor read the response to x at the time at
+	noteExchange                 // x has ended; encoded is its exchange, but for the cause
+	noteAwait                    // c has a gap that may be filled
+)
+
+// act does what a note of w asks for.
+func (p *Processor) act(w *worker, n *note) {
+	c, x := n.c, n.x
+	switch n.kind {
+	case noteSaw:
+		p.actor(c, &n.actor).tasks.Saw(&n.actor, n.at)
+	case noteCalled:
+		p.called(w, n)
+	case noteLink:
+		p.out.add(&p.out.links[c.partition], 2, w.arena[n.from:n.to])
+	case noteServe:
+		r := causality.Request{Key: c.requestKey(x, false), Start: x.HeadTime}
+		if x.Context.Valid {
+			r.Trace, r.Span = x.Context.TraceID, x.Context.SpanID
+		}
+		p.actor(c, &x.Head).tasks.Serve(causality.Task(x.Task), r)
+	case noteServed:
+		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x, false), n.at)
+	case noteResumed:
+		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), x.Cause, n.at)
+	case noteExchange:
+		p.out.exchange(c, x, w.arena[n.from:n.to])
+	case noteAwait:
+		p.await(c)
+	}
+	p.out.spill()
+}
+
+// called finds the cause of a call, and says it to those who resolve traces.
+func (p *Processor) called(w *worker, n *note) {
+	c, x := n.c, n.x
+	var opened int64
+	if x.Offset == 0 {
+		opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
+	}
+	key, rest := w.arena[n.from:n.split], w.arena[n.split:n.to]
+	var told []byte
+	if cause, ok := p.actor(c, &x.First).tasks.Cause(&x.First, c.facts.Socket, x.Start, opened); ok {
+		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)
+		x.Forwarded = x.Context.Valid && cause.Span != 0 && cause.Span == x.Context.SpanID && cause.Trace == x.Context.TraceID
+		told = append(appendKey(p.out.scratch[:0], 3, x.Cause), 4<<3, x.CauseKind)
+		p.out.scratch = told
+		ask := &p.out.links[bus.ConnectionPartition(x.Cause.Flow, p.options.Partitions)]
+		p.out.add(ask, 2, linkAsk, key, told)
+		p.tally.links++
+	}
+	p.out.add(&p.out.links[c.partition], 2, linkClient, key, told, rest)
+}
+
+// actor gives the process of an actor on c.
+func (p *Processor) actor(c *connection, a *stream.Actor) *process {
+	if a.Process == c.owner.id || a.Process == 0 {
+		return c.owner
+	}
+	return p.processOf(a.Process)
+}
+
+// requestKey is the key of x at a client's or a server's end.
+func (c *connection) requestKey(x *protocol.Exchange, client bool) identity.Key {
+	flow := c.sendFlow
+	if !client {
+		flow = identity.Reverse(flow)
+	}
+	return identity.Key{Flow: flow, Offset: x.Offset, Stream: x.Stream}
+}
+
+// Beginnings of links.
+var (
+	linkAsk    = []byte{1 << 3, byte(millracev1.LinkKind_LINK_KIND_ASK)}
+	linkClient = []byte{1 << 3, byte(millracev1.LinkKind_LINK_KIND_CLIENT_STARTED)}
+	linkServer = []byte{1 << 3, byte(millracev1.LinkKind_LINK_KIND_SERVER_STARTED)}
+)
