@@ -53,7 +53,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short lint lint-go lint-generated bench accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short lint lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -81,6 +81,9 @@ test-chaos-short: test-packages build ## The part of test-chaos that fits into f
 
 bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md
+
+bench-stages: build ## What each stage costs, alone and in a pipeline of processes; writes docs/benchmarks-stages.md
+	cd test && MILLRACE=$(BIN)/millrace go run ./bench/stages -o $(CURDIR)/docs/benchmarks-stages.md
 
 accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./accuracy -o $(CURDIR)/docs/accuracy.md

@@ -11,8 +11,9 @@ import (
 const (
 	// smallRound is after how many items it is asked again whether there are others to share them with.
 	smallRound = 128
-	// largeRound is how many items are collected for several cores.
-	largeRound = 4096
+	// largeShare is how many items are collected for each core, largeRound at most for all: enough that waiting for the last worker is
+	// little of it, and few enough that what was parsed is still in a cache when its notes are acted on.
+	largeShare, largeRound = 512, 8192
 	// maxRoundBytes bounds the bytes of the items of a round.
 	maxRoundBytes = 1 << 20
 	// minShare is how many items of a round make it worth while to wake another core: about 50 µs of work.
@@ -72,7 +73,7 @@ func (p *Processor) queue(it item) {
 	r.items = append(r.items, it)
 	r.bytes += len(it.message)
 	switch n++; {
-	case n >= largeRound || r.bytes >= maxRoundBytes:
+	case int(n) >= min(largeShare*len(r.workers), largeRound) || r.bytes >= maxRoundBytes:
 		p.run()
 	case n%smallRound == 0 && (len(r.chains) < 2 || p.options.Pool.busy()):
 		p.run()
@@ -112,7 +113,7 @@ func (p *Processor) run() {
 func (r *round) reset() {
 	clear(r.items)
 	clear(r.chains)
-	r.items, r.chains, r.bytes = r.items[:0], trim(r.chains[:0]), 0
+	r.items, r.chains, r.bytes = r.items[:0], r.chains[:0], 0
 }
 
 // parse works off the chains.

@@ -179,12 +179,15 @@ func (w *worker) reuse() {
 	}
 	clear(w.done)
 	clear(w.notes)
-	w.done, w.notes, w.arena = trim(w.done[:0]), trim(w.notes[:0]), trim(w.arena[:0])
+	w.done, w.notes, w.arena = trim(w.done[:0], maxKept), trim(w.notes[:0], maxKept), trim(w.arena[:0], 64*maxKept)
 }
 
+// maxKept is how many notes a worker keeps room for, with 64 encoded bytes each.
+const maxKept = 32 << 10
+
 // trim gives up the memory that a rare large round took.
-func trim[T any](s []T) []T {
-	if cap(s) > 64<<10 {
+func trim[T any](s []T, limit int) []T {
+	if cap(s) > limit {
 		return nil
 	}
 	return s
