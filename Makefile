@@ -48,7 +48,7 @@ build-arm64: ## Build the same for arm64 into bin/arm64
 bpf: bpf-packages ## Compile the kernel side again (the objects are committed)
 	bpf/build.sh
 
-generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto ## Regenerate everything that is generated: eBPF objects, protobuf code, the configuration reference
+generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto ## Regenerate everything that is generated: eBPF objects, protobuf code, the configuration reference, the list of metrics
 	cd proto && PATH=$(TOOLS):$$PATH buf generate
 	go generate ./lib/...
 
@@ -99,7 +99,7 @@ lint-go: $(TOOLS)/golangci-lint
 lint-generated: generate
 	cd proto && $(TOOLS)/buf lint
 	clang-format-16 --dry-run --Werror bpf/*.c bpf/*.h
-	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/permissions.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
 .PHONY: test-packages bpf-packages demo-packages clean help

@@ -283,10 +283,13 @@ func (r *reporter) observe(state bus.State, err error) {
 	}
 }
 
-// WarnInactive logs the keys that are set and have no effect in this version.
+// WarnInactive logs the keys that are set and have no effect in this version, and names in them that nothing has.
 func WarnInactive(log *slog.Logger, cfg *config.Config) {
 	for _, key := range cfg.Inactive() {
 		log.Warn("this key has no effect in this version", "key", key)
+	}
+	for _, unmatched := range cfg.Unmatched() {
+		log.Warn("this has no effect", "key", unmatched)
 	}
 }
 

@@ -191,6 +191,7 @@ func appendDelta(dst []byte, s *series) []byte {
 		dst = appendBytes(dst, 5, appendExplicit(nil, s, sum))
 	case exponentialForm:
 		dst = appendBytes(dst, 6, appendExponential(nil, s, sum))
+	case forms:
 	}
 	for i := range s.samples {
 		e := &s.samples[i]

@@ -64,6 +64,7 @@ func (f *facts) findEdge() {
 		e.connection = databaseEdge
 	case kindMessaging:
 		e.connection = messagingSystem
+	default:
 	}
 	f.set(edgeOne, 1)
 	if failed {

@@ -185,11 +185,13 @@ func TestGolden(t *testing.T) {
 		"lost": {spans, changed(func(x *millracev1.Exchange, h *millracev1.HttpExchange) {
 			x.Outcome, h.Status, x.ResponseBodyBytes = millracev1.Outcome_OUTCOME_LOST, 0, 0
 		})},
-		"one_way": {func(cfg *config.Config) { cfg.Metrics.Features = allFeatures().Metrics.Features },
+		"one_way": {
+			func(cfg *config.Config) { cfg.Metrics.Features = allFeatures().Metrics.Features },
 			changed(func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
 				x.Outcome = millracev1.Outcome_OUTCOME_ONE_WAY
 				toRedis(x, "SUBSCRIBE", "")
-			})},
+			}),
+		},
 		"redis": {func(cfg *config.Config) {
 			cfg.Metrics.Features = []string{"application", "application_service_graph"}
 			cfg.Attributes.Select = map[string]config.AttributeSelection{"db.client.operation.duration": {Include: []string{"db.*", "error.type"}}}

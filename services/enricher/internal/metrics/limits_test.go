@@ -191,8 +191,10 @@ func TestOverrides(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
 	cfg.Discovery.Services = []config.Service{
-		{Name: "web", Namespace: "shop", ExePath: "*", Metrics: config.ServiceMetrics{Features: []string{"application_span"}},
-			Routes: config.ServiceRoutes{Outgoing: []string{"/orders/:id"}}},
+		{
+			Name: "web", Namespace: "shop", ExePath: "*", Metrics: config.ServiceMetrics{Features: []string{"application_span"}},
+			Routes: config.ServiceRoutes{Outgoing: []string{"/orders/:id"}},
+		},
 		{Name: "orders", Namespace: "shop", ExePath: "*", Exports: []string{"traces"}},
 		{Name: "orders", ExePath: "*", Exports: []string{}},
 		{Name: "plain", ExePath: "*"},

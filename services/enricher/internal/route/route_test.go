@@ -69,9 +69,20 @@ func TestRoute(t *testing.T) {
 	t.Parallel()
 	long := "/a/b/c/d/e/f/g/h/i/j"
 	for _, test := range []struct{ unmatched, path, want string }{
-		{"unset", "/a/1", ""}, {"path", "/a/1", "/a/1"}, {"wildcard", "/a/1", "/**"}, {"heuristic", "/a/1", "/a/*"}, {"heuristic", "/", "/"},
-		{"heuristic", "/a//1/", "/a/*"}, {"heuristic", long, "/a/b/c/d/e/f/g/h/*"}, {"low-cardinality", "/a/1", "/a/*"}, {"low-cardinality", "/", "/"},
-		{"low-cardinality", long, "/a/b/c/d/e/f/g/h/*"}, {"path", "*", ""}, {"heuristic", "*", ""}, {"heuristic", "db.example:5432", ""}, {"wildcard", "", ""},
+		{"unset", "/a/1", ""},
+		{"path", "/a/1", "/a/1"},
+		{"wildcard", "/a/1", "/**"},
+		{"heuristic", "/a/1", "/a/*"},
+		{"heuristic", "/", "/"},
+		{"heuristic", "/a//1/", "/a/*"},
+		{"heuristic", long, "/a/b/c/d/e/f/g/h/*"},
+		{"low-cardinality", "/a/1", "/a/*"},
+		{"low-cardinality", "/", "/"},
+		{"low-cardinality", long, "/a/b/c/d/e/f/g/h/*"},
+		{"path", "*", ""},
+		{"heuristic", "*", ""},
+		{"heuristic", "db.example:5432", ""},
+		{"wildcard", "", ""},
 		{"path", "/" + strings.Repeat("ä", 300), "/" + strings.Repeat("ä", 127)},
 	} {
 		r := NewRouter()
