@@ -111,6 +111,18 @@ func TestParseErrors(t *testing.T) {
 		{"duration out of range", "enricher: {hold_time: 1h}", "enricher.hold_time: 1h is outside 10ms to 10m"},
 		{"not one of", "bus: {storage: disk}", `bus.storage: "disk" is none of memory, file`},
 		{"replicas", "bus: {replicas: 2}", `bus.replicas: "2" is none of 1, 3, 5`},
+		{"pattern", "routes: {patterns: [user/:id]}", `routes.patterns: "user/:id" does not begin with "/"`},
+		{"ignored pattern", "routes: {ignored_patterns: ['/user/{id']}", `routes.ignored_patterns: "/user/{id": a brace in segment "{id"`},
+		{"pattern of a service", "discovery: {services: [{name: a, exe_path: b, routes: {incoming: [x]}}]}", `discovery.services[0].routes.incoming: "x"`},
+		{"override without name", "discovery: {services: [{exe_path: b, exports: [traces]}]}", `discovery.services[0]: routes, metrics and exports need a name`},
+		{"exports", "discovery: {services: [{name: a, exe_path: b, exports: [logs]}]}", `discovery.services[0].exports[0]: "logs" is none of`},
+		{"features of a service", "discovery: {services: [{name: a, exe_path: b, metrics: {features: [x]}}]}", `discovery.services[0].metrics.features[0]: "x" is none of`},
+		{"no criterion", "discovery: {services: [{name: a, exports: [traces]}]}", `discovery.services[0]: the rule has no criterion`},
+		{"bounds", "metrics: {buckets: {duration_histogram: [1, 1]}}", `metrics.buckets.duration_histogram: bounds must ascend, and 1 follows 1`},
+		{"negative bound", "metrics: {buckets: {request_size_histogram: [-1]}}", `metrics.buckets.request_size_histogram: -1 is outside`},
+		{"aggregation", "metrics: {histogram_aggregation: explicit}", `metrics.histogram_aggregation: "explicit" is none of`},
+		{"selection", "attributes: {select: {'[': {include: [a]}}}", `attributes.select.[: "[" is not a glob`},
+		{"selected attribute", "attributes: {select: {'*': {exclude: ['[']}}}", `attributes.select.*.exclude: "[" is not a glob`},
 		{"feature", "metrics: {features: [applications]}", `metrics.features[0]: "applications" is none of application,`},
 		{"address", "telemetry: {listen: 9090}", `telemetry.listen: "9090" is not an address`},
 		{"port", "telemetry: {listen: ':http'}", "the port is not a number"},
@@ -369,6 +381,43 @@ func TestSamplingEnabled(t *testing.T) {
 		s := config.Sampling{Head: tt.head, Policies: make([]config.SamplingPolicy, tt.policies)}
 		if s.Enabled() != tt.enabled || s.RespectsHead() != tt.respects {
 			t.Errorf("%+v: enabled %v, respects %v", tt, s.Enabled(), s.RespectsHead())
+		}
+	}
+}
+
+func TestUnmatched(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	cfg.Attributes.Select = map[string]config.AttributeSelection{
+		"http_server_request_duration_seconds": {Include: []string{"http.*", "http_rout"}, Exclude: []string{"k8s.*"}},
+		"http.server.*":                        {Exclude: []string{"*"}},
+		"http.server.duration":                 {},
+	}
+	got := cfg.Unmatched()
+	if len(got) != 3 || !strings.Contains(got[0], `attributes.select.http.server.duration: no such metric: `) || !strings.Contains(got[1], `http_rout: did you mean "http.route"?`) ||
+		!strings.Contains(got[2], "no such attribute k8s.*") {
+		t.Errorf("%q", got)
+	}
+}
+
+// An override that is an empty list is not the same as none, also when it is printed and read again.
+func TestEmptyOverride(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse("a", []byte("discovery: {services: [{name: a, exe_path: b, exports: [], metrics: {features: []}}, {name: c, exe_path: d}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := cfg.Print()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Parse("b", []byte(printed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*config.Config{cfg, again} {
+		if rules := c.Discovery.Services; rules[0].Exports == nil || rules[0].Metrics.Features == nil || rules[1].Exports != nil || rules[1].Overrides() {
+			t.Errorf("%+v", rules)
 		}
 	}
 }

@@ -55,7 +55,7 @@ type source struct {
 }
 
 // maxSources bounds what is remembered of processes; it is derived anew when it is needed again.
-const maxSources = 8192
+const maxSources = 4096
 
 // source gives what is known of a process, whose facts keep their address.
 func (a *Aggregator) source(p *millracev1.Process) *source {
