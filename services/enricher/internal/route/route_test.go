@@ -133,8 +133,13 @@ func TestPatternsOfServices(t *testing.T) {
 		outgoing bool
 		want     string
 	}{
-		{service, "/user/a", false, "/user/{name}"}, {service, "/all/a", false, "/all/:id"}, {others, "/user/a", false, "/user/:id"},
-		{service, "/stock/7", true, "/stock/:item"}, {service, "/user/a", true, ""}, {others, "/stock/7", true, ""}, {others, "/stock/7", false, "/stock/*"},
+		{service, "/user/a", false, "/user/{name}"},
+		{service, "/all/a", false, "/all/:id"},
+		{others, "/user/a", false, "/user/:id"},
+		{service, "/stock/7", true, "/stock/:item"},
+		{service, "/user/a", true, ""},
+		{others, "/stock/7", true, ""},
+		{others, "/stock/7", false, "/stock/*"},
 	} {
 		if got := r.Route(test.rules, "s", test.path, test.outgoing).Route; got != test.want {
 			t.Errorf("%s (outgoing %v): %q, want %q", test.path, test.outgoing, got, test.want)
