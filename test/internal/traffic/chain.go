@@ -71,7 +71,9 @@ func (c *chain) add(e *end, ev *millracev1.Event) {
 // pass moves a message from one end to the other and gives when its sending began, when it returned, and when the message was received.
 func (c *chain) pass(from, to *end, message string) (began, sent, received int64) {
 	duration := 1000 + c.rng.Int64N(5000)
-	began, sent = c.clock-duration, c.clock
+	began = c.clock
+	c.clock += duration // A thread does one thing at a time: what it did before ended before this began.
+	sent = c.clock
 	c.add(from, &millracev1.Event{
 		Kind: millracev1.EventKind_EVENT_KIND_SEND, Offset: from.sent, Length: uint32(len(message)), Payload: []byte(message),
 		DurationNs: uint64(duration),
