@@ -12,6 +12,7 @@ LDFLAGS  := -s -w
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
 KERNELS  ?=
+PATHS    ?= 50000
 
 CHAOS_SHORT := ^(TestKill|TestStop|TestRollingUpgrade|TestServerRestart|TestNetworkCut|TestBackendAway)$$
 
@@ -22,6 +23,7 @@ VTPROTO_VERSION  := v0.6.0
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
 TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps
+BACKEND_PACKAGES := prometheus redis-server
 BPF_PACKAGES  := clang-16 llvm-16 libbpf-dev clang-format-16
 
 ##@ Use
@@ -53,12 +55,12 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short lint lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends backends lint lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
 	@for module in $(MODULES); do \
-	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -Ev '/(e2e|chaos)$$|/e2e/' || true); \
+	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -Ev '/(e2e|chaos|backends)$$|/e2e/' || true); \
 	  [ -n "$$packages" ] || continue; \
 	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 15m -skip '^TestCrashCluster$$' $$packages); \
 	done
@@ -78,6 +80,11 @@ test-chaos: test-packages build ## Kill, stop, cut off and starve processes unde
 
 test-chaos-short: test-packages build ## The part of test-chaos that fits into four minutes
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 12m -v -run '$(CHAOS_SHORT)' ./chaos -args -chaos.duration=5s
+
+test-backends: backend-packages build backends ## Metrics and traces against a real Prometheus, Collector and Jaeger; dashboards and rules (root). PATHS=1000000 for the long form
+	cd test && MILLRACE=$(BIN)/millrace BACKENDS=$(BIN)/backends go test -count=1 -timeout 40m ./backends -args -paths=$(PATHS)
+
+backends: $(BIN)/backends/otelcol $(BIN)/backends/all-in-one
 
 bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md
@@ -102,7 +109,7 @@ lint-generated: generate
 	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
-.PHONY: test-packages bpf-packages demo-packages clean help
+.PHONY: test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help
 define install_packages
 	@missing=; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=" $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
@@ -112,6 +119,14 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 test-packages:
 	$(call install_packages,$(TEST_PACKAGES))
+
+# The package starts its service, which nobody asked for: the tests run the program by themselves.
+backend-packages:
+	@dpkg-query -W -f='$${Status}' prometheus 2>/dev/null | grep -q 'ok installed' || fresh=1; \
+	$(MAKE) --no-print-directory install-backend-packages; \
+	if [ -n "$${fresh:-}" ] && [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --now --quiet prometheus || true; fi
+install-backend-packages:
+	$(call install_packages,$(BACKEND_PACKAGES))
 
 bpf-packages:
 	$(call install_packages,$(BPF_PACKAGES))
@@ -127,6 +142,12 @@ $(TOOLS)/protoc-gen-go:
 	GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
 $(TOOLS)/protoc-gen-go-vtproto:
 	GOBIN=$(TOOLS) go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@$(VTPROTO_VERSION)
+
+# Modules of their own, outside of the workspace: what the Collector and Jaeger need is not what Millrace is built with.
+$(BIN)/backends/otelcol: test/backends/collector/go.mod test/backends/collector/main.go
+	cd test/backends/collector && GOWORK=off CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o $@ .
+$(BIN)/backends/all-in-one: test/backends/jaeger/go.mod
+	cd test/backends/jaeger && GOWORK=off CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o $@ github.com/jaegertracing/jaeger/cmd/all-in-one
 
 clean: ## Remove what was built
 	rm -rf $(BIN)
