@@ -24,7 +24,7 @@ func TestPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			namespace := "paths-" + name
 			s := &shop.Shop{Namespace: namespace}
-			wall := s.OpenWall(t)
+			wall := s.OpenWall(t, 0)
 			d := deploy(t, setup{shop: s, config: "metrics:\n  features: [application, application_span]\n" + config})
 			p := d.prometheus(false)
 			begin := time.Now()

@@ -14,7 +14,7 @@ import (
 
 // toJaeger is YAML of an exporter that sends spans to a Jaeger.
 func toJaeger(j *jaeger.Server) string {
-	return fmt.Sprintf("otlp:\n  endpoint: %s\n  tls: {insecure: true}", j.GRPC)
+	return fmt.Sprintf("otlp:\n  endpoint: %s\n  tls: {insecure: true}\n  signals: [traces]", j.GRPC)
 }
 
 // Jaeger has every trace, each whole; and every exemplar of Prometheus leads to a span that Jaeger has.

@@ -27,8 +27,20 @@ type Program struct {
 // Start starts a program in directory and ends it with the test, whose failure shows the end of its output.
 func Start(t *testing.T, directory, path string, arguments ...string) *Program {
 	t.Helper()
+	return StartWith(t, directory, nil, path, arguments...)
+}
+
+// StartWith is [Start] with more environment.
+func StartWith(t *testing.T, directory string, environment []string, path string, arguments ...string) *Program {
+	t.Helper()
 	p := &Program{name: path, command: exec.Command(path, arguments...), exited: make(chan struct{})}
 	p.command.Dir = directory
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "MILLRACE") { // the product takes such for settings
+			p.command.Env = append(p.command.Env, e)
+		}
+	}
+	p.command.Env = append(p.command.Env, environment...)
 	p.command.Stdout, p.command.Stderr = &p.log, &p.log
 	// The program ends with the test, however that ends.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

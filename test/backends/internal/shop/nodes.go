@@ -19,8 +19,8 @@ import (
 const stockAnswer = 64
 
 // serve prints its port and serves until the input ends.
-func serve(handler http.Handler) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func serve(handler http.Handler, port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type Node struct {
 	Stock  string `json:"stock,omitempty"`
 	Cache  string `json:"cache,omitempty"`
 	Wall   string `json:"wall,omitempty"`
+	// Port that a wall listens on, 0 for any.
+	Port int `json:"port,omitempty"`
 	// First and Requests of a shopper or a crowd: the numbers of its requests.
 	First    int `json:"first,omitempty"`
 	Requests int `json:"requests,omitempty"`
@@ -47,11 +49,11 @@ func Main() {
 	if err == nil {
 		switch n.Role {
 		case "stock":
-			err = serve(stock{})
+			err = serve(stock{}, 0)
 		case "orders":
-			err = serve(newOrders(n))
+			err = serve(newOrders(n), 0)
 		case "wall":
-			err = serve(wall{})
+			err = serve(wall{}, n.Port)
 		case "shopper":
 			err = n.shop()
 		case "crowd":
@@ -132,7 +134,7 @@ func TruthOf(first, requests int) Truth {
 	for n := first; n < first+requests; n++ {
 		a := actionOf(n)
 		add(t.Orders, fmt.Sprintf("%s %d", a.method, a.status), a.sent, a.answer)
-		t.edge("shopper orders", a.status >= 500)
+		t.edge("shopper orders", a.status >= 400) // the client's view, as in the span's status: 404 is a failure
 		if a.stock != 0 {
 			add(t.Stock, fmt.Sprintf("GET %d", a.stock), 0, stockAnswer)
 			t.edge("orders stock", a.stock >= 500)

@@ -16,7 +16,7 @@ import (
 
 // Shop is a running shop.
 type Shop struct {
-	// Namespace is the service.namespace of every node.
+	// Namespace is the service.namespace of every node. Empty: the nodes do not say who they are.
 	Namespace string
 	// Ports are those on which the nodes listen.
 	Ports  []int
@@ -66,10 +66,10 @@ func (s *Shop) prepare(t *testing.T, address string) {
 	t.Fatal("redis-server:", err)
 }
 
-// OpenWall starts a server that answers everything.
-func (s *Shop) OpenWall(t *testing.T) (address string) {
+// OpenWall starts a server that answers everything, on a port that is free if port is 0.
+func (s *Shop) OpenWall(t *testing.T, port int) (address string) {
 	t.Helper()
-	return s.server(t, Node{Role: "wall"})
+	return s.server(t, Node{Role: "wall", Port: port})
 }
 
 // server starts a node and gives its address.
@@ -152,7 +152,9 @@ func (s *Shop) environment(service, node string) []string {
 			out = append(out, e)
 		}
 	}
-	out = append(out, "OTEL_SERVICE_NAME="+service, "OTEL_RESOURCE_ATTRIBUTES=service.namespace="+s.Namespace)
+	if s.Namespace != "" {
+		out = append(out, "OTEL_SERVICE_NAME="+service, "OTEL_RESOURCE_ATTRIBUTES=service.namespace="+s.Namespace)
+	}
 	if node != "" {
 		out = append(out, Environment+"="+node)
 	}
