@@ -3,24 +3,24 @@ package backends
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"millrace.dev/test/backends/internal/collector"
 	"millrace.dev/test/backends/internal/pki"
-	"millrace.dev/test/backends/internal/shop"
+	"millrace.dev/test/internal/traffic"
 )
 
 // Two Collectors get the same load at once: one over gRPC with mutual TLS, gzip and cumulative points, one over HTTP with TLS, a token in a
 // header, zstd and deltas. What each wrote to its file adds up to the truth.
 func TestCollector(t *testing.T) {
-	const namespace, requests = "collector", 1200
 	certificates := pki.New(t)
 	path := backend(t, "otelcol")
 	cumulative, delta := collector.Start(t, path, certificates), collector.Start(t, path, certificates)
-	s := shop.Open(t, namespace)
-	deploy(t, setup{shop: s, config: features + routes, destinations: fmt.Sprintf(`otlp:
+	d := deploy(t, setup{config: features + "  export_interval: 2s\n" + trafficRoutes, destinations: fmt.Sprintf(`otlp:
   endpoint: %s
   compression: gzip
   headers: {x-tenant: shop}
@@ -32,8 +32,7 @@ otlphttp:
   tls: {ca_file: %s}
   temporality: delta`, cumulative.GRPC, certificates.CA, certificates.ClientCert, certificates.ClientKey,
 		delta.HTTP, collector.Token, certificates.CA)})
-	s.Go(t, shop.Node{Requests: requests, Concurrency: 16})
-	truth := shop.TruthOf(0, requests)
+	truth := d.publish(100, 8*time.Second, nil)
 	for _, one := range []struct {
 		name        string
 		collector   *collector.Collector
@@ -42,12 +41,14 @@ otlphttp:
 		{"gRPC", cumulative, pmetric.AggregationTemporalityCumulative},
 		{"HTTP", delta, pmetric.AggregationTemporalityDelta},
 	} {
-		eventually(t, settle, func() error { return received(one.collector, one.temporality, truth) })
+		t.Run(one.name, func(t *testing.T) {
+			eventually(t, settle, func() error { return received(one.collector, one.temporality, truth) })
+		})
 	}
 }
 
 // received compares what a Collector wrote with the truth.
-func received(c *collector.Collector, temporality pmetric.AggregationTemporality, truth shop.Truth) error {
+func received(c *collector.Collector, temporality pmetric.AggregationTemporality, truth []traffic.Span) error {
 	metrics, err := c.Metrics()
 	if err != nil {
 		return err
@@ -56,45 +57,56 @@ func received(c *collector.Collector, temporality pmetric.AggregationTemporality
 	if err != nil {
 		return err
 	}
-	orders, commands, edges := map[string]float64{}, map[string]float64{}, map[string]float64{}
-	bytes := map[string]float64{}
+	requests, edges, calls, sums := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
 	traces := map[string]bool{}
 	for _, s := range series {
 		if s.Temporality != pmetric.AggregationTemporalityUnspecified && s.Temporality != temporality {
 			return fmt.Errorf("%s has the temporality %v", s.Name, s.Temporality)
 		}
-		status := s.Attributes["http.request.method"] + " " + s.Attributes["http.response.status_code"]
-		switch {
-		case s.Name == "http.server.request.duration" && s.Resource["service.name"] == "orders":
-			orders[status] += float64(s.Count)
-		case s.Name == "http.server.request.body.size" && s.Resource["service.name"] == "orders":
-			bytes[status] += s.Sum
-		case s.Name == "db.client.operation.duration" && s.Resource["service.name"] == "orders":
-			class := s.Attributes["error.type"]
-			if class == "" {
-				class = "-"
-			}
-			commands[s.Attributes["db.operation.name"]+" "+class] += float64(s.Count)
-		case s.Name == "traces_service_graph_request_total":
+		service := s.Resource["service.name"]
+		switch s.Name {
+		case "http.server.request.duration":
+			requests[service+" "+s.Attributes["http.request.method"]+" "+s.Attributes["http.route"]+" "+s.Attributes["http.response.status_code"]] += float64(s.Count)
+			sums[service] += s.Sum
+		case "traces_spanmetrics_calls_total":
+			calls[service] += s.Sum
+		case "traces_service_graph_request_total":
 			edges[s.Attributes["client"]+" "+s.Attributes["server"]] += s.Sum
 		}
 		for _, id := range s.Exemplars {
 			traces[id] = true
 		}
 	}
-	want, wantBytes := map[string]int{}, map[string]int{}
-	for key, count := range truth.Orders {
-		want[key], wantBytes[key] = count.Requests, count.Sent
+	wantRequests, wantEdges, wantCalls, wantSums := map[string]int{}, map[string]int{}, map[string]int{}, map[string]float64{}
+	ids := map[string]int{}
+	for _, s := range truth {
+		wantCalls[s.Service]++
+		ids[s.ID]++
+		switch {
+		case s.Kind == traffic.Client:
+			wantEdges[s.Service+" "+s.Peer]++
+		case s.Target != "":
+			wantRequests[fmt.Sprintf("%s %s %s %d", s.Service, s.Name, routeOf(s), s.Status)]++
+			wantSums[s.Service] += float64(s.End-s.Start) / 1e9
+		}
+	}
+	failures := []error{
+		differences("requests", requests, wantRequests), differences("edges", edges, wantEdges), differences("spans as metrics", calls, wantCalls),
+	}
+	for service, want := range wantSums {
+		if got := sums[service]; math.Abs(got-want) > 1e-6*want {
+			failures = append(failures, fmt.Errorf("durations of %s add up to %.9f s, want %.9f s", service, got, want))
+		}
 	}
 	spans, err := c.Spans()
 	if err != nil {
 		return err
 	}
-	failures := []error{
-		differences("requests of orders", orders, want), differences("bytes that orders received", bytes, wantBytes),
-		differences("commands", commands, truth.Cache), differences("edges", edges, truth.Edges),
-		differences("spans", map[string]float64{"": float64(len(spans))}, map[string]int{"": truth.Spans}),
+	got := map[string]float64{}
+	for _, span := range spans {
+		got[span.SpanID]++
 	}
+	failures = append(failures, differences("spans", got, ids))
 	if len(traces) == 0 {
 		failures = append(failures, errors.New("no exemplars"))
 	}

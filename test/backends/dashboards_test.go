@@ -2,8 +2,10 @@ package backends
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +77,13 @@ func TestDashboards(t *testing.T) {
 			t.Errorf("rule %s: %s %s", rule.Name, rule.Health, rule.LastError)
 		}
 	}
+	for _, expression := range cookbook(t) {
+		samples, err := p.Query(expression)
+		special := strings.Contains(expression, "overflow") || strings.Contains(expression, "duration_seconds{")
+		if err != nil || len(samples) == 0 && !special { // only an overflow, or native histograms, have an answer to those
+			t.Errorf("cookbook: %s: %d samples, %v", expression, len(samples), err)
+		}
+	}
 	failures, err := p.ScrapeFailures()
 	if err != nil || len(failures) > 0 {
 		t.Errorf("scrapes failed: %v %v", failures, err)
@@ -134,4 +143,30 @@ func answered(p *prometheus.Server, expression string, values map[string]string)
 		}
 	}
 	return fmt.Errorf("no data: %s (%d samples)", filled, len(samples))
+}
+
+// cookbook gives the queries of docs/dashboards.md. An expression begins at the start of a line, and goes on in lines that are indented.
+func cookbook(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/dashboards.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "```promql\n")
+	block, _, _ := strings.Cut(after, "```")
+	var out []string
+	for line := range strings.Lines(block) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == ' ':
+			out[len(out)-1] += line
+		default:
+			out = append(out, line)
+		}
+	}
+	if len(out) < 12 {
+		t.Fatalf("docs/dashboards.md has %d queries", len(out))
+	}
+	return out
 }

@@ -18,6 +18,7 @@ import (
 type deployment struct {
 	t         *testing.T
 	directory string
+	bus       string // the section that says where NATS is
 	config    string
 	nats      string
 	capture   *product.Instance
@@ -35,6 +36,7 @@ type exporter struct {
 
 // setup is what differs between deployments.
 type setup struct {
+	// shop that capture watches. None: no capture, the test publishes raw batches itself.
 	shop *shop.Shop
 	// exporters is their number, 1 if it is 0.
 	exporters int
@@ -53,7 +55,7 @@ const routes = "routes:\n  patterns: [\"" + shop.OrdersRoute + "\", \"" + shop.S
 // deploy starts Millrace and waits until it watches the shop.
 func deploy(t *testing.T, s setup) *deployment {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if s.shop != nil && os.Geteuid() != 0 {
 		t.Skip("needs root: capture loads eBPF programs")
 	}
 	port, err := product.FreePort()
@@ -67,8 +69,12 @@ func deploy(t *testing.T, s setup) *deployment {
 		t.Fatal(err)
 	}
 	program.Start(t, d.directory, d.nats, "-c", config)
-	ports := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.shop.Ports), " ", ","), "[]")
-	d.config = fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\ndiscovery:\n  services:\n    - open_ports: %q\n%s", port, ports, s.config)
+	d.bus = fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\n", port)
+	d.config = d.bus + s.config
+	if s.shop != nil {
+		ports := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.shop.Ports), " ", ","), "[]")
+		d.config += fmt.Sprintf("\ndiscovery:\n  services:\n    - open_ports: %q\n", ports)
+	}
 	// Everything but capture first: capture's first batches hold the shop.
 	d.start("decoder", "decoder", d.config)
 	d.enricher = d.start("enricher", "enricher", d.config)
@@ -82,7 +88,9 @@ func deploy(t *testing.T, s setup) *deployment {
 		e.Instance = d.start("exporter", e.name, e.config)
 		d.exporters = append(d.exporters, e)
 	}
-	d.capture = d.start("capture", "capture", d.config)
+	if s.shop != nil {
+		d.capture = d.start("capture", "capture", d.config)
+	}
 	t.Cleanup(func() {
 		if losses := d.losses(); len(losses) > 0 {
 			t.Log("losses that Millrace counted:", strings.Join(losses, ", "))

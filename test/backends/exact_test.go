@@ -48,7 +48,8 @@ func TestExact(t *testing.T) {
 			if err := compare(p, namespace, truth); err != nil {
 				t.Error("later:", err)
 			}
-			neverBack(t, p, namespace)
+			neverBack(t, p, fmt.Sprintf(`{service_namespace=%q}`, namespace))
+			neverBack(t, p, fmt.Sprintf(`{client_service_namespace=%q}`, namespace))
 		})
 	}
 }
@@ -165,28 +166,24 @@ func quantiles(t *testing.T, p *prometheus.Server, namespace string, report shop
 }
 
 // neverBack looks for counters that went back, whichever exporters they came from.
-func neverBack(t *testing.T, p *prometheus.Server, namespace string) {
+func neverBack(t *testing.T, p *prometheus.Server, selector string) {
 	t.Helper()
+	names, err := p.LabelValues("__name__", selector)
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := 0
-	for _, selector := range []string{
-		fmt.Sprintf(`{service_namespace=%q}`, namespace), fmt.Sprintf(`{client_service_namespace=%q}`, namespace),
-	} {
-		names, err := p.LabelValues("__name__", selector)
-		if err != nil {
-			t.Fatal(err)
+	for _, name := range names {
+		if !strings.HasSuffix(name, "_total") && !strings.HasSuffix(name, "_count") && !strings.HasSuffix(name, "_bucket") && !strings.HasSuffix(name, "_sum") {
+			continue
 		}
-		for _, name := range names {
-			if !strings.HasSuffix(name, "_total") && !strings.HasSuffix(name, "_count") && !strings.HasSuffix(name, "_bucket") && !strings.HasSuffix(name, "_sum") {
-				continue
-			}
-			seen++
-			samples, err := p.Query(fmt.Sprintf("max(resets(%s%s[1h]))", name, selector))
-			if err != nil || len(samples) != 1 || samples[0].Value != 0 {
-				t.Errorf("resets of %s: %v %v", name, samples, err)
-			}
+		seen++
+		samples, err := p.Query(fmt.Sprintf("max(resets(%s%s[1h]))", name, selector))
+		if err != nil || len(samples) != 1 || samples[0].Value != 0 {
+			t.Errorf("resets of %s: %v %v", name, samples, err)
 		}
 	}
-	if seen < 10 {
-		t.Errorf("%d counters were found", seen)
+	if seen < 5 {
+		t.Errorf("%s: %d counters were found", selector, seen)
 	}
 }

@@ -3,59 +3,38 @@ package backends
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
+	"time"
 
 	"millrace.dev/test/backends/internal/prometheus"
-	"millrace.dev/test/backends/internal/shop"
+	"millrace.dev/test/internal/traffic"
 )
 
-// Exponential histograms arrive in Prometheus as native ones, scraped by protobuf: counts are exact, quantiles are the client's own within
-// the resolution of a bucket.
+// Exponential histograms arrive in Prometheus as native ones, scraped by protobuf: counts are exact, quantiles are the exact ones within
+// what a bucket spans.
 func TestNativeHistograms(t *testing.T) {
-	const namespace, requests = "native", 1200
-	s := shop.Open(t, namespace)
-	d := deploy(t, setup{shop: s, config: features + "  histogram_aggregation: base2_exponential_bucket_histogram\n" + routes})
+	d := deploy(t, setup{config: features + "  histogram_aggregation: base2_exponential_bucket_histogram\n" + trafficRoutes})
 	p := d.prometheus(true)
-	report := s.Go(t, shop.Node{Requests: requests, Concurrency: 16})
-	truth := shop.TruthOf(0, requests)
-	eventually(t, settle, func() error { return nativeCounts(p, namespace, truth) })
-
-	for key, durations := range report.Durations {
-		slices.Sort(durations)
-		method, status, _ := strings.Cut(key, " ")
-		for _, q := range []float64{0.5, 0.9} {
-			expression := fmt.Sprintf(`histogram_quantile(%g, sum(http_client_request_duration_seconds{service_namespace=%q, service_name="shopper", http_request_method=%q, http_response_status_code=%q}))`,
-				q, namespace, method, status)
-			samples, err := p.Query(expression)
-			if err != nil || len(samples) != 1 {
-				t.Errorf("%s: %v %v", expression, samples, err)
-				continue
-			}
-			// The client's clock includes its own scheduling, so compare generously: what is wrong by a bucket of explicit bounds would show.
-			own, got := durations[int(q*float64(len(durations)))].Seconds(), samples[0].Value
-			if got < own/2.5 || got > own*2.5 {
-				t.Errorf("quantile %g of %s: Prometheus says %.4f s, the client %.4f s", q, key, got, own)
-			}
-		}
-	}
+	truth := d.publish(150, 8*time.Second, nil)
+	eventually(t, settle, func() error { return nativeCounts(p, truth) })
+	exactQuantiles(t, p, truth, 1.2)
 }
 
-func nativeCounts(p *prometheus.Server, namespace string, truth shop.Truth) error {
-	got, err := table(p, fmt.Sprintf(`histogram_count(sum by (http_request_method, http_response_status_code) (http_server_request_duration_seconds{service_namespace=%q, service_name="orders"}))`, namespace),
-		"http_request_method", "http_response_status_code")
+func nativeCounts(p *prometheus.Server, truth []traffic.Span) error {
+	want := map[string]int{}
+	for _, s := range truth {
+		if s.Kind == traffic.Server && s.Target != "" {
+			want[s.Service]++
+		}
+	}
+	got, err := table(p, `histogram_count(sum by (service_name) (http_server_request_duration_seconds))`, "service_name")
 	if err != nil {
 		return err
 	}
-	want := map[string]int{}
-	for key, c := range truth.Orders {
-		want[key] = c.Requests
-	}
-	failures := []error{differences("requests of orders", got, want)}
+	failures := []error{differences("requests", got, want)}
 	// The buckets themselves hold every request, and there are more of them than explicit bounds would give.
-	samples, err := p.Query(fmt.Sprintf(`sum(http_server_request_duration_seconds{service_namespace=%q, service_name="orders"})`, namespace))
+	samples, err := p.Query(`sum(http_server_request_duration_seconds{service_name="shop-0"})`)
 	if err != nil || len(samples) != 1 || samples[0].Histogram == nil {
 		return errors.Join(append(failures, fmt.Errorf("no native histogram: %v %w", samples, errors.Join(err)))...)
 	}
@@ -71,12 +50,8 @@ func nativeCounts(p *prometheus.Server, namespace string, truth shop.Truth) erro
 		}
 		total += n
 	}
-	requests := 0
-	for _, c := range truth.Orders {
-		requests += c.Requests
-	}
-	if total != float64(requests) || len(samples[0].Histogram.Buckets) < 10 {
-		failures = append(failures, fmt.Errorf("%d buckets hold %g requests, want %d", len(samples[0].Histogram.Buckets), total, requests))
+	if total != float64(want["shop-0"]) || len(samples[0].Histogram.Buckets) < 20 {
+		failures = append(failures, fmt.Errorf("%d buckets hold %g requests, want %d", len(samples[0].Histogram.Buckets), total, want["shop-0"]))
 	}
 	return errors.Join(failures...)
 }

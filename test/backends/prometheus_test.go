@@ -71,7 +71,7 @@ func differences(what string, got map[string]float64, want map[string]int) error
 		}
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("%s: %s", what, strings.Join(wrong, "; "))
+		return fmt.Errorf("%s: %d wrong: %s", what, len(wrong), strings.Join(wrong[:min(10, len(wrong))], "; "))
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"millrace.dev/test/backends/internal/jaeger"
 	"millrace.dev/test/backends/internal/shop"
@@ -25,7 +24,7 @@ func TestTraces(t *testing.T) {
 	d := deploy(t, setup{shop: s, config: features + routes, destinations: toJaeger(j)})
 	p := d.prometheus(false)
 	s.Go(t, shop.Node{Requests: requests, Concurrency: 16})
-	eventually(t, settle, func() error { return whole(j, requests, func(int) bool { return true }) })
+	eventually(t, settle, func() error { return whole(j, requests) })
 	eventually(t, settle, func() error { return compare(p, namespace, shop.TruthOf(0, requests)) })
 
 	exemplars := 0
@@ -57,8 +56,8 @@ func TestTraces(t *testing.T) {
 	t.Logf("%d exemplars lead to traces", exemplars)
 }
 
-// whole checks that Jaeger has exactly the traces of the requests that are kept, and each as it must be.
-func whole(j *jaeger.Server, requests int, kept func(n int) bool) error {
+// whole checks that Jaeger has exactly the traces of the requests, and each as it must be.
+func whole(j *jaeger.Server, requests int) error {
 	traces, err := j.Search("shopper", 2*requests)
 	if err != nil {
 		return err
@@ -70,14 +69,14 @@ func whole(j *jaeger.Server, requests int, kept func(n int) bool) error {
 		switch {
 		case err != nil:
 			wrong = append(wrong, err.Error())
-		case n >= requests || !kept(n):
+		case n >= requests:
 			wrong = append(wrong, fmt.Sprintf("trace of request %d should not be there", n))
 		default:
 			seen[n]++
 		}
 	}
 	for n := range requests {
-		if kept(n) && seen[n] != 1 {
+		if seen[n] != 1 {
 			wrong = append(wrong, fmt.Sprintf("request %d has %d traces", n, seen[n]))
 		}
 	}
@@ -131,40 +130,4 @@ func shape(trace []jaeger.Span) (int, error) {
 		return 0, fmt.Errorf("trace of request %d is %q, want %q", n, got, want)
 	}
 	return n, nil
-}
-
-// Traces that the policies want arrive whole, no others do, metrics are those of all requests, and exemplars lead to kept traces only.
-func TestSampling(t *testing.T) {
-	const namespace, requests = "sampling", 1000
-	j := jaeger.Start(t, backend(t, "all-in-one"))
-	s := shop.Open(t, namespace)
-	d := deploy(t, setup{shop: s, destinations: toJaeger(j), config: features + routes + `
-sampling:
-  decision_wait: 4s
-  policies:
-    - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
-    - {name: orders-17, type: string_attribute, string_attribute: {key: url.path, values: [/orders/17]}}
-`})
-	p := d.prometheus(false)
-	s.Go(t, shop.Node{Requests: requests, Concurrency: 16})
-	// A span is an error where the answer is 5xx or the command failed, and at the client from 4xx on.
-	kept := func(n int) bool { return n%10 == 6 || n%10 >= 8 || n == 17 }
-	eventually(t, settle, func() error { return whole(j, requests, kept) })
-	eventually(t, settle, func() error { return compare(p, namespace, shop.TruthOf(0, requests)) })
-	time.Sleep(3 * time.Second) // what was going to come too much has come
-	if err := whole(j, requests, kept); err != nil {
-		t.Error("later:", err)
-	}
-	exemplars, err := p.Exemplars(fmt.Sprintf("http_server_request_duration_seconds_bucket{service_namespace=%q}", namespace))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(exemplars) == 0 {
-		t.Error("no exemplars of kept traces")
-	}
-	for _, e := range exemplars {
-		if _, err := j.Trace(e.TraceID); err != nil {
-			t.Errorf("exemplar %v: %v", e, err)
-		}
-	}
 }

@@ -82,7 +82,7 @@ service:
 				conn.Close()
 				break
 			}
-			if time.Now().After(deadline) {
+			if time.Now().After(deadline) || c.Ended() {
 				t.Fatalf("the Collector does not listen: %v\n%s", err, c.Tail(20))
 			}
 		}

@@ -65,6 +65,16 @@ func StartWith(t *testing.T, directory string, environment []string, path string
 // PID of the process.
 func (p *Program) PID() int { return p.command.Process.Pid }
 
+// Ended reports whether the program has ended.
+func (p *Program) Ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Stop asks the program to end, waits, and kills it after 15 seconds.
 func (p *Program) Stop() error {
 	_ = p.command.Process.Signal(syscall.SIGTERM)
@@ -92,10 +102,8 @@ func (p *Program) Answers(t *testing.T, address string, limit time.Duration) {
 	t.Helper()
 	failure := errors.New("not asked")
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		select {
-		case <-p.exited:
+		if p.Ended() {
 			t.Fatalf("%s has ended: %s", p.name, p.Tail(30))
-		default:
 		}
 		response, err := http.Get(address)
 		if err == nil {
