@@ -43,7 +43,8 @@ func Start(t *testing.T, binary string) *Server {
 		GRPC: address["collector.otlp.grpc.host-port"], HTTP: "http://" + address["collector.otlp.http.host-port"],
 		query: "http://" + address["query.http-server.host-port"],
 	}
-	s.Program = program.Start(t, t.TempDir(), binary, arguments...)
+	// Without traces of itself, which it would send to whoever listens on OTLP's own port.
+	s.Program = program.StartWith(t, t.TempDir(), []string{"OTEL_TRACES_SAMPLER=always_off"}, binary, arguments...)
 	s.Answers(t, s.query+"/api/services", time.Minute)
 	return s
 }
