@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"millrace.dev/test/backends/internal/program"
+	"millrace.dev/test/backends/internal/shop"
 )
 
 // maxSeries bounds what a service may have in one metric, whatever its clients ask for.
@@ -21,22 +22,28 @@ func TestPaths(t *testing.T) {
 		"default": "", "path": "routes:\n  unmatched: path\n", "low-cardinality": "routes:\n  unmatched: low-cardinality\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := deploy(t, setup{config: "metrics:\n  features: [application, application_span]\n" + config})
+			namespace := "paths-" + name
+			s := &shop.Shop{Namespace: namespace}
+			wall := s.OpenWall(t, 0)
+			d := deploy(t, setup{shop: s, config: "metrics:\n  features: [application, application_span]\n" + config})
 			p := d.prometheus(false)
-			conn := d.connect()
 			begin := time.Now()
-			publishCrowd(t, conn, *paths)
-			for metric, service := range map[string]string{
-				"http_server_request_duration_seconds_count": crowdService, "http_client_request_duration_seconds_count": crowdClient,
-				"traces_spanmetrics_calls_total": crowdService,
+			s.GoCrowd(t, shop.Node{Wall: wall, Requests: *paths, Concurrency: 4})
+			took := time.Since(begin)
+			for _, metric := range []string{
+				"http_server_request_duration_seconds_count", "http_client_request_duration_seconds_count", "traces_spanmetrics_calls_total",
 			} {
-				selector := fmt.Sprintf("%s{service_name=%q}", metric, service)
-				eventually(t, 3*settle, func() error {
+				want := *paths
+				if metric == "traces_spanmetrics_calls_total" {
+					want = 2 * *paths
+				}
+				selector := fmt.Sprintf("%s{service_namespace=%q}", metric, namespace)
+				eventually(t, 2*settle, func() error {
 					got, err := table(p, "sum("+selector+")")
 					if err != nil {
 						return err
 					}
-					return differences(metric, got, map[string]int{"": *paths})
+					return differences(metric, got, map[string]int{"": want})
 				})
 				samples, err := p.Query("count(" + selector + ")")
 				if err != nil || len(samples) != 1 {
@@ -47,13 +54,12 @@ func TestPaths(t *testing.T) {
 					t.Errorf("%s has %g series", selector, samples[0].Value)
 				}
 			}
-			took := time.Since(begin).Round(time.Second)
 			for who, pid := range map[string]int{"enricher": d.enricher.PID(), "exporter": d.exporters[0].PID()} {
 				peak, err := program.PeakMemory(pid)
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Logf("%d paths in %v: the %s had at most %d MiB", *paths, took, who, peak>>20)
+				t.Logf("%d paths in %v: the %s had at most %d MiB", *paths, took.Round(time.Second), who, peak>>20)
 				if peak > maxMemory {
 					t.Errorf("the %s had %d MiB", who, peak>>20)
 				}

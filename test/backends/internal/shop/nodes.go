@@ -51,11 +51,6 @@ func (stock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, filler(stockAnswer))
 }
 
-// wall answers everything with 204.
-type wall struct{}
-
-func (wall) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
-
 type orders struct {
 	stock  string
 	client *http.Client

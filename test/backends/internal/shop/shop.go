@@ -20,15 +20,16 @@ const Environment = "SHOP_NODE"
 
 // Node is what a process does.
 type Node struct {
-	// Role is stock, orders, shopper or wall.
+	// Role is stock, orders, shopper, wall or crowd.
 	Role string `json:"role"`
-	// Orders, Stock and Cache are addresses of what the node calls.
+	// Orders, Stock, Cache and Wall are addresses of what the node calls.
 	Orders string `json:"orders,omitempty"`
 	Stock  string `json:"stock,omitempty"`
 	Cache  string `json:"cache,omitempty"`
+	Wall   string `json:"wall,omitempty"`
 	// Port that a wall listens on, 0 for any.
 	Port int `json:"port,omitempty"`
-	// First and Requests of a shopper: the numbers of its requests.
+	// First and Requests of a shopper or a crowd: the numbers of its requests.
 	First    int `json:"first,omitempty"`
 	Requests int `json:"requests,omitempty"`
 	// Concurrency is how many are under way at a time.
@@ -55,6 +56,8 @@ func Main() {
 			err = serve(wall{}, n.Port)
 		case "shopper":
 			err = n.shop()
+		case "crowd":
+			err = n.crowd()
 		default:
 			err = fmt.Errorf("unknown role %q", n.Role)
 		}

@@ -115,6 +115,13 @@ func (s *Shop) Go(t *testing.T, n Node) Report {
 	return report
 }
 
+// GoCrowd runs a crowd with the requests of n against a wall.
+func (s *Shop) GoCrowd(t *testing.T, n Node) {
+	t.Helper()
+	n.Role = "crowd"
+	s.run(t, n)
+}
+
 func (s *Shop) run(t *testing.T, n Node) []byte {
 	t.Helper()
 	command := s.command(t, n)
