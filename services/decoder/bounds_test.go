@@ -34,7 +34,7 @@ func TestStateFitsACheckpoint(t *testing.T) { // not parallel: it looks at the h
 				_, s := dial(tr, round*20+i)
 				s.Receive("POST / HTTP/1.1\r\nX: " + strings.Repeat("x", 60<<10))
 			}
-		}, 100},
+		}, 50},
 		{"parked events", "state full", func(round int, tr *decodertest.Traffic) {
 			for i := range 100 {
 				_, s := dial(tr, round*100+i)
@@ -43,13 +43,13 @@ func TestStateFitsACheckpoint(t *testing.T) { // not parallel: it looks at the h
 					s.Receive(strings.Repeat("x", 200))
 				}
 			}
-		}, 60},
+		}, 30},
 		{"open exchanges", "state full", func(round int, tr *decodertest.Traffic) {
 			for i := range 10 {
 				_, s := dial(tr, round*10+i)
 				s.Receive(strings.Repeat("GET /some/where?with=parameters HTTP/1.1\r\n\r\n", 1000))
 			}
-		}, 60},
+		}, 25},
 		{"one connection", "connection too large", func(round int, tr *decodertest.Traffic) {
 			_, s := dial(tr, 0)
 			s.JoinAt(0, uint64(round)*10*8017)

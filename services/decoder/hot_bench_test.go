@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/decoder"
 	"millrace.dev/services/decoder/internal/decodertest"
@@ -57,4 +59,32 @@ func BenchmarkHotProcess(b *testing.B) {
 			b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cpu-ns/exchange")
 		})
 	}
+}
+
+// BenchmarkSnapshot takes and compresses the state of a partition of 2,000 connection ends with an open exchange each, as every 5 s for a
+// checkpoint.
+func BenchmarkSnapshot(b *testing.B) {
+	traffic := decodertest.New()
+	for range 1000 {
+		c, s := traffic.Dial()
+		decodertest.Pass(c, s, "GET /api/items/42?x=1 HTTP/1.1\r\nHost: service.local:8080\r\n\r\n")
+	}
+	p := decoder.New(decoder.Options{Partitions: 32})
+	if err := p.Process(context.Background(), []stage.Record{{Data: traffic.Batch(1, traffic.Events)}}, &discard{}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var state, compressed []byte
+	var err error
+	began := cpuTime(b)
+	for b.Loop() {
+		if state, err = p.Snapshot(state[:0]); err != nil {
+			b.Fatal(err)
+		}
+		compressed = s2.Encode(compressed[:0], state)
+	}
+	spent := cpuTime(b) - began
+	b.ReportMetric(float64(len(state)), "bytes")
+	b.ReportMetric(float64(len(compressed)), "stored-bytes")
+	b.ReportMetric(100*spent.Seconds()/float64(b.N)/5, "%-of-a-core")
 }
