@@ -46,5 +46,17 @@ type Processor interface {
 	Restore(snapshot []byte) error
 }
 
+// Follower is what a [Processor] may be besides: one whose state others look at from outside, for example a scrape. After a takeover the
+// state is at first that of the checkpoint, older than what the predecessor has shown.
+type Follower interface {
+	// CaughtUp is called once per processor, when nothing was left to read for the first time: the state then has everything that any
+	// earlier owner can have processed. It is called between other calls of the processor, never concurrently with them.
+	//
+	// owned reports whether the instance still owns the partition, by the rule that a processor is called and outputs are published (guarantee
+	// 4): while it is true nobody else shows this partition. It is quick and safe for concurrent use, also after the processor was
+	// discarded; it may become true again after a lapse without a rival.
+	CaughtUp(owned func() bool)
+}
+
 // Factory makes the processor of a partition with empty state.
 type Factory func(partition int) (Processor, error)

@@ -100,6 +100,18 @@ func (s *session) tick(now time.Time) error {
 	return nil
 }
 
+// caughtUp tells the processor that nothing was left to read.
+func (s *session) caughtUp(owned func() bool) error {
+	follower, ok := s.processor.(Follower)
+	if !ok {
+		return nil
+	}
+	return s.call(func(context.Context) error {
+		follower.CaughtUp(owned)
+		return nil
+	})
+}
+
 // call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.
 func (s *session) call(f func(context.Context) error) (err error) {
 	ctx := s.enter()

@@ -84,10 +84,6 @@ func (w *worker) restore(ctx context.Context) error {
 	}
 	w.status.failure.Store(nil)
 	i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.replayedRecords }, float64(pending))
-	if pending == 0 {
-		w.caughtUp = true
-		i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.takeoverSeconds }, (i.clock() - w.since).Seconds())
-	}
 	w.publishStatus()
 	return nil
 }

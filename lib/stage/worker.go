@@ -170,6 +170,11 @@ func (w *worker) serve(ctx context.Context) error {
 			<-w.writes // A write that is on its way must not overlap with what comes next.
 		}
 	}()
+	if w.puller.pending == 0 {
+		if err := w.catchUp(); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := w.puller.pull(); err != nil {
 			if err := w.reopen(ctx, err); err != nil {
@@ -224,14 +229,25 @@ func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 	// Messages that could not be read are behind us as well.
 	w.session.skip(w.frontier.received)
 	w.publishStatus()
-	if !w.caughtUp && w.puller.pending == 0 && len(w.puller.messages) == 0 {
-		w.caughtUp = true
-		w.instance.metrics.observe(func(m *metrics) prometheus.Histogram { return m.takeoverSeconds }, (w.instance.clock() - w.since).Seconds())
+	if w.puller.pending == 0 && len(w.puller.messages) == 0 {
+		if err := w.catchUp(); err != nil {
+			return err
+		}
 	}
 	if failure != nil {
 		return w.reopen(ctx, failure)
 	}
 	return nil
+}
+
+// catchUp notes, once, that nothing was left to read.
+func (w *worker) catchUp() error {
+	if w.caughtUp {
+		return nil
+	}
+	w.caughtUp = true
+	w.instance.metrics.observe(func(m *metrics) prometheus.Histogram { return m.takeoverSeconds }, (w.instance.clock() - w.since).Seconds())
+	return w.session.caughtUp(func() bool { return w.valid(w.ctx) })
 }
 
 // collect fills w.records with msg and what is there behind it. After an error the consumer must be made again; w.records are good.
@@ -300,6 +316,10 @@ func (w *worker) beat(ctx context.Context) error {
 	// their way through the same connection.
 	if w.puller.waiting() && w.sampled.at >= w.term.Load().since {
 		w.clear = true
+		// What was pending may have been removed by the stream's limits: no message will say that it was the last.
+		if err := w.catchUp(); err != nil {
+			return err
+		}
 		told = w.instance.streamTime(now).Add(-idleSlack)
 	}
 	w.prove(now)
