@@ -148,30 +148,77 @@ type Enricher struct {
 	MaxPending int `yaml:"max_pending" range:"1..100000000"`
 }
 
-// Exporters are where spans go. Settings below a name are those of the OpenTelemetry Collector's exporter of that name.
+// Exporters are where spans and metrics go. Settings below a name are those of the OpenTelemetry Collector's exporter of that name; every
+// exporter of spans and metrics takes signals, temporality, filter and attributes besides, as exporters.file has them.
 type Exporters struct {
 	// OTLP is OTLP over gRPC: endpoint, tls, headers, compression, timeout, retry_on_failure, ...
 	OTLP map[string]any `yaml:"otlp"`
 	// OTLPHTTP is OTLP over HTTP.
 	OTLPHTTP map[string]any `yaml:"otlphttp"`
-	// Debug writes spans to standard error: verbosity basic, normal or detailed.
+	// Debug writes to standard error: verbosity basic, normal or detailed.
 	Debug map[string]any `yaml:"debug"`
 	// File writes OTLP JSON, one object a line.
 	File *FileExporter `yaml:"file"`
 	// Prometheus serves metrics for scraping.
-	Prometheus *PrometheusExporter `yaml:"prometheus" inactive:"true"`
+	Prometheus *PrometheusExporter `yaml:"prometheus"`
+	// Named are further exporters of a kind, as many as needed: the kind, a slash and a name of your choice, for example otlp/tempo or
+	// otlphttp/mimir. Their settings are those of the kind.
+	Named map[string]map[string]any `yaml:"<kind>/<name>" kinds:"otlp otlphttp debug file"`
 }
 
 // FileExporter writes OTLP JSON lines.
 type FileExporter struct {
 	// Path of the file; created if missing, appended to.
-	Path string `yaml:"path" check:"required"`
+	Path string `yaml:"path" mapstructure:"path" check:"required"`
+	// MetricsPath is a file of its own for metrics. Empty: they go to the same one.
+	MetricsPath string `yaml:"metrics_path" mapstructure:"metrics_path"`
+	// Signals that the destination gets: traces, metrics. Empty: both.
+	Signals []string `yaml:"signals" mapstructure:"signals" oneof:"traces metrics"`
+	// Temporality of metrics: cumulative (since the series began) or delta (since the last point). Empty: cumulative.
+	Temporality string `yaml:"temporality" mapstructure:"temporality" check:"optional" oneof:"cumulative delta"`
+	// Filter says of which services and which metrics the destination gets anything.
+	Filter ExportFilter `yaml:"filter" mapstructure:"filter"`
+	// Attributes that the destination gets.
+	Attributes ExportAttributes `yaml:"attributes" mapstructure:"attributes"`
 }
 
 // PrometheusExporter serves metrics for scraping.
 type PrometheusExporter struct {
 	// Endpoint is the host:port to scrape.
 	Endpoint string `yaml:"endpoint" check:"address"`
+	// Filter says of which services and which metrics anything is served.
+	Filter ExportFilter `yaml:"filter"`
+	// Attributes that are served. Those of spans do not matter here.
+	Attributes ExportAttributes `yaml:"attributes"`
+}
+
+// ExportFilter is what a destination gets.
+type ExportFilter struct {
+	// Services by service.name.
+	Services Globs `yaml:"services" mapstructure:"services"`
+	// Namespaces by service.namespace; the empty text is no namespace.
+	Namespaces Globs `yaml:"namespaces" mapstructure:"namespaces"`
+	// Metrics by name, with dots or underscores.
+	Metrics Globs `yaml:"metrics" mapstructure:"metrics"`
+}
+
+// ExportAttributes is which attributes a destination gets. Series that differ only in what is left out become one series. Attributes
+// service.name and service.namespace always stay.
+type ExportAttributes struct {
+	// Spans are the attributes of spans.
+	Spans Globs `yaml:"spans" mapstructure:"spans"`
+	// Metrics are the attributes of metrics.
+	Metrics Globs `yaml:"metrics" mapstructure:"metrics"`
+	// Resource attributes of both.
+	Resource Globs `yaml:"resource" mapstructure:"resource"`
+}
+
+// Globs choose names.
+type Globs struct {
+	// Include names that match one of these globs. Empty: all.
+	Include []string `yaml:"include" mapstructure:"include"`
+	// Exclude these of them.
+	Exclude []string `yaml:"exclude" mapstructure:"exclude"`
 }
 
 // Telemetry is Millrace's own.
@@ -186,5 +233,5 @@ type Telemetry struct {
 
 // Any reports whether a destination of spans is configured.
 func (e *Exporters) Any() bool {
-	return e.OTLP != nil || e.OTLPHTTP != nil || e.Debug != nil || e.File != nil
+	return e.OTLP != nil || e.OTLPHTTP != nil || e.Debug != nil || e.File != nil || len(e.Named) > 0
 }

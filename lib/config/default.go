@@ -47,6 +47,8 @@ func Default() *Config {
 			},
 			CardinalityLimit: 2000,
 			MaxSeries:        50000,
+			ExportInterval:   10 * time.Second,
+			TTL:              5 * time.Minute,
 		},
 		Network:    Network{Source: "socket_filter", Direction: "both"},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect"}},

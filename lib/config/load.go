@@ -223,9 +223,26 @@ next:
 				d.value(value, v.Field(f.index), join(path, f.key), depth+1)
 				continue next
 			}
+			if f.takes(key.Value) && key.Kind == yaml.ScalarNode {
+				d.instance(key, value, v.Field(f.index), path)
+				continue next
+			}
 		}
 		d.fail(key, "unknown key %q: %s", join(path, clip(key.Value)), suggestion(key.Value, path, keysOf(v.Type()), allPaths()))
 	}
+}
+
+// instance is a section of a kind and a name.
+func (d *decoder) instance(key, node *yaml.Node, v reflect.Value, path string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	section := reflect.New(freeFormType).Elem()
+	d.freeForm(node, section, join(path, key.Value), node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null")
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	v.SetMapIndex(reflect.ValueOf(key.Value), section)
 }
 
 func (d *decoder) merge(node *yaml.Node, v reflect.Value, path string, depth int) {

@@ -46,6 +46,11 @@ func nodeOf(v reflect.Value, f field) *yaml.Node {
 	case v.Kind() == reflect.Struct:
 		mapping := &yaml.Node{Kind: yaml.MappingNode}
 		for _, f := range fieldsOf(v.Type()) {
+			if len(f.kinds) > 0 {
+				// Its keys are keys of this section.
+				mapping.Content = append(mapping.Content, nodeOf(v.Field(f.index), f).Content...)
+				continue
+			}
 			if value := nodeOf(v.Field(f.index), f); value != nil {
 				mapping.Content = append(mapping.Content, stringNode(f.key), value)
 			}

@@ -194,6 +194,9 @@ func kindName(t reflect.Type) string {
 	case freeFormType:
 		return "settings"
 	}
+	if t.Kind() == reflect.Map && t.Elem() == freeFormType {
+		return "settings"
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true/false"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 //	check     a named check, see validate.go
 //	inactive  "true": accepted, and without effect in this version
 //	absent    "true": an empty list is not the same as none, which is printed as nothing
+//	kinds     of a map of free-form sections: it takes the keys of the section that begin with one of these kinds and a slash
 //	secret    how the value is masked when it is printed: "url" or "all"
 type field struct {
 	index    int
@@ -29,6 +31,7 @@ type field struct {
 	inactive bool
 	absent   bool
 	secret   string
+	kinds    []string
 }
 
 func fieldsOf(t reflect.Type) []field {
@@ -43,6 +46,7 @@ func fieldsOf(t reflect.Type) []field {
 			inactive: tag.Get("inactive") == "true",
 			absent:   tag.Get("absent") == "true",
 			secret:   tag.Get("secret"),
+			kinds:    strings.Fields(tag.Get("kinds")),
 		}
 		f.least, f.greatest, _ = strings.Cut(tag.Get("range"), "..")
 		fields = append(fields, f)
@@ -57,6 +61,15 @@ func keysOf(t reflect.Type) []string {
 	}
 	return keys
 }
+
+// takes reports whether f holds the section of that key, a kind and a name.
+func (f *field) takes(key string) bool {
+	kind, name, found := strings.Cut(key, "/")
+	return found && slices.Contains(f.kinds, kind) && instanceName.MatchString(name)
+}
+
+// instanceName becomes part of names of stages, which are short.
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 var (
 	durationType = reflect.TypeFor[time.Duration]()

@@ -18,6 +18,10 @@ type Metrics struct {
 	CardinalityLimit int `yaml:"cardinality_limit" range:"1..1000000"`
 	// MaxSeries bounds the series of one partition in a window, in the same way.
 	MaxSeries int `yaml:"max_series" range:"100..10000000"`
+	// ExportInterval is how far apart the points of a series are at destinations that are sent metrics.
+	ExportInterval time.Duration `yaml:"export_interval" range:"1s..1h"`
+	// TTL is how long a series is exported after the last exchange that added to it.
+	TTL time.Duration `yaml:"ttl" range:"10s..168h"`
 }
 
 // Buckets are the upper bounds of explicit buckets, ascending.

@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	v.metrics(c.Metrics, c.Attributes.Select)
 	v.patterns("routes.patterns", c.Routes.Patterns)
 	v.patterns("routes.ignored_patterns", c.Routes.IgnoredPatterns)
+	v.exporters(&c.Exporters)
 	if c.Routes.WildcardChar != "" && utf8.RuneCountInString(c.Routes.WildcardChar) != 1 {
 		v.fail("routes.wildcard_char", "%q is not one character", c.Routes.WildcardChar)
 	}
@@ -84,6 +85,9 @@ func (v *validator) scalar(value reflect.Value, at string, f field) {
 	text := textOf(value)
 	if f.check == "required" && text == "" {
 		v.fail(at, "must be set")
+		return
+	}
+	if f.check == "optional" && text == "" {
 		return
 	}
 	if len(f.oneof) > 0 && !slices.Contains(f.oneof, text) {
@@ -184,6 +188,32 @@ func (v *validator) discovery(at string, rules []Service) {
 				}
 			}
 		}
+	}
+}
+
+func (v *validator) exporters(e *Exporters) {
+	if e.File != nil {
+		v.export("exporters.file", &e.File.Filter, &e.File.Attributes)
+	}
+	if e.Prometheus != nil {
+		v.export("exporters.prometheus", &e.Prometheus.Filter, &e.Prometheus.Attributes)
+	}
+}
+
+func (v *validator) export(at string, filter *ExportFilter, attributes *ExportAttributes) {
+	for _, section := range []struct {
+		key   string
+		globs *Globs
+	}{
+		{"filter.services", &filter.Services},
+		{"filter.namespaces", &filter.Namespaces},
+		{"filter.metrics", &filter.Metrics},
+		{"attributes.spans", &attributes.Spans},
+		{"attributes.metrics", &attributes.Metrics},
+		{"attributes.resource", &attributes.Resource},
+	} {
+		v.globs(join(join(at, section.key), "include"), section.globs.Include)
+		v.globs(join(join(at, section.key), "exclude"), section.globs.Exclude)
 	}
 }
 
