@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,8 +15,8 @@ import (
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/exporter/internal/destination"
-	"millrace.dev/services/exporter/internal/export"
 	"millrace.dev/services/exporter/internal/sampling"
+	"millrace.dev/services/exporter/internal/scrape"
 )
 
 // component is the service's name in readiness and checkpoints.
@@ -30,73 +31,80 @@ func CheckConfig(cfg *config.Config) error {
 		return err
 	}
 	_, err := destination.New(cfg.Exporters, service.Version())
+	if p := cfg.Exporters.Prometheus; p != nil && p.Endpoint == "" {
+		err = errors.Join(err, errors.New("exporters.prometheus.endpoint: must be set"))
+	}
 	return err
 }
 
-// Run hands spans to every destination of the configuration until ctx ends. Any number of instances may run; a file has one writer, so
-// with exporters.file there should be one instance a file.
+// Run hands spans and metrics to every destination of the configuration until ctx ends. Any number of instances may run; a file has one
+// writer, so with exporters.file there should be one instance a file.
 func Run(ctx context.Context, env *service.Env) error {
-	version := service.Version()
-	destinations, err := destination.New(env.Config.Exporters, version)
+	if err := CheckConfig(env.Config); err != nil {
+		return err
+	}
+	destinations, err := destination.New(env.Config.Exporters, service.Version())
 	if err != nil {
 		return err
 	}
-	metrics, err := export.NewMetrics(env.Telemetry.Registry)
+	stages, err := newStages(env)
 	if err != nil {
 		return err
 	}
-	if len(destinations) == 0 {
-		env.Telemetry.Log.Warn("no exporter is configured, spans stay on the bus; set one below exporters")
-		env.Telemetry.SetReady(component, nil)
-		<-ctx.Done()
-		return nil
+	var server *scrape.Server
+	if p := env.Config.Exporters.Prometheus; p != nil {
+		if server, err = scrape.Listen(p.Endpoint, env.Telemetry.Registry); err != nil {
+			return fmt.Errorf("exporters.prometheus.endpoint: %w", err)
+		}
+		stages.addScrape(server)
 	}
 	for _, d := range destinations {
 		if err := d.Start(ctx); err != nil {
 			return err
 		}
-		defer func() {
-			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-			defer cancel()
-			if err := d.Shutdown(closing); err != nil {
-				env.Telemetry.Log.Warn("destination did not close", "exporter", d.Name(), "error", err)
-			}
-		}()
+		defer shutDown(ctx, env, d)
+		stages.add(d)
 	}
-	// From here on each destination's stage is a readiness component of its own.
-	for _, d := range destinations {
-		env.Telemetry.Announce(component + "-" + d.Name())
+	if len(stages.all) == 0 {
+		env.Telemetry.Log.Warn("no exporter is configured, spans and metrics stay on the bus; set one below exporters")
+		env.Telemetry.SetReady(component, nil)
+		<-ctx.Done()
+		return nil
+	}
+	// From here on each stage is a readiness component of its own.
+	for _, options := range stages.all {
+		env.Telemetry.Announce(options.Name)
 	}
 	env.Telemetry.SetReady(component, nil)
 	group, running := errgroup.WithContext(ctx)
-	spans, err := startSampler(running, group, env)
-	if err != nil {
+	if server != nil {
+		group.Go(func() error { return server.Serve(running) })
+	}
+	if err := startSampler(running, group, env); err != nil {
 		return err
 	}
 	for _, d := range destinations {
 		if file, ok := d.(*destination.File); ok {
 			group.Go(func() error { return reopenOnHangup(running, file) })
 		}
-		counters := metrics.Of(d.Name(), env.Telemetry.Log)
+	}
+	for _, options := range stages.all {
 		group.Go(func() error {
-			err := stage.Run(running, stage.Options{
-				// The name is part of the checkpoint's key: each destination has a position of its own.
-				Name:     component + "-" + d.Name(),
-				Stream:   spans.stream,
-				Subjects: spans.subjects,
-				Factory: func(int) (stage.Processor, error) {
-					return export.NewProcessor(d, counters), nil
-				},
-				Bus:       env.Bus,
-				Telemetry: env.Telemetry,
-			})
-			if err != nil {
-				return fmt.Errorf("exporter %s: %w", d.Name(), err)
+			if err := stage.Run(running, options); err != nil {
+				return fmt.Errorf("stage %s: %w", options.Name, err)
 			}
 			return nil
 		})
 	}
 	return group.Wait()
+}
+
+func shutDown(ctx context.Context, env *service.Env, d destination.Destination) {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := d.Shutdown(closing); err != nil {
+		env.Telemetry.Log.Warn("destination did not close", "exporter", d.Name(), "error", err)
+	}
 }
 
 // reopenOnHangup serves log rotation that sends SIGHUP, which would end the process otherwise.

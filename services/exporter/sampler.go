@@ -21,34 +21,34 @@ const samplerStage = "sampler"
 // samplerCheckpoints is the longest time between checkpoints. They hold every waiting span, so they are dearer than those of other stages.
 const samplerCheckpoints = 10 * time.Second
 
-// spanSource is where destinations read spans.
-type spanSource struct {
+// source is where a stage reads.
+type source struct {
 	stream   string
 	subjects func(partition int) []string
 }
 
-// source gives where destinations read spans: what the sampler kept, where there is one.
-func source(cfg *config.Sampling) spanSource {
+// spanSource gives where destinations read spans: what the sampler kept, where there is one.
+func spanSource(cfg *config.Sampling) source {
 	stream, prefix := bus.StreamSpan, "millrace.span."
 	if cfg.Enabled() {
 		stream, prefix = bus.StreamSampled, "millrace.sampled."
 	}
-	return spanSource{stream, func(partition int) []string { return []string{prefix + strconv.Itoa(partition) + ".>"} }}
+	return source{stream, func(partition int) []string { return []string{prefix + strconv.Itoa(partition) + ".>"} }}
 }
 
-// startSampler starts the stage that decides about traces, where the configuration asks for one, and gives what destinations must read.
-func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) (spanSource, error) {
+// startSampler starts the stage that decides about traces, where the configuration asks for one. What destinations read then says [spanSource].
+func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) error {
 	cfg := &env.Config.Sampling
 	if !cfg.Enabled() {
-		return source(cfg), nil
+		return nil
 	}
 	policies, err := sampling.Compile(cfg, env.Bus.Partitions())
 	if err != nil {
-		return spanSource{}, err
+		return err
 	}
 	metrics, err := sampling.NewMetrics(env.Telemetry.Registry, policies)
 	if err != nil {
-		return spanSource{}, err
+		return err
 	}
 	settings := sampling.Settings{
 		Partitions: env.Bus.Partitions(), Wait: cfg.DecisionWait, MaxTraces: cfg.NumTraces, MaxBytes: int(cfg.MaxBytes),
@@ -59,7 +59,7 @@ func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) 
 		err := stage.Run(ctx, stage.Options{
 			Name:     samplerStage,
 			Stream:   bus.StreamSpan,
-			Subjects: source(&config.Sampling{}).subjects,
+			Subjects: spanSource(&config.Sampling{}).subjects,
 			Factory: func(partition int) (stage.Processor, error) {
 				return sampling.New(partition, settings, policies, metrics), nil
 			},
@@ -73,5 +73,5 @@ func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) 
 		}
 		return nil
 	})
-	return source(cfg), nil
+	return nil
 }

@@ -35,13 +35,6 @@ import (
 // samplerURL is set where the test binary is to be a sampler.
 const samplerURL = "SAMPLER_TEST_URL"
 
-func TestMain(m *testing.M) {
-	if url := os.Getenv(samplerURL); url != "" {
-		os.Exit(samplerProcess(url))
-	}
-	os.Exit(m.Run())
-}
-
 func samplerConfig() *config.Config {
 	cfg := config.Default()
 	cfg.Bus.Partitions = 4
@@ -68,7 +61,7 @@ func samplerProcess(url string) int {
 			return err
 		}
 		group, running := errgroup.WithContext(ctx)
-		if _, err := exporter.StartSampler(running, group, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}); err != nil {
+		if err := exporter.StartSampler(running, group, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}); err != nil {
 			return err
 		}
 		return group.Wait()
@@ -277,7 +270,7 @@ func exportSampled(t *testing.T, conn *bus.Conn, path string) (stop func(), coun
 		done <- stage.Run(ctx, stage.Options{
 			Name: "exporter-file", Stream: bus.StreamSampled, Bus: conn, Telemetry: tel,
 			Subjects: func(p int) []string { return []string{"millrace.sampled." + strconv.Itoa(p) + ".>"} },
-			Factory:  func(int) (stage.Processor, error) { return export.NewProcessor(destinations[0], counters), nil },
+			Factory:  func(int) (stage.Processor, error) { return export.NewProcessor(destinations[0], nil, counters), nil },
 		})
 	}()
 	return func() {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
@@ -24,7 +26,7 @@ import (
 	"millrace.dev/services/exporter/internal/otlp"
 )
 
-// factories of the Collector's exporters by configuration key.
+// factories of the Collector's exporters by the kind in the configuration.
 var factories = map[string]func() exporter.Factory{
 	"otlp":     otlpexporter.NewFactory,
 	"otlphttp": otlphttpexporter.NewFactory,
@@ -34,27 +36,35 @@ var factories = map[string]func() exporter.Factory{
 // collectorComponent is an exporter component of the Collector.
 type collectorComponent struct {
 	name    string
+	routing Routing
 	factory exporter.Factory
 	config  component.Config
 	set     exporter.Settings
 
-	running exporter.Traces
+	// Nil for a signal that the destination does not get.
+	traces  exporter.Traces
+	metrics exporter.Metrics
 }
 
 // newComponent checks the settings as the Collector does; its errors name the key.
 func newComponent(name string, settings map[string]any, version string) (*collectorComponent, error) {
-	factory := factories[name]()
+	kind, _, _ := strings.Cut(name, "/")
+	factory := factories[kind]()
 	settings = maps.Clone(settings)
+	routing, err := takeRouting(settings)
+	if err != nil {
+		return nil, err
+	}
 	if queue, given := settings["sending_queue"]; given {
 		if m, ok := queue.(map[string]any); !ok || m["enabled"] != false {
-			return nil, errors.New("sending_queue: spans wait in the stream until the backend took them, remove this key")
+			return nil, errors.New("sending_queue: what is to be sent waits in the stream until the backend took them, remove this key")
 		}
 	}
 	// Without a queue of its own the component returns only when the backend took the data, so the position in the stream can wait
 	// for that.
 	settings["sending_queue"] = map[string]any{"enabled": false}
 	cfg := factory.CreateDefaultConfig()
-	if err := confmap.NewFromStringMap(settings).Unmarshal(cfg); err != nil {
+	if err = confmap.NewFromStringMap(settings).Unmarshal(cfg); err != nil {
 		return nil, err
 	}
 	if err := unknownKeys(settings, reflect.TypeOf(cfg), ""); err != nil {
@@ -64,11 +74,11 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 		return nil, err
 	}
 	return &collectorComponent{
-		name: name, factory: factory, config: cfg,
+		name: name, routing: routing, factory: factory, config: cfg,
 		set: exporter.Settings{
 			ID: component.NewID(factory.Type()),
 			TelemetrySettings: component.TelemetrySettings{
-				Logger: logger(name), TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
+				Logger: logger(kind, name), TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
 				Resource: pcommon.NewResource(),
 			},
 			// The components make their User-Agent of these: "Millrace/<version> (linux/amd64)". Capture knows it by that.
@@ -79,10 +89,10 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 
 // logger of a component, to standard error. Output of the debug exporter is what the user asked for. Of the others warnings are of interest
 // (a backend that took a part), each at most once in ten seconds; errors are returned too, and reported by who called.
-func logger(name string) *zap.Logger {
+func logger(kind, name string) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	if name == "debug" {
+	if kind == "debug" {
 		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.Lock(os.Stderr), zapcore.InfoLevel))
 	}
 	warnings := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l == zapcore.WarnLevel })
@@ -93,17 +103,37 @@ func logger(name string) *zap.Logger {
 // Name implements [Destination].
 func (c *collectorComponent) Name() string { return c.name }
 
+// Routing implements [Destination].
+func (c *collectorComponent) Routing() *Routing { return &c.routing }
+
 // Start implements [Destination].
 func (c *collectorComponent) Start(ctx context.Context) error {
-	running, err := c.factory.CreateTraces(ctx, c.set, c.config)
-	if err != nil {
-		return fmt.Errorf("create exporter %s: %w", c.name, err)
+	if c.routing.Traces {
+		traces, err := c.factory.CreateTraces(ctx, c.set, c.config)
+		if err != nil {
+			return fmt.Errorf("create exporter %s of traces: %w", c.name, err)
+		}
+		if err := traces.Start(ctx, host{}); err != nil {
+			return fmt.Errorf("start exporter %s of traces: %w", c.name, err)
+		}
+		c.traces = traces
 	}
-	if err := running.Start(ctx, host{}); err != nil {
-		return fmt.Errorf("start exporter %s: %w", c.name, err)
+	if c.routing.Metrics {
+		metrics, err := c.factory.CreateMetrics(ctx, c.set, c.config)
+		if err != nil {
+			return fmt.Errorf("create exporter %s of metrics: %w", c.name, err)
+		}
+		if err := metrics.Start(ctx, host{}); err != nil {
+			return fmt.Errorf("start exporter %s of metrics: %w", c.name, err)
+		}
+		c.metrics = metrics
 	}
-	c.running = running
 	return nil
+}
+
+// SendMetrics implements [Destination].
+func (c *collectorComponent) SendMetrics(ctx context.Context, metrics pmetric.Metrics) error {
+	return c.metrics.ConsumeMetrics(ctx, metrics)
 }
 
 // NewRequest implements [Destination].
@@ -118,7 +148,7 @@ type collectorRequest struct {
 
 // Send implements [Request].
 func (r *collectorRequest) Send(ctx context.Context) error {
-	return r.to.running.ConsumeTraces(ctx, r.Traces.Traces())
+	return r.to.traces.ConsumeTraces(ctx, r.Traces.Traces())
 }
 
 // Release implements [Request]. The Collector's objects are not used again.
@@ -126,10 +156,14 @@ func (r *collectorRequest) Release() {}
 
 // Shutdown implements [Destination].
 func (c *collectorComponent) Shutdown(ctx context.Context) error {
-	if c.running == nil {
-		return nil
+	var failures []error
+	if c.traces != nil {
+		failures = append(failures, c.traces.Shutdown(ctx))
 	}
-	return c.running.Shutdown(ctx)
+	if c.metrics != nil {
+		failures = append(failures, c.metrics.Shutdown(ctx))
+	}
+	return errors.Join(failures...)
 }
 
 // host is what the Collector is to its components: here without extensions.

@@ -11,7 +11,7 @@ import (
 
 // Metrics of all destinations.
 type Metrics struct {
-	sent, duplicates, malformed, refused, failures *prometheus.CounterVec
+	sent, duplicates, malformed, refused, failures, filtered *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -28,6 +28,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		malformed:  vector("malformed", "Batches and spans that could not be understood."),
 		refused:    vector("refused_spans", "Spans dropped because the destination refused them for good."),
 		failures:   vector("failures", "Attempts that failed and are repeated."),
+		filtered:   vector("filtered_spans", "Spans that the destination does not get by its filter."),
 	}
 	for _, c := range all {
 		if err := registry.Register(c); err != nil {
@@ -41,11 +42,9 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 type Counters struct {
 	Sent, Duplicates, Malformed prometheus.Counter
 
-	refusedSpans, failures prometheus.Counter
+	refusedSpans, failures, filtered prometheus.Counter
 
-	log      *slog.Logger
-	mu       sync.Mutex
-	loggedAt time.Time
+	reports reports
 }
 
 // Of gives the counters of a destination, which report its failures to log.
@@ -53,26 +52,34 @@ func (m *Metrics) Of(name string, log *slog.Logger) *Counters {
 	return &Counters{
 		Sent: m.sent.WithLabelValues(name), Duplicates: m.duplicates.WithLabelValues(name), Malformed: m.malformed.WithLabelValues(name),
 		refusedSpans: m.refused.WithLabelValues(name), failures: m.failures.WithLabelValues(name),
-		log: log.With("exporter", name),
+		filtered: m.filtered.WithLabelValues(name),
+		reports:  reports{log: log.With("exporter", name)},
 	}
 }
 
 func (c *Counters) refused(spans int, err error) {
 	c.refusedSpans.Add(float64(spans))
-	c.report("spans refused for good", "spans", spans, "error", err)
+	c.reports.warn("spans refused for good", "spans", spans, "error", err)
 }
 
 func (c *Counters) failed(err error) {
 	c.failures.Inc()
-	c.report("destination does not take spans, they wait in the stream", "error", err)
+	c.reports.warn("destination does not take data, it waits in the stream", "error", err)
 }
 
-// report logs at most once in ten seconds: every partition fails when a backend is away.
-func (c *Counters) report(message string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.loggedAt) >= 10*time.Second {
-		c.loggedAt = now
-		c.log.Warn(message, args...)
+// reports of failures go to the log at most once in ten seconds: every partition fails when a backend is away.
+type reports struct {
+	log *slog.Logger
+
+	mu       sync.Mutex
+	loggedAt time.Time
+}
+
+func (r *reports) warn(message string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.loggedAt) >= 10*time.Second {
+		r.loggedAt = now
+		r.log.Warn(message, args...)
 	}
 }

@@ -192,7 +192,7 @@ func start(t *testing.T, cfg config.Exporters) destination.Destination {
 }
 
 func newTestProcessor(to Destination, c *Counters) *Processor {
-	p := NewProcessor(to, c)
+	p := NewProcessor(to, nil, c)
 	p.pause = 10 * time.Millisecond
 	return p
 }
@@ -368,7 +368,7 @@ func TestConfigMistakes(t *testing.T) {
 func TestRestoreDamaged(t *testing.T) {
 	t.Parallel()
 	for _, snapshot := range [][]byte{nil, {9}, {1}, {1, 1, 8, 200}, append(mustSnapshot(t), 0)} {
-		if NewProcessor(nil, counters(t)).Restore(snapshot) == nil {
+		if NewProcessor(nil, nil, counters(t)).Restore(snapshot) == nil {
 			t.Errorf("no error from %x", snapshot)
 		}
 	}
@@ -376,7 +376,7 @@ func TestRestoreDamaged(t *testing.T) {
 
 func mustSnapshot(t *testing.T) []byte {
 	t.Helper()
-	b, err := NewProcessor(nil, counters(t)).Snapshot(nil)
+	b, err := NewProcessor(nil, nil, counters(t)).Snapshot(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func BenchmarkConvert(b *testing.B) {
 			b.ReportAllocs()
 			spans := 0
 			for b.Loop() {
-				p := NewProcessor(discarding{all[0]}, c)
+				p := NewProcessor(discarding{all[0]}, nil, c)
 				if err := p.Process(context.Background(), input, nil); err != nil {
 					b.Fatal(err)
 				}

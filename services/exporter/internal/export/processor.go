@@ -9,6 +9,7 @@ import (
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/exporter/internal/destination"
 	"millrace.dev/services/exporter/internal/otlp"
+	"millrace.dev/services/exporter/internal/selection"
 )
 
 // schemaVersion is the highest version of batches that is understood.
@@ -21,6 +22,8 @@ const (
 	// dedupLimit is the number of span ids remembered in a partition. It covers the replay of a predecessor, a few checkpoint
 	// intervals of five seconds, at 1,000 spans/s and more in each partition.
 	dedupLimit = 64 << 10
+	// maxResources bounds the resources that are remembered without what is left out.
+	maxResources = 1024
 	// Pauses between attempts, beyond those of the Collector's own retries.
 	firstPause = 500 * time.Millisecond
 	lastPause  = 15 * time.Second
@@ -35,18 +38,23 @@ type Destination interface {
 // the position in the stream advances only with what was taken.
 type Processor struct {
 	to       Destination
+	filter   *selection.Filter
 	counters *Counters
 	seen     *stage.Dedup[uint64]
 	pause    time.Duration
 
+	// resources without the attributes that are left out, by what they are with them.
+	resources map[string][]byte
 	// Memory that is used again.
 	batch otlp.Batch
 	span  otlp.Span
 }
 
-// NewProcessor makes a processor with empty state.
-func NewProcessor(to Destination, counters *Counters) *Processor {
-	return &Processor{to: to, counters: counters, seen: stage.NewDedup[uint64](dedupLimit), pause: firstPause}
+// NewProcessor makes a processor with empty state. filter says what the destination does not get; nil: it gets everything.
+func NewProcessor(to Destination, filter *selection.Filter, counters *Counters) *Processor {
+	return &Processor{
+		to: to, filter: filter, counters: counters, seen: stage.NewDedup[uint64](dedupLimit), pause: firstPause, resources: map[string][]byte{},
+	}
 }
 
 // Process implements [stage.Processor].
@@ -61,6 +69,10 @@ func (p *Processor) Process(ctx context.Context, records []stage.Record, _ stage
 			p.counters.Malformed.Inc()
 			continue
 		}
+		if p.filter != nil && !p.filter.Service(p.batch.Service()) {
+			p.counters.filtered.Add(float64(len(p.batch.Spans)))
+			continue
+		}
 		if spans > 0 && bytes+len(data) > requestBytes {
 			if err := p.send(ctx, request, spans); err != nil {
 				return err
@@ -68,9 +80,10 @@ func (p *Processor) Process(ctx context.Context, records []stage.Record, _ stage
 			request.Release()
 			request, spans, bytes = p.to.NewRequest(), 0, 0
 		}
+		resource := p.resource()
 		for _, encoded := range p.batch.Spans {
 			if p.keep(encoded) {
-				request.Add(p.batch.Resource, &p.span)
+				request.Add(resource, &p.span)
 				spans++
 			}
 		}
@@ -89,7 +102,26 @@ func (p *Processor) keep(encoded []byte) bool {
 		p.counters.Duplicates.Inc()
 		return false
 	}
+	if p.filter != nil {
+		p.span.KeepAttributes(p.filter.SpanAttribute)
+	}
 	return true
+}
+
+// resource gives the batch's, without the attributes that are left out.
+func (p *Processor) resource() []byte {
+	if p.filter.AllSpanAttributes() {
+		return p.batch.Resource
+	}
+	resource, found := p.resources[string(p.batch.Resource)]
+	if !found {
+		if len(p.resources) >= maxResources {
+			clear(p.resources) // Requests refer to the values, not to the map.
+		}
+		resource = otlp.KeepResourceAttributes(nil, p.batch.Resource, p.filter.ResourceAttribute)
+		p.resources[string(p.batch.Resource)] = resource
+	}
+	return resource
 }
 
 // send hands a request over, as often as it takes.
@@ -97,22 +129,34 @@ func (p *Processor) send(ctx context.Context, request destination.Request, spans
 	if spans == 0 {
 		return nil
 	}
-	for pause := p.pause; ; pause = min(2*pause, lastPause) {
-		err := request.Send(ctx)
+	refusal, err := insist(ctx, p.pause, p.counters.failed, request.Send)
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		p.counters.refused(spans, refusal)
+	default:
+		p.counters.Sent.Add(float64(spans))
+	}
+	return nil
+}
+
+// insist calls send until the backend has taken the data, or refused it for good: that is refusal. err says that ctx has ended.
+func insist(ctx context.Context, pause time.Duration, failed func(error), send func(context.Context) error) (refusal, err error) {
+	for ; ; pause = min(2*pause, lastPause) {
+		err := send(ctx)
 		switch {
 		case err == nil:
-			p.counters.Sent.Add(float64(spans))
-			return nil
+			return nil, nil
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return nil, ctx.Err()
 		case destination.IsPermanent(err):
-			p.counters.refused(spans, err)
-			return nil
+			return err, nil
 		}
-		p.counters.failed(err)
+		failed(err)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(pause):
 		}
 	}

@@ -48,10 +48,10 @@ func (g *group) resource(raw []byte, resource *millracev1.Resource) ptrace.SpanS
 		return spans
 	}
 	rs := g.traces.ResourceSpans().AppendEmpty()
-	rs.SetSchemaUrl(schemaURL)
+	rs.SetSchemaUrl(SchemaURL)
 	attributes(rs.Resource().Attributes(), resource.GetAttributes())
 	scope := rs.ScopeSpans().AppendEmpty()
-	scope.Scope().SetName(scopeName)
+	scope.Scope().SetName(ScopeName)
 	scope.Scope().SetVersion(g.version)
 	g.resources[string(key)] = scope.Spans()
 	return scope.Spans()

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// schemaURL of the semantic conventions that the spans follow.
-	schemaURL = "https://opentelemetry.io/schemas/1.37.0"
-	scopeName = "millrace"
+	// SchemaURL of the semantic conventions that spans and metrics follow.
+	SchemaURL = "https://opentelemetry.io/schemas/1.37.0"
+	// ScopeName of the instrumentation scope.
+	ScopeName = "millrace"
 	// maxGroups bounds the resources whose encoding is kept from one request to the next.
 	maxGroups = 256
 )
@@ -100,13 +101,13 @@ func (j *JSON) Line() []byte {
 
 const (
 	lineBegin = `{"resourceSpans":[`
-	groupEnd  = `]}],"schemaUrl":"` + schemaURL + `"}`
+	groupEnd  = `]}],"schemaUrl":"` + SchemaURL + `"}`
 )
 
 func (j *JSON) head(attributes []Attribute) []byte {
 	b := append([]byte(nil), `{"resource":{`...)
 	b = appendAttributes(b, attributes)
-	b = append(b, `},"scopeSpans":[{"scope":{"name":"`+scopeName+`"`...)
+	b = append(b, `},"scopeSpans":[{"scope":{"name":"`+ScopeName+`"`...)
 	if j.version != "" {
 		b = append(b, `,"version":`...)
 		b = appendText(b, []byte(j.version))

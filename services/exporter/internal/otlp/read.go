@@ -209,3 +209,58 @@ func (s *Span) put(a *Attribute) {
 	s.seen |= bit
 	s.Attributes = append(s.Attributes, *a)
 }
+
+// Service gives the texts of service.namespace and service.name of the resource that was read last.
+func (b *Batch) Service() (namespace, name string) {
+	for i := range b.resource.Attributes {
+		switch a := &b.resource.Attributes[i]; string(a.key) {
+		case "service.namespace":
+			namespace = string(a.Text())
+		case "service.name":
+			name = string(a.Text())
+		}
+	}
+	return namespace, name
+}
+
+// KeepAttributes drops the attributes that are not wanted.
+func (s *Span) KeepAttributes(wanted func(key string) bool) {
+	kept := s.Attributes[:0]
+	for i := range s.Attributes {
+		if wanted(string(s.Attributes[i].key)) {
+			kept = append(kept, s.Attributes[i])
+		}
+	}
+	s.Attributes = kept
+}
+
+// KeepResourceAttributes appends an encoded, well-formed resource without the attributes that are not wanted.
+func KeepResourceAttributes(dst, resource []byte, wanted func(key string) bool) []byte {
+	var f wire.Field
+	for rest := resource; len(rest) > 0; {
+		after, ok := f.Next(rest)
+		if !ok {
+			return dst
+		}
+		if f.ID == 1 && f.Type == wire.Length && !wanted(attributeKey(f.Bytes)) {
+			rest = after
+			continue
+		}
+		dst = append(dst, rest[:len(rest)-len(after)]...)
+		rest = after
+	}
+	return dst
+}
+
+func attributeKey(message []byte) (key string) {
+	var f wire.Field
+	for ok := false; len(message) > 0; {
+		if message, ok = f.Next(message); !ok {
+			return key
+		}
+		if f.ID == 1 && f.Type == wire.Length {
+			key = string(f.Bytes)
+		}
+	}
+	return key
+}

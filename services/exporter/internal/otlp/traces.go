@@ -37,11 +37,11 @@ func (t *Traces) Add(resource []byte, s *Span) {
 	spans, found := t.groups[string(resource)]
 	if !found {
 		rs := t.traces.ResourceSpans().AppendEmpty()
-		rs.SetSchemaUrl(schemaURL)
+		rs.SetSchemaUrl(SchemaURL)
 		t.resource.readResource(resource)
 		fill(rs.Resource().Attributes(), t.resource.Attributes)
 		scope := rs.ScopeSpans().AppendEmpty()
-		scope.Scope().SetName(scopeName)
+		scope.Scope().SetName(ScopeName)
 		scope.Scope().SetVersion(t.version)
 		spans = scope.Spans()
 		t.groups[string(resource)] = spans

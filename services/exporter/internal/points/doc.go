@@ -1,0 +1,2 @@
+// Package points makes OTLP metrics of a store of series.
+package points
