@@ -14,6 +14,7 @@ CONFIG   ?=
 KERNELS  ?=
 PATHS    ?= 50000
 
+BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
 CHAOS_SHORT := ^(TestKill|TestStop|TestRollingUpgrade|TestServerRestart|TestNetworkCut|TestBackendAway)$$
 
 GOLANGCI_VERSION := v2.15.0
@@ -55,7 +56,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends backends lint lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends test-backends-short backends lint lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -83,6 +84,9 @@ test-chaos-short: test-packages build ## The part of test-chaos that fits into f
 
 test-backends: backend-packages build backends ## Metrics and traces against a real Prometheus, Collector and Jaeger; dashboards and rules (root). PATHS=1000000 for the long form
 	cd test && MILLRACE=$(BIN)/millrace BACKENDS=$(BIN)/backends go test -count=1 -timeout 40m ./backends -args -paths=$(PATHS)
+
+test-backends-short: backend-packages build $(BIN)/backends/otelcol ## The part of test-backends that fits into four minutes, without Jaeger
+	cd test && MILLRACE=$(BIN)/millrace BACKENDS=$(BIN)/backends go test -count=1 -timeout 12m -v -run '$(BACKENDS_SHORT)' ./backends
 
 backends: $(BIN)/backends/otelcol $(BIN)/backends/all-in-one
 
