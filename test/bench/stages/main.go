@@ -98,6 +98,9 @@ var benchmarks = []struct{ stage, pkg, pattern, cpu string }{
 
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+)\s+\d+\s+(.*)$`)
 
+// columns separates what a benchmark reports.
+var columns = regexp.MustCompile(`\s*\t\s*`)
+
 // goBenchmarks writes what the benchmarks beside the code measure.
 func goBenchmarks(b *strings.Builder) error {
 	b.WriteString("\n## Benchmarks beside the code\n\n| stage | benchmark | result |\n|---|---|---|\n")
@@ -112,7 +115,7 @@ func goBenchmarks(b *strings.Builder) error {
 			return fmt.Errorf("no benchmark of %s matches %q", m.pkg, m.pattern)
 		}
 		for _, f := range found {
-			fmt.Fprintf(b, "| %s | %s | %s |\n", m.stage, f[1], strings.Join(strings.Split(strings.TrimSpace(string(f[2])), "\t"), ", "))
+			fmt.Fprintf(b, "| %s | %s | %s |\n", m.stage, f[1], columns.ReplaceAllString(strings.TrimSpace(string(f[2])), ", "))
 		}
 	}
 	return nil
