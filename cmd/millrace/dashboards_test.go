@@ -268,6 +268,8 @@ func describe(t *testing.T) map[string]bool {
 	cfg := config.Default()
 	cfg.Bus.Partitions = 1
 	cfg.Exporters.File = &config.FileExporter{Path: filepath.Join(t.TempDir(), "spans.jsonl")}
+	cfg.Exporters.Prometheus = &config.PrometheusExporter{Endpoint: "127.0.0.1:0"}
+	cfg.Sampling.Policies = []config.SamplingPolicy{{Name: "all", Type: "always_sample"}}
 	tel, err := telemetry.New(config.Telemetry{LogLevel: "error"}, "test")
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,8 @@ DIR/keys is secret: whoever has it can issue credentials. Nothing of Millrace ne
 }
 
 func natsInitCommand() *cobra.Command {
-	return &cobra.Command{
+	var destinations []string
+	c := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make the keys of an operator and its accounts",
 		Args:  cobra.ExactArgs(1),
@@ -43,10 +44,32 @@ func natsInitCommand() *cobra.Command {
 			if _, err := operator.Create(args[0]); err != nil {
 				return err
 			}
+			if err := nameDestinations(cmd, args[0], destinations); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "include %s in the server's configuration\n", filepath.Join(args[0], operator.ServerFile))
 			return nil
 		},
 	}
+	destinationFlag(c, &destinations)
+	return c
+}
+
+func destinationFlag(c *cobra.Command, destinations *[]string) {
+	c.Flags().StringSliceVar(destinations, "destination", nil,
+		"exporters with a name of their own, as in the configuration (otlp/tempo); replaces those given before")
+}
+
+// nameDestinations signs the accounts again if destinations were given.
+func nameDestinations(cmd *cobra.Command, dir string, destinations []string) error {
+	if !cmd.Flags().Changed("destination") {
+		return nil
+	}
+	if err := operator.SetDestinations(dir, destinations); err != nil {
+		return err
+	}
+	_, err := operator.Open(dir)
+	return err
 }
 
 func natsCredentialsCommand() *cobra.Command {
@@ -96,15 +119,21 @@ func writeSecret(path string, content []byte) error {
 }
 
 func natsUpdateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "update DIR",
-		Short: "Sign the accounts again with the permissions of this version; reload the servers afterwards",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			_, err := operator.Open(args[0])
-			return err
+	var destinations []string
+	c := &cobra.Command{
+		Use:     "update DIR",
+		Short:   "Sign the accounts again with the permissions of this version; reload the servers afterwards",
+		Example: "  millrace nats update /secure/millrace --destination otlp/tempo,otlphttp/mimir",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := operator.Open(args[0]); err != nil {
+				return err
+			}
+			return nameDestinations(cmd, args[0], destinations)
 		},
 	}
+	destinationFlag(c, &destinations)
+	return c
 }
 
 func natsRevokeCommand() *cobra.Command {

@@ -2,16 +2,18 @@ package access
 
 import (
 	"slices"
+	"strings"
 
 	"millrace.dev/lib/bus"
 )
 
-// destinations of the exporter, in the names of its stages.
+// destinations of the exporter.
 var destinations = []string{"otlp", "otlphttp", "debug", "file", "prometheus"}
 
-// Roles gives every role.
-func Roles() []Role {
-	roles := []Role{capture(), decoder(), enricher(), exporter()}
+// Roles gives every role. named are the exporter's destinations with a name of their own, as in the configuration ("otlp/tempo"): each is a
+// stage, and permissions cannot be given for names that only begin alike.
+func Roles(named ...string) []Role {
+	roles := []Role{capture(), decoder(), enricher(), exporter(named)}
 	return append(roles, all(roles), observer(), recorder(), admin())
 }
 
@@ -58,11 +60,12 @@ func enricher() Role {
 	})
 }
 
-func exporter() Role {
+func exporter(named []string) Role {
 	stages := []string{"sampler"}
-	for _, d := range destinations {
-		// Each destination has a stage for spans and one for metrics.
-		stages = append(stages, "exporter-"+d, "exporter-"+d+"-metrics")
+	for _, d := range slices.Concat(destinations, named) {
+		// Each destination has a stage for spans and one for metrics, see services/exporter/stages.go.
+		d = strings.ReplaceAll(d, "/", "_")
+		stages = append(stages, "exporter-"+d, "exporter-metrics-"+d)
 	}
 	r := Role{
 		Name: Exporter, About: "spans and metrics to backends, tail sampling", Stages: stages,

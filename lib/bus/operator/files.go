@@ -1,9 +1,13 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/nats-io/nkeys"
 )
@@ -63,4 +67,32 @@ func replace(path string, content []byte, mode os.FileMode) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// destinationsFile lists the exporter's destinations that have a name of their own, one a line.
+const destinationsFile = "destinations"
+
+// destinationName is what the configuration allows: a kind of exporter and a name.
+var destinationName = regexp.MustCompile(`^(otlp|otlphttp|debug|file)/[A-Za-z0-9_-]{1,40}$`)
+
+// SetDestinations says which destinations the exporter has beyond one of each kind, instead of those said before. [Open] gives the role of
+// the exporter what they need.
+func SetDestinations(dir string, names []string) error {
+	for _, name := range names {
+		if !destinationName.MatchString(name) {
+			return fmt.Errorf("destination %q: must be an exporter with a name, as in the configuration, for example otlp/tempo", name)
+		}
+	}
+	return replace(filepath.Join(dir, destinationsFile), []byte(strings.Join(append(names, ""), "\n")), 0o644)
+}
+
+func readDestinations(dir string) ([]string, error) {
+	content, err := os.ReadFile(filepath.Join(dir, destinationsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read destinations: %w", err)
+	}
+	return strings.Fields(string(content)), nil
 }

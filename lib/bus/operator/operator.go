@@ -32,6 +32,7 @@ type Operator struct {
 	operator, account, system nkeys.KeyPair
 	roles                     map[string]nkeys.KeyPair // signing keys by role
 	revoked                   jwt.RevocationList
+	destinations              []string // with a name of their own, see [access.Roles]
 }
 
 // Create makes keys in a directory that must not have any yet, and writes [ServerFile].
@@ -62,7 +63,10 @@ func Open(dir string) (*Operator, error) {
 			return nil, err
 		}
 	}
-	for _, role := range access.Roles() {
+	if o.destinations, err = readDestinations(dir); err != nil {
+		return nil, err
+	}
+	for _, role := range access.Roles(o.destinations...) {
 		name := "role-" + role.Name
 		pair, err := readKey(dir, name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +123,7 @@ func (o *Operator) write() error {
 	// Without permissions of a role, a user of the account may do nothing.
 	claims.DefaultPermissions.Pub.Deny.Add(">")
 	claims.DefaultPermissions.Sub.Deny.Add(">")
-	for _, role := range access.Roles() {
+	for _, role := range access.Roles(o.destinations...) {
 		scope := jwt.NewUserScope()
 		scope.Role, scope.Description = role.Name, role.About
 		if scope.Key, err = public(o.roles[role.Name]); err != nil {

@@ -67,8 +67,9 @@ type slot struct {
 	quantity quantity
 }
 
-// maxGroups bounds the memory of groups. Where attributes have more values than the limits allow, each of them is a group.
-const maxGroups = 16384
+// maxGroups bounds the memory of groups, which an instance has for each of its partitions: twice the default limit of series of one
+// metric and service. Where attributes have more values than the limits allow, each of them is a group.
+const maxGroups = 4096
 
 // New makes the aggregator of a partition that knows nothing.
 func New(partition int, settings *Settings, counters *Counters) *Aggregator {
@@ -255,8 +256,9 @@ func (a *Aggregator) make(m *metric, o *origin, attributes string) *series {
 	return s
 }
 
-// maxFreed bounds the series that are kept for the next window, of each metric.
-const maxFreed = 2048
+// maxFreed bounds the series that are kept for the next window, of each metric: enough for a service as it should be. A crowd of series is
+// left to the collector, or every partition would keep the memory of the largest one it ever saw.
+const maxFreed = 256
 
 // recycle takes the series of the window back.
 func (a *Aggregator) recycle() {
