@@ -13,10 +13,10 @@ type Metrics struct {
 	HistogramAggregation string `yaml:"histogram_aggregation" oneof:"explicit_bucket_histogram base2_exponential_bucket_histogram"`
 	// Buckets are the upper bounds of histograms with explicit buckets.
 	Buckets Buckets `yaml:"buckets"`
-	// CardinalityLimit bounds the series of one metric of one service in a window. What goes beyond is counted in a series of its own with the
-	// attribute otel.metric.overflow.
+	// CardinalityLimit bounds the series of one metric of one service, in a window of a partition and at a destination. What goes beyond is
+	// counted in a series of its own with the attribute otel.metric.overflow.
 	CardinalityLimit int `yaml:"cardinality_limit" range:"1..1000000"`
-	// MaxSeries bounds the series of one partition in a window, in the same way.
+	// MaxSeries bounds the series of one partition, in a window and at a destination, in the same way.
 	MaxSeries int `yaml:"max_series" range:"100..10000000"`
 	// ExportInterval is how far apart the points of a series are at destinations that are sent metrics.
 	ExportInterval time.Duration `yaml:"export_interval" range:"1s..1h"`
