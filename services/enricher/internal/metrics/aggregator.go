@@ -209,7 +209,7 @@ func (a *Aggregator) inform(s *source) {
 		}
 		made := a.lookUp(in.metric, s.origins[in.level], a.attributes)
 		if made == nil {
-			made = a.make(in.metric, s.origins[in.level], string(a.attributes))
+			made = a.make(in.metric, s.origins[in.level])
 		}
 		made.sum = 1
 	}
@@ -224,12 +224,12 @@ func (a *Aggregator) find(m *metric, o *origin, attributes []byte) *series {
 	if a.counts[where] < a.settings.cardinalityLimit && a.counted < a.settings.maxSeries {
 		a.counts[where]++
 		a.counted++
-		return a.make(m, o, string(attributes))
+		return a.make(m, o)
 	}
 	if s := a.lookUp(m, o, overflowAttribute); s != nil {
 		return s
 	}
-	s := a.make(m, o, string(overflowAttribute))
+	s := a.make(m, o)
 	s.overflow = true
 	return s
 }
@@ -242,8 +242,11 @@ func (a *Aggregator) lookUp(m *metric, o *origin, attributes []byte) *series {
 	return a.series[string(a.seriesKey)]
 }
 
-// make makes the series that lookUp did not find.
-func (a *Aggregator) make(m *metric, o *origin, attributes string) *series {
+// seriesKeyHead is the length of the part of the key of a series that comes before its attributes.
+const seriesKeyHead = 8
+
+// make makes the series that lookUp did not find. Its attributes are the end of its key: a crowd of series is mostly made of such texts.
+func (a *Aggregator) make(m *metric, o *origin) *series {
 	var s *series
 	if free := a.freed[m]; len(free) > 0 {
 		s = free[len(free)-1]
@@ -251,8 +254,9 @@ func (a *Aggregator) make(m *metric, o *origin, attributes string) *series {
 	} else {
 		s = newSeries(m)
 	}
-	s.origin, s.attributes = o, attributes
-	a.series[string(a.seriesKey)] = s
+	key := string(a.seriesKey)
+	s.origin, s.attributes = o, key[seriesKeyHead:]
+	a.series[key] = s
 	return s
 }
 

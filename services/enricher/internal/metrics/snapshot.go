@@ -156,7 +156,7 @@ func (a *Aggregator) Restore(snapshot []byte) error {
 		if r.failed || a.lookUp(metrics[m], origins[o], attributes) != nil {
 			return errSnapshot
 		}
-		s := a.make(metrics[m], origins[o], string(attributes))
+		s := a.make(metrics[m], origins[o])
 		r.series(s)
 		if !s.overflow && s.metric.form != gauge {
 			a.counts[scope{s.metric.index, s.origin.service}]++
