@@ -28,6 +28,9 @@ func (p *player) send(fd int, s *Step, r *Result) error {
 		data = data[size:]
 		for len(piece) > 0 {
 			begin := now()
+			if r.Calls == 0 {
+				r.Begin = begin // Making a large message took its time.
+			}
 			n, err := p.sendOnce(fd, s.Via, piece)
 			end := now()
 			r.Calls++
