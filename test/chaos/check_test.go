@@ -111,7 +111,9 @@ func (d *deployment) check() {
 		maps.DeleteFunc(got, func(_ string, r backend.Received) bool { return d.ignore(r) })
 	}
 	v := compare(truth, got)
-	d.metrics(v, truth)
+	want := red(truth)
+	d.metrics(v, want)
+	d.points(v, want)
 	d.reports()
 	d.verdict(v)
 	for _, line := range d.losses() {
@@ -182,7 +184,7 @@ func (d *deployment) losses() (out []string) {
 }
 
 func isLoss(name string) bool {
-	for _, part := range []string{"lost", "malformed", "refused", "early_decisions", "late_clients", "conflicts"} {
+	for _, part := range []string{"lost", "malformed", "refused", "early_decisions", "late_clients", "conflicts", "overflow", "resets"} {
 		if strings.Contains(name, part) {
 			return true
 		}

@@ -34,7 +34,9 @@ const (
 var kinds = []string{decoder, enricher, exporter}
 
 // stages are the names of the stages that the kinds run.
-var stages = map[string]string{decoder: "decoder", enricher: "enricher", exporter: "exporter-otlphttp"}
+var stages = map[string][]string{
+	decoder: {"decoder"}, enricher: {"enricher"}, exporter: {"exporter-otlphttp", "exporter-metrics-otlphttp"},
+}
 
 const partitions = 8
 
@@ -237,7 +239,7 @@ func (d *deployment) stopAll() {
 	}
 }
 
-// members gives the instances of a kind that announce themselves, by id.
+// members gives the instances of the stages of a kind that announce themselves, by id: a process has one in each stage.
 func (d *deployment) members(kind string) (map[string]stage.Member, error) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
 	defer cancel()
@@ -245,7 +247,11 @@ func (d *deployment) members(kind string) (map[string]stage.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	lister, err := kv.ListKeysFiltered(ctx, stages[kind]+".*")
+	var of []string
+	for _, name := range stages[kind] {
+		of = append(of, name+".*")
+	}
+	lister, err := kv.ListKeysFiltered(ctx, of...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,9 +278,7 @@ func (d *deployment) owned(kind string, without []string) time.Duration {
 	d.t.Helper()
 	began := time.Now()
 	d.within(40*time.Second, "every partition of "+kind+" has an owner", func() error {
-		ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
-		defer cancel()
-		all, err := stage.Partitions(ctx, d.conn, stages[kind])
+		all, err := d.partitions(kind)
 		if err != nil {
 			return err
 		}
@@ -288,29 +292,32 @@ func (d *deployment) owned(kind string, without []string) time.Duration {
 	return time.Since(began)
 }
 
-// id gives the name by which the stage knows an instance.
-func (d *deployment) id(kind string, i *product.Instance) (id string) {
+// ids gives the names by which the stages of a kind know an instance.
+func (d *deployment) ids(kind string, i *product.Instance) (ids []string) {
 	d.t.Helper()
 	d.within(10*time.Second, "the process is a member", func() error {
 		members, err := d.members(kind)
+		ids = nil
 		for _, m := range members {
 			if m.PID == i.PID() {
-				id = m.ID
-				return nil
+				ids = append(ids, m.ID)
 			}
 		}
-		return fmt.Errorf("process %d is not among %v: %w", i.PID(), members, errors.Join(err))
+		if len(ids) < len(stages[kind]) {
+			return fmt.Errorf("process %d is not among %v: %w", i.PID(), members, errors.Join(err))
+		}
+		return nil
 	})
-	return id
+	return ids
 }
 
 // takeover kills an instance of a kind and measures until others work on all of its partitions.
 func (d *deployment) takeover(kind string, i *product.Instance) {
 	d.t.Helper()
-	id := d.id(kind, i)
+	ids := d.ids(kind, i)
 	began := time.Now()
 	d.kill(kind, i)
-	d.owned(kind, []string{id})
+	d.owned(kind, ids)
 	took := time.Since(began)
 	d.takeovers = append(d.takeovers, took)
 	if took > 10*time.Second {

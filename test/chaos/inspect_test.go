@@ -39,15 +39,27 @@ func (d *deployment) balanced(n int) {
 	}
 }
 
-func (d *deployment) partitions(kind string) ([]stage.PartitionStatus, error) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
-	defer cancel()
-	return stage.Partitions(ctx, d.conn, stages[kind])
+// partitions gives the state of every partition of every stage of a kind.
+func (d *deployment) partitions(kind string) (all []stage.PartitionStatus, err error) {
+	for _, name := range stages[kind] {
+		of, err := d.partitionsOf(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	return all, nil
 }
 
-// lag is how many records wait for a kind, by what its owners say.
-func (d *deployment) lag(kind string) (sum int64) {
-	all, err := d.partitions(kind)
+func (d *deployment) partitionsOf(name string) ([]stage.PartitionStatus, error) {
+	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
+	defer cancel()
+	return stage.Partitions(ctx, d.conn, name)
+}
+
+// lag is how many records wait for a stage, by what its owners say.
+func (d *deployment) lag(name string) (sum int64) {
+	all, err := d.partitionsOf(name)
 	if err != nil {
 		return -1
 	}

@@ -17,8 +17,11 @@ import (
 	"millrace.dev/test/internal/traffic"
 )
 
+// exportInterval is how far apart points are, interval how long the windows of deltas.
+const exportInterval, interval = time.Second, 2 * time.Second
+
 // features of metrics that every deployment here has.
-const features = "metrics:\n  features: [application, application_service_graph]\n"
+var features = fmt.Sprintf("metrics:\n  features: [application, application_service_graph]\n  interval: %v\n  export_interval: %v\n", interval, exportInterval)
 
 // measured is what a series has added up to: the number of measurements, or of requests, and their sum in seconds.
 type measured struct {
@@ -130,13 +133,7 @@ func addDelta(series map[string]measured, resource *millracev1.Resource, delta *
 			attributes[kv.Key] = fmt.Sprint(kv.GetIntValue())
 		}
 	}
-	key := delta.Name
-	for _, name := range []string{"service.name", "http.response.status_code", "client", "server"} {
-		graph := strings.HasPrefix(delta.Name, "traces_service_graph")
-		if value := attributes[name]; value != "" && graph == (name == "client" || name == "server") {
-			key += " " + value
-		}
-	}
+	key := seriesName(delta.Name, func(key string) string { return attributes[key] })
 	m := series[key]
 	switch v := delta.Value.(type) {
 	case *millracev1.MetricDelta_Histogram:
@@ -149,26 +146,38 @@ func addDelta(series map[string]measured, resource *millracev1.Resource, delta *
 	series[key] = m
 }
 
+// seriesName names a series as [red] does.
+func seriesName(metric string, attribute func(key string) string) string {
+	name := metric
+	graph := strings.HasPrefix(metric, "traces_service_graph")
+	for _, key := range []string{"service.name", "http.response.status_code", "client", "server"} {
+		if value := attribute(key); value != "" && graph == (key == "client" || key == "server") {
+			name += " " + value
+		}
+	}
+	return name
+}
+
+// unlike gives the names of the series that differ.
+func unlike(want, got map[string]measured) (names []string) {
+	for name, w := range want {
+		if g := got[name]; g.count != w.count || math.Abs(g.sum-w.sum) > 1e-6*math.Max(1, w.sum) {
+			names = append(names, name)
+		}
+	}
+	for name := range got {
+		if _, found := want[name]; !found && !strings.Contains(name, ".size ") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // metrics compares the deltas with the truth and waits a little for the last window.
-func (d *deployment) metrics(v *verdict, truth []traffic.Span) {
-	want := red(truth)
+func (d *deployment) metrics(v *verdict, want map[string]measured) {
 	var got map[string]measured
 	var batches, repeated, missing int
-	different := func() (names []string) {
-		for name := range want {
-			g, w := got[name], want[name]
-			if g.count != w.count || math.Abs(g.sum-w.sum) > 1e-6*math.Max(1, w.sum) {
-				names = append(names, name)
-			}
-		}
-		for name := range got {
-			if _, found := want[name]; !found && !strings.Contains(name, ".size ") {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		return names
-	}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Second) {
 		var err error
 		if got, batches, repeated, missing, err = d.deltas(); err != nil { // A cluster may still be moving leaders.
@@ -180,11 +189,11 @@ func (d *deployment) metrics(v *verdict, truth []traffic.Span) {
 		if d.ignore != nil {
 			maps.DeleteFunc(got, func(name string, _ measured) bool { _, found := want[name]; return !found })
 		}
-		if len(different()) == 0 || time.Now().After(end) {
+		if len(unlike(want, got)) == 0 || time.Now().After(end) {
 			break
 		}
 	}
-	for _, name := range different() {
+	for _, name := range unlike(want, got) {
 		v.note("wrong metric", "%s: %+v, want %+v", name, got[name], want[name])
 	}
 	if missing > 0 {

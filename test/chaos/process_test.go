@@ -35,10 +35,10 @@ func TestKill(t *testing.T) {
 // One of each kind is killed at the same time.
 func TestKillTogether(t *testing.T) {
 	d := deploy(t, shape{})
-	ids := map[string]string{}
+	ids := map[string][]string{}
 	for _, kind := range kinds {
 		i := d.pick(kind)
-		ids[kind] = d.id(kind, i)
+		ids[kind] = d.ids(kind, i)
 		d.kill(kind, i)
 	}
 	began := time.Now()
@@ -46,7 +46,7 @@ func TestKillTogether(t *testing.T) {
 		d.add(kind)
 	}
 	for _, kind := range kinds {
-		d.owned(kind, []string{ids[kind]})
+		d.owned(kind, ids[kind])
 	}
 	d.takeovers = append(d.takeovers, time.Since(began))
 	d.check()

@@ -1,4 +1,5 @@
-// Package backend is an OTLP backend: it takes OTLP/HTTP in JSON, keeps every span with how often it came, and can be away.
+// Package backend is an OTLP backend: it takes OTLP/HTTP in JSON, keeps every span with how often it came and every point of metrics, notes points
+// that contradict each other, and can be away.
 package backend
 
 import (
@@ -29,13 +30,14 @@ type Backend struct {
 
 	mu    sync.Mutex
 	byID  map[string]*Received
+	book  book
 	wrong error
 	last  time.Time
 }
 
 // New makes a backend that will listen on the given addresses, which stay the same over absences.
 func New(addresses ...string) *Backend {
-	return &Backend{addresses: addresses, byID: map[string]*Received{}}
+	return &Backend{addresses: addresses, byID: map[string]*Received{}, book: book{series: map[string]*Series{}}}
 }
 
 // Open listens.
@@ -85,6 +87,12 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		b.take(found)
+	case "/v1/metrics":
+		if err := b.measure(body); err != nil {
+			b.fail(err)
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 	default:
 		b.fail(fmt.Errorf("request for %s", r.URL.Path))
 		http.NotFound(w, r)
@@ -116,6 +124,19 @@ func (b *Backend) take(found []*spans.Span) {
 	}
 }
 
+func (b *Backend) measure(body []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.book.take(body)
+}
+
+// Points gives what came of metrics.
+func (b *Backend) Points() Points {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.book.points()
+}
+
 // Len is how many different spans came.
 func (b *Backend) Len() int {
 	b.mu.Lock()
@@ -123,7 +144,7 @@ func (b *Backend) Len() int {
 	return len(b.byID)
 }
 
-// Spans gives what came, by span id, and the first request that was not understood.
+// Spans gives what came of spans, by span id, and the first request of any kind that was not understood.
 func (b *Backend) Spans() (map[string]Received, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
