@@ -81,7 +81,10 @@ func (i *instance) refreshLags(ctx context.Context) {
 			if consumer := w.status.consumer.Load(); consumer != nil {
 				// A server that does not answer leaves the last known value.
 				if info, err := (*consumer).Info(asking); err == nil {
-					w.status.lag.Store(info.NumPending + w.status.buffered.Load())
+					// What the server has sent since it blocked waits here.
+					accepted := w.status.accepted.Load()
+					waiting := max(info.Delivered.Consumer, accepted) - accepted
+					w.status.lag.Store(info.NumPending + waiting + w.status.handed.Load())
 				}
 			}
 			cancel()

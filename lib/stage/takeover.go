@@ -74,8 +74,7 @@ func (w *worker) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	consumer := w.puller.consumer
-	w.status.consumer.Store(&consumer)
+	w.publishConsumer()
 	if e.written > 0 {
 		w.status.checkpoint.Store(e.written)
 		w.lose(w.frontier.begin(sample.first), pending, sample)

@@ -78,7 +78,8 @@ type workerStatus struct {
 	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
 	active     atomic.Int64  // local clock when records were last processed or something published
 	beat       atomic.Int64  // local clock when the worker was last not blocked
-	buffered   atomic.Uint64 // records received and not processed when it blocked
+	accepted   atomic.Uint64 // messages taken from the consumer
+	handed     atomic.Uint64 // records that the processor has not returned from
 	consumer   atomic.Pointer[jetstream.Consumer]
 	failure    atomic.Pointer[error]
 }
@@ -209,6 +210,7 @@ func (w *worker) serve(ctx context.Context) error {
 // receive hands over a message and what has arrived behind it.
 func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 	failure := w.collect(msg)
+	w.status.accepted.Store(w.puller.next - 1)
 	if failure == nil {
 		// The next request is on its way while this batch is processed.
 		failure = w.puller.pull()
@@ -218,8 +220,10 @@ func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 		for i := range w.records {
 			bytes += len(w.records[i].Data)
 		}
-		w.status.buffered.Store(uint64(n + len(w.puller.messages)))
-		if err := w.session.deliver(w.records); err != nil {
+		w.status.handed.Store(uint64(n))
+		err := w.session.deliver(w.records)
+		w.status.handed.Store(0)
+		if err != nil {
 			return err
 		}
 		w.proven, w.idle = w.records[n-1].Time, 0
@@ -399,8 +403,7 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 		_, err := w.puller.open(asking, w.session.position+1)
 		cancel()
 		if err == nil {
-			consumer := w.puller.consumer
-			w.status.consumer.Store(&consumer)
+			w.publishConsumer()
 			w.frontier.received = w.session.position
 			w.clear = false
 			w.status.failure.Store(nil)
@@ -418,6 +421,13 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 		case <-time.After(minPause):
 		}
 	}
+}
+
+// publishConsumer lets others ask about the consumer, which is new.
+func (w *worker) publishConsumer() {
+	consumer := w.puller.consumer
+	w.status.accepted.Store(0)
+	w.status.consumer.Store(&consumer)
 }
 
 func (w *worker) publishStatus() {
