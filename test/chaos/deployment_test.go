@@ -49,6 +49,7 @@ type shape struct {
 	more    string   // further sections of the configuration
 	bytes   int      // bus.max_bytes in MiB
 	pending int      // of the generator's connection, in MiB
+	query   int      // bytes of the query of each HTTP request
 }
 
 // deployment is Millrace without capture, with load and a backend.
@@ -126,7 +127,7 @@ func deploy(t *testing.T, s shape) *deployment {
 	for _, kind := range kinds {
 		d.owned(kind, nil)
 	}
-	d.load = traffic.Start(d.conn, traffic.Options{Seed: seed, Rate: *rate})
+	d.load = traffic.Start(d.conn, traffic.Options{Seed: seed, Rate: *rate, Query: s.query})
 	d.within(30*time.Second, "spans arrive", func() error {
 		if d.backend.Len() == 0 {
 			return errors.New("none yet")

@@ -102,17 +102,29 @@ func (d *deployment) command(arguments ...string) string {
 	return string(out)
 }
 
-// resident gives the memory of the largest process of a kind, in MiB.
-func (d *deployment) resident(kind string) (largest int) {
-	for _, i := range d.running[kind] {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", i.PID()))
-		if err != nil {
-			continue
+// stored is how many bytes a stream has.
+func (d *deployment) stored(stream string) uint64 {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
+	defer cancel()
+	s, err := d.conn.JetStream().Stream(ctx, stream)
+	d.must(err)
+	return s.CachedInfo().State.Bytes
+}
+
+// residents gives the memory of all processes of each kind, in MiB.
+func (d *deployment) residents() map[string]int {
+	sums := map[string]int{}
+	for _, kind := range kinds {
+		for _, i := range d.running[kind] {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", i.PID()))
+			d.must(err)
+			_, rest, _ := strings.Cut(string(b), "VmRSS:")
+			line, _, _ := strings.Cut(rest, "kB")
+			kb, err := strconv.Atoi(strings.TrimSpace(line))
+			d.must(err)
+			sums[kind] += kb >> 10
 		}
-		_, rest, _ := strings.Cut(string(b), "VmRSS:")
-		line, _, _ := strings.Cut(rest, "kB")
-		kb, _ := strconv.Atoi(strings.TrimSpace(line))
-		largest = max(largest, kb>>10)
 	}
-	return largest
+	return sums
 }

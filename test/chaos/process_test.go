@@ -60,6 +60,7 @@ func TestKillAlone(t *testing.T) {
 		time.Sleep(8 * time.Second)
 		d.add(kind)
 		d.owned(kind, nil)
+		time.Sleep(3 * time.Second) // The next one has work again, and something behind its checkpoint.
 	}
 	d.check()
 }

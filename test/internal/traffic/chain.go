@@ -122,13 +122,13 @@ func (c *chain) call(client, server *end, trace, parent string, name, target, as
 // trace makes one request and what it causes.
 func (c *chain) trace() {
 	n := fmt.Sprintf("%d/%d/%d", c.lane, c.number, c.requests)
-	c.call(c.ends[0], c.ends[1], "", "", "GET", "/order/"+n, get("/order/"+n), func(trace, serving string) (string, int) {
+	c.call(c.ends[0], c.ends[1], "", "", "GET", "/order/"+n, c.get("/order/"+n), func(trace, serving string) (string, int) {
 		c.think()
 		status := 200
 		if c.rng.IntN(10) == 0 {
 			status = 503
 		}
-		c.call(c.ends[2], c.ends[3], trace, serving, "GET", "/stock/"+n, get("/stock/"+n), func(string, string) (string, int) {
+		c.call(c.ends[2], c.ends[3], trace, serving, "GET", "/stock/"+n, c.get("/stock/"+n), func(string, string) (string, int) {
 			c.think()
 			return response(status, c.rng.IntN(100)), status
 		})
@@ -139,7 +139,17 @@ func (c *chain) trace() {
 	})
 }
 
-func get(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: chaos.test\r\n\r\n" }
+func (c *chain) get(path string) string {
+	target := path
+	if c.load.query > 0 {
+		query := make([]byte, c.load.query)
+		for i := range query {
+			query[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[c.rng.IntN(64)]
+		}
+		target += "?" + string(query)
+	}
+	return "GET " + target + " HTTP/1.1\r\nHost: chaos.test\r\n\r\n"
+}
 
 func response(status, body int) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, body, make([]byte, body))

@@ -22,6 +22,8 @@ type Options struct {
 	// Rate is how many traces begin in a second, about. A trace has six spans. Default 100.
 	Rate float64
 	Seed uint64
+	// Query is how many bytes the query of each HTTP request has, which do not compress. Default 0.
+	Query int
 }
 
 // Load is traffic under way.
@@ -31,6 +33,7 @@ type Load struct {
 	chains []*chain
 	nodes  []*node
 	gap    float64 // mean time between requests of a chain, nanoseconds
+	query  int
 
 	sequences map[address]uint64
 	futures   []*bus.Future
@@ -53,7 +56,7 @@ func Start(conn *bus.Conn, o Options) *Load {
 	o.Lanes, o.Chains, o.Rate = cmp.Or(o.Lanes, 6), cmp.Or(o.Chains, 8), cmp.Or(o.Rate, 100)
 	now := time.Now().UnixNano()
 	l := &Load{
-		conn: conn, gap: float64(o.Lanes*o.Chains) / o.Rate * 1e9, sequences: map[address]uint64{}, epoch: uint64(now), done: make(chan struct{}),
+		conn: conn, query: o.Query, gap: float64(o.Lanes*o.Chains) / o.Rate * 1e9, sequences: map[address]uint64{}, epoch: uint64(now), done: make(chan struct{}),
 		nodes: []*node{{"n1", now - int64(time.Hour)}, {"n2", now - int64(3*time.Hour)}},
 	}
 	for lane := range o.Lanes {
