@@ -58,5 +58,13 @@ type Follower interface {
 	CaughtUp(owned func() bool)
 }
 
+// Sender is what a [Processor] may be besides: one that sends something out of Millrace when time passes, without a record. A checkpoint is not made
+// for that, since a replay comes to the same, but a partition that is handed over should not send it again.
+type Sender interface {
+	// Sent reports whether anything was sent since the newest snapshot was taken or restored. It is called between other calls of the
+	// processor, never concurrently with them.
+	Sent() bool
+}
+
 // Factory makes the processor of a partition with empty state.
 type Factory func(partition int) (Processor, error)

@@ -136,9 +136,19 @@ func (s *session) skip(sequence uint64) { s.position = max(s.position, sequence)
 // dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone comes about again.
 func (s *session) dirty() bool { return s.position != s.saved || s.out.issued() != s.savedAt }
 
+// unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only time has passed, if what a processor did on it would
+// be done again.
+func (s *session) unsaved(handOver bool) bool {
+	if s.dirty() || !handOver {
+		return s.dirty()
+	}
+	sender, ok := s.processor.(Sender)
+	return ok && sender.Sent()
+}
+
 // prepare takes a snapshot if one is due (or forced) and none is on its way.
 func (s *session) prepare(now time.Duration, force bool) error {
-	if s.pending != nil || !s.dirty() || (now < s.due && !force) {
+	if s.pending != nil || !s.unsaved(force) || (now < s.due && !force) {
 		return nil
 	}
 	var snapshot []byte

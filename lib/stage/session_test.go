@@ -94,3 +94,42 @@ func TestSessionTellsStreamTime(t *testing.T) {
 		t.Errorf("snapshot after the lease: %v", err)
 	}
 }
+
+// sending is a processor that sends something at every tick.
+type sending struct {
+	transcript
+	sent bool
+}
+
+func (s *sending) Tick(ctx context.Context, now time.Time, out Output) error {
+	s.sent = true
+	return s.transcript.Tick(ctx, now, out)
+}
+
+func (s *sending) Snapshot(dst []byte) ([]byte, error) {
+	s.sent = false
+	return s.transcript.Snapshot(dst)
+}
+
+func (s *sending) Sent() bool { return s.sent }
+
+// What was sent because time passed is in the checkpoint of a hand-over, and makes none before.
+func TestSessionSavesWhatWasSent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		processor Processor
+		handOver  bool
+		want      bool
+	}{{&sending{}, true, true}, {&sending{}, false, false}, {&transcript{}, true, false}} {
+		s := &session{processor: c.processor, out: &handSink{}, enter: t.Context, position: 2, saved: 2}
+		if err := s.tick(time.UnixMilli(1000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.prepare(time.Hour, c.handOver); err != nil || (s.pending != nil) != c.want {
+			t.Errorf("%T, hand-over %v: a snapshot %v, %v", c.processor, c.handOver, s.pending != nil, err)
+		}
+		if c.want && s.unsaved(true) {
+			t.Errorf("%T: unsaved after a snapshot", c.processor)
+		}
+	}
+}

@@ -220,7 +220,7 @@ func (w *worker) handOver(ctx, writing context.Context) error {
 				return fmt.Errorf("hand over: %w", ctx.Err())
 			}
 		}
-		if w.session.pending == nil && !w.session.dirty() {
+		if w.session.pending == nil && !w.session.unsaved(true) {
 			return nil
 		}
 		if err := w.outputs.wait(ctx); err != nil {

@@ -184,7 +184,7 @@ func (d *deployment) losses() (out []string) {
 }
 
 func isLoss(name string) bool {
-	for _, part := range []string{"lost", "malformed", "refused", "early_decisions", "late_clients", "conflicts", "overflow", "resets"} {
+	for _, part := range []string{"lost", "malformed", "refused", "early_decisions", "late_clients", "conflicts", "overflow", "metric_resets"} {
 		if strings.Contains(name, part) {
 			return true
 		}

@@ -33,6 +33,7 @@ type MetricProcessor struct {
 	store    *series.Store
 	builder  *points.Builder
 	pause    time.Duration
+	sent     bool // since the newest snapshot
 }
 
 // NewMetricProcessor makes a processor with empty state. version is the program's.
@@ -77,6 +78,7 @@ func (p *MetricProcessor) advance(ctx context.Context, now time.Time) error {
 	return p.store.Advance(uint64(now.UnixNano()), func() error {
 		defer p.gauge.Update(p.store)
 		return p.builder.Build(p.store, func(request pmetric.Metrics, n int) error {
+			p.sent = true // Also what the backend took without an answer.
 			refusal, err := insist(ctx, p.pause, p.counters.failed, func(ctx context.Context) error { return p.to.SendMetrics(ctx, request) })
 			switch {
 			case err != nil:
@@ -92,7 +94,13 @@ func (p *MetricProcessor) advance(ctx context.Context, now time.Time) error {
 }
 
 // Snapshot implements [stage.Processor].
-func (p *MetricProcessor) Snapshot(dst []byte) ([]byte, error) { return p.store.Snapshot(dst), nil }
+func (p *MetricProcessor) Snapshot(dst []byte) ([]byte, error) {
+	p.sent = false
+	return p.store.Snapshot(dst), nil
+}
+
+// Sent implements [stage.Sender].
+func (p *MetricProcessor) Sent() bool { return p.sent }
 
 // Restore implements [stage.Processor].
 func (p *MetricProcessor) Restore(snapshot []byte) error {

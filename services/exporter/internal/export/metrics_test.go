@@ -287,3 +287,30 @@ func TestSpansAreFiltered(t *testing.T) {
 		}
 	}
 }
+
+// Points that were sent because time passed are in the checkpoint of a hand-over: the next owner does not send them again.
+func TestSentSinceSnapshot(t *testing.T) {
+	t.Parallel()
+	p := newMetricProcessor(t, &sink{}, seriesCounters(t), true)
+	process(t, p, metricRecord(t, 1, time.Second, calls(1)))
+	if p.Sent() {
+		t.Error("sent before a boundary")
+	}
+	tick(t, p, 11*time.Second)
+	if !p.Sent() {
+		t.Error("points of a boundary are not known to be sent")
+	}
+	snapshot, err := p.Snapshot(nil)
+	if err != nil || p.Sent() {
+		t.Errorf("sent after a snapshot, %v", err)
+	}
+	to := &sink{}
+	next := newMetricProcessor(t, to, seriesCounters(t), true)
+	if err := next.Restore(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	tick(t, next, 21*time.Second)
+	if got := to.points(); len(got) > 0 {
+		t.Errorf("sent again: %v", got)
+	}
+}
