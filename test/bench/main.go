@@ -68,6 +68,7 @@ func run(out, only string, rounds int, span time.Duration) error {
 		{"completeness-redis", (*bench).completenessRedis},
 		{"redis-throughput", (*bench).redisThroughput},
 		{"decoder", (*bench).decoder},
+		{"metrics", (*bench).metrics},
 		{"latency", (*bench).latency},
 	} {
 		if !strings.Contains(m.name, only) {
