@@ -15,7 +15,7 @@ KERNELS  ?=
 PATHS    ?= 50000
 
 BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
-CHAOS_SHORT := ^(TestKill|TestStop|TestRollingUpgrade|TestServerRestart|TestNetworkCut|TestBackendAway)$$
+CHAOS_SHORT := ^(TestKill|TestStop|TestScale|TestRollingUpgrade)$$
 
 GOLANGCI_VERSION := v2.15.0
 BUF_VERSION      := v1.75.0
@@ -79,7 +79,7 @@ test-chaos: test-packages build ## Kill, stop, cut off and starve processes unde
 	cd lib && go test -count=1 -timeout 20m -run Crash ./stage/... -args -crash.duration=120s
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 40m -v ./chaos -args -chaos.duration=60s
 
-test-chaos-short: test-packages build ## The part of test-chaos that fits into four minutes
+test-chaos-short: test-packages build ## The part of test-chaos that is about instances of services, three minutes
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 12m -v -run '$(CHAOS_SHORT)' ./chaos -args -chaos.duration=5s
 
 test-backends: backend-packages build backends ## Metrics and traces against a real Prometheus, Collector and Jaeger; dashboards and rules (root). PATHS=1000000 for the long form
