@@ -1,3 +1,4 @@
+// Command stages measures what each stage costs: the benchmarks beside the code, and a pipeline of real processes over an external NATS server.
 package main
 
 import (
