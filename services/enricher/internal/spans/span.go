@@ -199,8 +199,8 @@ func observed(e *encoder, in *Input) {
 }
 
 // NetworkDuration is the time that request and response spent between the two ends, in nanoseconds: the client's duration minus
-// the server's, each taken on one clock. x and peer are the two sides in any order. False where an end did not see the
-// exchange whole, or where the server's took longer (it went on after its last byte was read, or timestamps are too coarse).
+// the server's, each taken on one clock. x and peer are the two sides in any order. It is 0 where the server took longer: it went on reading after
+// its answer, or its write returned later than the client had read what it wrote. False where an end did not see the exchange whole.
 func NetworkDuration(x, peer *millracev1.Exchange) (int64, bool) {
 	client, server := x, peer
 	if client.Side != millracev1.Side_SIDE_CLIENT {
@@ -210,7 +210,7 @@ func NetworkDuration(x, peer *millracev1.Exchange) (int64, bool) {
 		return 0, false
 	}
 	d := int64(client.EndUnixNs-client.StartUnixNs) - int64(server.EndUnixNs-server.StartUnixNs)
-	return d, d >= 0
+	return max(d, 0), true
 }
 
 // address gives the text of an IP address; empty if it is none.

@@ -182,6 +182,33 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
+// The network's time is known for every exchange that both ends saw whole, also where the server's write returned after the client had read.
+func TestNetworkDuration(t *testing.T) {
+	t.Parallel()
+	cut := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
+		x.Outcome = millracev1.Outcome_OUTCOME_CLOSED
+	}
+	later := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
+		x.StartUnixNs, x.EndUnixNs = 1000*second, 1001*second+40_000
+	}
+	for name, test := range map[string]struct {
+		client, server *millracev1.Exchange
+		want           int64
+		known          bool
+	}{
+		"whole":             {httpExchange(client, nil), httpExchange(server, nil), 3e8, true},
+		"the server longer": {httpExchange(client, nil), httpExchange(server, later), 0, true},
+		"the client cut":    {httpExchange(client, cut), httpExchange(server, nil), 0, false},
+		"the server cut":    {httpExchange(client, nil), httpExchange(server, cut), 0, false},
+	} {
+		for _, order := range [][2]*millracev1.Exchange{{test.client, test.server}, {test.server, test.client}} {
+			if got, known := NetworkDuration(order[0], order[1]); got != test.want || known != test.known {
+				t.Errorf("%s: %d %v", name, got, known)
+			}
+		}
+	}
+}
+
 func TestSplitHost(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]struct {
