@@ -52,7 +52,7 @@ func StreamConfigs(cfg config.Bus) []jetstream.StreamConfig {
 		configs = append(configs, jetstream.StreamConfig{
 			Name:        s.name,
 			Description: s.description,
-			Subjects:    s.subjects,
+			Subjects:    append(slices.Clone(s.subjects), TimeSubject(s.name)),
 			Retention:   jetstream.LimitsPolicy,
 			Discard:     jetstream.DiscardOld,
 			Storage:     storageType(cfg.Storage),

@@ -48,6 +48,11 @@ func LinkSubject(partition int) string { return "millrace.link." + strconv.Itoa(
 // ProgressSubject is where decoders say how far they are. It belongs to StreamExchange, and every partition of it reads it.
 const ProgressSubject = "millrace.link.progress"
 
+// TimeSubject is where stages put marks of time into a stream of Millrace's, see lib/stage. Every partition of the stream reads it.
+func TimeSubject(stream string) string {
+	return "millrace.time." + strings.ToLower(strings.TrimPrefix(stream, "MILLRACE_"))
+}
+
 // SpanSubject is where the enricher publishes spans of a partition, service namespace and service name.
 func SpanSubject(partition int, namespace, service string) string {
 	return "millrace.span." + strconv.Itoa(partition) + "." + Token(namespace) + "." + Token(service)

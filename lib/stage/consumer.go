@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +40,7 @@ type puller struct {
 	jetStream jetstream.JetStream
 	stream    string
 	subjects  []string
+	marks     string // subject of marks of time
 	records   int
 	bytes     int
 	clock     clock
@@ -74,7 +76,7 @@ func (p *puller) open(ctx context.Context, from uint64) (pending uint64, err err
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       max(from, 1),
 		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubjects:    p.subjects,
+		FilterSubjects:    append(slices.Clone(p.subjects), p.marks),
 		InactiveThreshold: consumerIdle,
 		MemoryStorage:     true,
 		Replicas:          1,

@@ -90,6 +90,8 @@ type instance struct {
 	ticking     atomic.Pointer[[]*worker]
 	lossLogged  atomic.Int64
 	asking      atomic.Bool // refreshLags is at it
+	marking     atomic.Bool // a mark is on its way
+	unmarked    atomic.Pointer[markFailure]
 }
 
 // newID names an instance: the host, for people, and enough randomness that no two runs ever share one. Part of keys.
@@ -149,6 +151,9 @@ func (i *instance) open(ctx context.Context) (err error) {
 	}
 	if i.input, err = conn.JetStream().Stream(ctx, i.options.Stream); err != nil {
 		return fmt.Errorf("stream %s: %w", i.options.Stream, err)
+	}
+	if subject := bus.TimeSubject(i.options.Stream); !slices.Contains(i.input.CachedInfo().Config.Subjects, subject) {
+		return fmt.Errorf("stream %s does not take %s, it was made by an older version: run `millrace nats setup`", i.options.Stream, subject)
 	}
 	return i.survey(ctx)
 }
@@ -269,12 +274,13 @@ const (
 	quietTicks = 5
 )
 
-// metronome wakes the workers for their ticks, all at once and at multiples of the interval, so that the stages of one process wake it
+// metronome puts marks of time and wakes the workers for their ticks, all at once and at multiples of the interval, so that the stages of one process wake it
 // together. With a timer of its own per partition, idle stages cost four times the CPU.
 func (i *instance) metronome(ctx context.Context) {
 	interval := i.options.TickInterval
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	marks := marker{instance: i}
 	for quiet := false; ; {
 		step := interval
 		if quiet {
@@ -304,6 +310,7 @@ func (i *instance) metronome(ctx context.Context) {
 			default: // Busy, and will see the one that waits.
 			}
 		}
+		marks.consider(ctx, now, *workers, quiet)
 	}
 }
 
@@ -357,6 +364,7 @@ func (i *instance) report() {
 	case !i.coordinator.membersKnown || !i.coordinator.leasesKnown:
 		err = errors.New("members and leases are not known yet")
 	default:
+		err = i.timeless(now)
 		for p, w := range i.workers {
 			if failure := w.status.failure.Load(); failure != nil {
 				err = fmt.Errorf("partition %d: %w", p, *failure)

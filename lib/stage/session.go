@@ -37,14 +37,19 @@ type session struct {
 	enter     func() context.Context
 	tickEvery time.Duration
 	interval  time.Duration
+	// marks is the subject of marks of time among the records.
+	marks string
 
 	// position: every record of the partition up to this sequence was handed in.
 	position uint64
 	// told is the newest stream time that the processor knows.
 	told time.Time
-	// saved is the position and output count of the newest snapshot taken.
-	saved   uint64
-	savedAt uint64
+	// changed is the position of the newest record that was not a mark, or of what is to be saved like one.
+	changed uint64
+	// saved is the position, savedAt the output count and savedTold the time told of the newest snapshot taken.
+	saved     uint64
+	savedAt   uint64
+	savedTold time.Time
 	// due is when the next snapshot is taken, by the local clock.
 	due     time.Duration
 	pending *pendingCheckpoint
@@ -62,21 +67,30 @@ type pendingCheckpoint struct {
 	writing  bool
 }
 
-// deliver hands records in, in stream order, telling the time of the stream in between as if they came one tick apart.
+// markRun is how much time may pass by marks alone until there is a checkpoint, which bounds how many a replay goes through.
+const markRun = 5 * time.Minute
+
+// deliver hands records in, in stream order, telling the time of the stream in between: at marks, and as if records came one tick apart.
 func (s *session) deliver(records []Record) error {
 	for len(records) > 0 && records[0].Sequence <= s.position {
 		records = records[1:] // A consumer that was made again may begin before where we are.
 		s.duplicates++
 	}
 	for len(records) > 0 {
-		if !records[0].Time.Before(s.told.Add(s.tickEvery)) {
+		mark := records[0].Subject == s.marks
+		if mark || !records[0].Time.Before(s.told.Add(s.tickEvery)) {
 			if err := s.tick(records[0].Time); err != nil {
 				return err
 			}
 		}
+		if mark {
+			s.position = records[0].Sequence
+			records = records[1:]
+			continue
+		}
 		end := s.told.Add(s.tickEvery)
 		n := 1
-		for n < len(records) && records[n].Time.Before(end) {
+		for n < len(records) && records[n].Subject != s.marks && records[n].Time.Before(end) {
 			n++
 		}
 		err := s.call(func(ctx context.Context) error { return s.processor.Process(ctx, records[:n], s.out) })
@@ -84,6 +98,7 @@ func (s *session) deliver(records []Record) error {
 			return fmt.Errorf("process records %d to %d: %w", records[0].Sequence, records[n-1].Sequence, err)
 		}
 		s.position = records[n-1].Sequence
+		s.changed = s.position
 		records = records[n:]
 	}
 	return nil
@@ -131,19 +146,28 @@ func (s *session) call(f func(context.Context) error) (err error) {
 }
 
 // skip notes that the stream holds nothing of this partition up to sequence.
-func (s *session) skip(sequence uint64) { s.position = max(s.position, sequence) }
+func (s *session) skip(sequence uint64) {
+	if sequence > s.position {
+		s.position, s.changed = sequence, sequence
+	}
+}
+
+// settle makes the position one to be saved, however it was come to.
+func (s *session) settle() { s.changed = s.position }
 
 // dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone comes about again.
-func (s *session) dirty() bool { return s.position != s.saved || s.out.issued() != s.savedAt }
+func (s *session) dirty() bool {
+	return s.changed > s.saved || s.out.issued() != s.savedAt || s.position > s.saved && s.told.Sub(s.savedTold) >= markRun
+}
 
-// unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only time has passed, if what a processor did on it would
-// be done again.
+// unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only marks came, or when only time has passed, if what a
+// processor did on it would be done again.
 func (s *session) unsaved(handOver bool) bool {
 	if s.dirty() || !handOver {
 		return s.dirty()
 	}
 	sender, ok := s.processor.(Sender)
-	return ok && sender.Sent()
+	return s.position != s.saved || ok && sender.Sent()
 }
 
 // prepare takes a snapshot if one is due (or forced) and none is on its way.
@@ -161,7 +185,7 @@ func (s *session) prepare(now time.Duration, force bool) error {
 	}
 	s.spare = nil
 	s.pending = &pendingCheckpoint{position: s.position, told: s.told, after: s.out.issued(), snapshot: snapshot}
-	s.saved, s.savedAt = s.position, s.pending.after
+	s.saved, s.savedAt, s.savedTold = s.position, s.pending.after, s.told
 	s.due = now + s.interval
 	return nil
 }

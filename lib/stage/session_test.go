@@ -38,7 +38,11 @@ func (o *handSink) Publish(string, string, []byte) { o.published++ }
 func (o *handSink) issued() uint64                 { return o.published }
 func (o *handSink) settled() (uint64, error)       { return o.acked, nil }
 func at(sequence uint64, milliseconds int64) Record {
-	return Record{Sequence: sequence, Time: time.UnixMilli(milliseconds)}
+	return Record{Subject: "record", Sequence: sequence, Time: time.UnixMilli(milliseconds)}
+}
+
+func markAt(sequence uint64, milliseconds int64) Record {
+	return Record{Subject: "mark", Sequence: sequence, Time: time.UnixMilli(milliseconds)}
 }
 
 func TestSessionTellsStreamTime(t *testing.T) {
@@ -50,7 +54,7 @@ func TestSessionTellsStreamTime(t *testing.T) {
 				return t.Context()
 			}
 			return nil
-		}, tickEvery: 100 * time.Millisecond, interval: time.Second,
+		}, tickEvery: 100 * time.Millisecond, interval: time.Second, marks: "mark",
 		told: time.UnixMilli(1000), position: 2, saved: 2,
 	}
 	// A backlog: 2 was handed in before; time is told where records are 100 ms apart; the time of a record that is older than what was told
@@ -92,6 +96,41 @@ func TestSessionTellsStreamTime(t *testing.T) {
 	}
 	if err := s.prepare(time.Hour, true); !errors.Is(err, errLapsed) {
 		t.Errorf("snapshot after the lease: %v", err)
+	}
+}
+
+// Marks tell their time in order with the records and are no records. They alone make no checkpoint, unless there are many of them or the partition is
+// handed over.
+func TestSessionMarks(t *testing.T) {
+	t.Parallel()
+	c := &transcript{}
+	s := &session{
+		processor: c, out: &handSink{}, enter: t.Context, tickEvery: 100 * time.Millisecond, interval: time.Second, marks: "mark",
+		told: time.UnixMilli(1000), savedTold: time.UnixMilli(1000), position: 2, changed: 2, saved: 2,
+	}
+	err := s.deliver([]Record{markAt(1, 900), markAt(3, 1010), markAt(4, 1500)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"tick 1010", "tick 1500"}
+	if !reflect.DeepEqual(c.lines, want) || s.position != 4 {
+		t.Errorf("%q, position %d", c.lines, s.position)
+	}
+	if s.unsaved(false) || !s.unsaved(true) {
+		t.Errorf("after marks: unsaved %v, at a hand-over %v", s.unsaved(false), s.unsaved(true))
+	}
+	if err := s.deliver([]Record{markAt(5, 1000+markRun.Milliseconds())}); err != nil || !s.unsaved(false) {
+		t.Errorf("after %v of marks: unsaved %v, %v", markRun, s.unsaved(false), err)
+	}
+	// Another server's clock: the time does not go back.
+	c.lines = nil
+	err = s.deliver([]Record{at(6, 400_000), at(7, 400_010), markAt(8, 400_020), at(9, 400_030), markAt(10, 300_000), at(11, 400_040)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = []string{"tick 400000", "records 6 7", "tick 400020", "records 9", "tick 400020", "records 11"}
+	if !reflect.DeepEqual(c.lines, want) || s.position != 11 || s.changed != 11 {
+		t.Errorf("%q, position %d, changed %d", c.lines, s.position, s.changed)
 	}
 }
 

@@ -259,6 +259,9 @@ func (w *simWorker) end(err error) {
 	}
 	if err == nil {
 		w.i.s.HandOvers++
+		if s := w.i.s; s.last[w.p] == w {
+			s.last[w.p] = nil
+		}
 	}
 	w.i.c.stopped(w.p, err != nil, false, w.i.clock())
 }
@@ -342,15 +345,22 @@ func (w *simWorker) restore(m simManifest, revision uint64) {
 		return
 	}
 	i.s.Takeovers++
-	processor := &simProcessor{partition: w.p, check: func() { i.s.check(i, w.p) }}
+	if i.s.last[w.p] != nil {
+		i.s.broken[w.p]++
+	}
+	i.s.last[w.p] = w
+	processor := &simProcessor{
+		partition: w.p, check: func() { i.s.check(i, w.p) },
+		send: func(second int64, state simState) { i.s.leave(i, w.p, second, state) },
+	}
 	if m.snapshot != nil {
 		_ = processor.Restore(m.snapshot)
 	}
 	w.revision = revision
 	w.out = &simSink{w: w}
 	w.session = &session{
-		processor: processor, out: w.out, enter: w.enter, tickEvery: 100 * time.Millisecond, interval: 3 * time.Second,
-		position: m.sequence, saved: m.sequence, told: m.told, due: i.clock() + 3*time.Second,
+		processor: processor, out: w.out, enter: w.enter, tickEvery: 100 * time.Millisecond, interval: 3 * time.Second, marks: "mark",
+		position: m.sequence, changed: m.sequence, saved: m.sequence, told: m.told, savedTold: m.told, due: i.clock() + 3*time.Second,
 	}
 	w.next = int(m.sequence)
 }
@@ -367,12 +377,20 @@ func (w *simWorker) step() {
 			from = max(0, from-s.rng.IntN(40)) // A consumer that was made again, too early.
 			s.Repeated++
 		}
-		for w.next = from; w.next < len(s.stream) && len(batch) < 8; w.next++ {
-			if s.owner[w.next] == w.p {
+		for w.next = from; w.next < len(s.stream) && len(batch) < 24; w.next++ {
+			if s.owner[w.next] == w.p || s.owner[w.next] == simMark {
 				batch = append(batch, s.stream[w.next])
 			}
 		}
 		if err := w.session.deliver(batch); err != nil {
+			w.end(err)
+			return
+		}
+		if w.next == len(s.stream) && len(batch) == 0 {
+			w.mark()
+		}
+		// What a tick of the worker does, which tells nothing new.
+		if err := w.session.tick(w.session.told); err != nil {
 			w.end(err)
 			return
 		}
@@ -391,9 +409,22 @@ func (w *simWorker) step() {
 			sequence: pending.position, told: pending.told, snapshot: slices.Clone(pending.snapshot),
 			writer: fmt.Sprint(w.i.id, "-", w.i.checkpoints), epoch: w.epoch,
 		})
-	case w.drain && w.session.pending == nil && !w.session.dirty():
+	case w.drain && w.session.pending == nil && !w.session.unsaved(true):
 		w.end(nil)
 	}
+}
+
+// mark puts a mark of time where there was none for a while. It may get lost, or come late.
+func (w *simWorker) mark() {
+	i, s := w.i, w.i.s
+	if s.now-s.marked < markAfter {
+		return
+	}
+	s.Marks++
+	i.call(func() func() {
+		s.store(simMark)
+		return func() {}
+	}, func() {})
 }
 
 // write does what [worker.write] does.

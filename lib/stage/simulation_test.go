@@ -33,13 +33,16 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", total)
-	if total.Kills == 0 || total.Lapses == 0 || total.Fenced == 0 || total.Takeovers == 0 || total.HandOvers == 0 || total.Repeated == 0 || total.Resumes == 0 {
+	if total.Kills == 0 || total.Lapses == 0 || total.Fenced == 0 || total.Takeovers == 0 || total.HandOvers == 0 || total.Repeated == 0 || total.Resumes == 0 ||
+		total.Marks == 0 || total.SentAgain == 0 {
 		t.Errorf("the simulation does not reach what it should: %+v", total)
 	}
 }
 
 // simulated counts what happened.
-type simulated struct{ Events, Kills, Pauses, Cuts, Lapses, Fenced, Takeovers, HandOvers, Repeated, Resumes int }
+type simulated struct {
+	Events, Kills, Pauses, Cuts, Lapses, Fenced, Takeovers, HandOvers, Repeated, Resumes, Marks, Sent, SentAgain int
+}
 
 func (s *simulated) add(o simulated) {
 	s.Events += o.Events
@@ -52,6 +55,9 @@ func (s *simulated) add(o simulated) {
 	s.HandOvers += o.HandOvers
 	s.Repeated += o.Repeated
 	s.Resumes += o.Resumes
+	s.Marks += o.Marks
+	s.Sent += o.Sent
+	s.SentAgain += o.SentAgain
 }
 
 const (
@@ -97,7 +103,11 @@ type simulation struct {
 	stream    []Record // of all partitions, in order
 	owner     []int    // partition of each
 	truth     [simPartitions][]simState
-	stored    map[string]simState // outputs by id
+	stored    map[string]simState       // outputs by id
+	sent      map[string]simSent        // what left the stage when time passed, by partition and second
+	broken    [simPartitions]int        // takeovers that were no hand-over
+	last      [simPartitions]*simWorker // the newest owner, nil after a hand-over
+	marked    time.Duration             // when the newest mark was put
 	instances []*simInstance
 	simulated
 }
@@ -122,6 +132,13 @@ type simManifest struct {
 	epoch    uint64
 }
 
+// simSent is what was sent at a boundary of time, after how many takeovers that were no hand-over, and whether by an instance whose clock stood still.
+type simSent struct {
+	state  simState
+	broken int
+	lied   bool
+}
+
 // simState is what the processor makes of the records so far. Any difference in order or number of records makes another.
 type simState struct{ count, hash uint64 }
 
@@ -130,7 +147,7 @@ func (s simState) next(r Record) simState {
 }
 
 func simulate(t *testing.T, seed uint64) simulated {
-	s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), stored: map[string]simState{}}
+	s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), stored: map[string]simState{}, sent: map[string]simSent{}}
 	for range 3 {
 		s.join()
 	}
@@ -170,18 +187,39 @@ func (s *simulation) delay() time.Duration {
 
 func (s *simulation) chance(oneIn int) bool { return s.now < simFaults && s.rng.IntN(oneIn) == 0 }
 
+// simMark is the owner of a mark: every partition reads it.
+const simMark = -1
+
+// store puts a record or a mark at the end of the stream, stamped now, or long before: by the clock of another server, or by a leader that died
+// before its successor had stored it.
+func (s *simulation) store(owner int) Record {
+	at := time.Unix(1000, 0).Add(s.now)
+	if s.chance(20) {
+		at = at.Add(-time.Duration(s.rng.IntN(3000)) * time.Millisecond)
+	}
+	r := Record{Sequence: uint64(len(s.stream) + 1), Time: at, Subject: "record"}
+	if owner == simMark {
+		r.Subject, s.marked = "mark", s.now
+	}
+	s.stream, s.owner = append(s.stream, r), append(s.owner, owner)
+	return r
+}
+
 // load stores records.
 func (s *simulation) load() {
 	p := s.rng.IntN(simPartitions)
-	r := Record{Sequence: uint64(len(s.stream) + 1), Time: time.Unix(1000, 0).Add(s.now)}
-	s.stream, s.owner = append(s.stream, r), append(s.owner, p)
+	r := s.store(p)
 	var last simState
 	if n := len(s.truth[p]); n > 0 {
 		last = s.truth[p][n-1]
 	}
 	s.truth[p] = append(s.truth[p], last.next(r))
 	if s.now < simEnd-20*time.Second {
-		s.after(time.Duration(5+s.rng.IntN(60))*time.Millisecond, s.load)
+		pause := time.Duration(5+s.rng.IntN(60)) * time.Millisecond
+		if s.chance(100) {
+			pause += time.Duration(s.rng.IntN(4000)) * time.Millisecond // Nothing comes: only marks tell the time.
+		}
+		s.after(pause, s.load)
 	}
 }
 
@@ -198,7 +236,11 @@ func (s *simulation) fault() {
 		}
 	}
 	i := live[s.rng.IntN(len(live))]
-	switch s.rng.IntN(6) {
+	kind := s.rng.IntN(6)
+	if s.now < i.pausedUntil && (kind == 1 || kind == 5) {
+		return // Another pause would end this one early: a clock that stood still would have gone back.
+	}
+	switch kind {
 	case 5:
 		// A virtual machine that is stopped together with its clocks: it cannot know that its leases have ended, and only the fence is left.
 		d := time.Duration(s.rng.IntN(15000)) * time.Millisecond
@@ -274,12 +316,18 @@ func simSwap[T any](s *simulation, v *simValue[T], revision uint64, value T) (ui
 	return s.revision, true
 }
 
-// simProcessor counts and hashes, and emits one output per record.
+// simProcessor counts and hashes, and emits one output per record. Whenever a second is over by the time it is told, it sends what it has counted,
+// as exporters do.
 type simProcessor struct {
 	partition int
 	state     simState
+	second    int64 // that is over
+	sent      bool
 	check     func()
+	send      func(second int64, state simState)
 }
+
+var _ Sender = (*simProcessor)(nil)
 
 func (c *simProcessor) Process(_ context.Context, records []Record, out Output) error {
 	c.check()
@@ -291,13 +339,43 @@ func (c *simProcessor) Process(_ context.Context, records []Record, out Output) 
 	return nil
 }
 
-func (c *simProcessor) Tick(context.Context, time.Time, Output) error { return nil }
+func (c *simProcessor) Tick(_ context.Context, now time.Time, _ Output) error {
+	c.check()
+	if second := now.Unix(); second > c.second {
+		c.second, c.sent = second, true
+		c.send(second, c.state)
+	}
+	return nil
+}
+
+func (c *simProcessor) Sent() bool { return c.sent }
 
 func (c *simProcessor) Snapshot(dst []byte) ([]byte, error) {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, c.state.count), c.state.hash), nil
+	c.sent = false
+	for _, v := range []uint64{c.state.count, c.state.hash, uint64(c.second)} {
+		dst = binary.BigEndian.AppendUint64(dst, v)
+	}
+	return dst, nil
 }
 
 func (c *simProcessor) Restore(b []byte) error {
-	c.state = simState{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+	c.state, c.second = simState{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, int64(binary.BigEndian.Uint64(b[16:]))
 	return nil
+}
+
+// leave notes what a partition has sent. Who sends it again, after a crash, sends the same; after a hand-over nobody does.
+func (s *simulation) leave(i *simInstance, p int, second int64, state simState) {
+	key := fmt.Sprint(p, " at ", second)
+	first, again := s.sent[key]
+	switch {
+	case !again:
+		s.sent[key] = simSent{state, s.broken[p], i.lied}
+		s.Sent++
+		return
+	case first.state != state:
+		s.errorf("partition %s was sent as %v, and then as %v", key, first.state, state)
+	case first.broken == s.broken[p] && !first.lied && !i.lied:
+		s.errorf("partition %s was sent again without a crash in between", key)
+	}
+	s.SentAgain++
 }

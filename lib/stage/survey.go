@@ -9,43 +9,26 @@ import (
 // streamSample is what the input stream looked like.
 type streamSample struct {
 	first, last, messages uint64
-	created               int64 // nanoseconds
-	// offset of the stream's clock from the local one, and the local time of the sample. The stream's leader stamps records; its clock is
-	// the only one that processors are told.
-	offset time.Duration
-	at     time.Duration
-	asked  time.Duration // local time before it was asked for
+	created               int64         // nanoseconds
+	at                    time.Duration // local time of the sample
 }
 
 // surveyInterval is how often the input stream is looked at.
 const surveyInterval = 2 * time.Second
 
-// maxSilence is how long the stream's clock runs on without an answer from the server through the connection that brings the records.
-const maxSilence = 2 * time.Second
-
 func (i *instance) survey(ctx context.Context) error {
-	asked := i.clock()
 	info, err := i.input.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at stream %s: %w", i.options.Stream, err)
 	}
-	// The answer was on its way for some time, so the stream's clock is rather later than this: a time that is told too late does no
-	// harm, one that is told too early would outrun records.
-	now := i.clock()
-	sample := &streamSample{
-		first: info.State.FirstSeq, last: info.State.LastSeq, messages: info.State.Msgs, created: info.Created.UnixNano(),
-		offset: time.Duration(info.TimeStamp.UnixNano()) - now, at: now, asked: asked,
-	}
-	i.sample.Store(sample)
+	i.sample.Store(&streamSample{
+		first: info.State.FirstSeq, last: info.State.LastSeq, messages: info.State.Msgs, created: info.Created.UnixNano(), at: i.clock(),
+	})
 	return nil
 }
 
 func (i *instance) surveys(ctx context.Context) {
-	interval := surveyInterval
-	if i.options.Progress != nil {
-		interval = progressInterval // Partitions without records go by what the server says.
-	}
-	ticker := time.NewTicker(interval)
+	ticker := time.NewTicker(surveyInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -90,11 +73,4 @@ func (i *instance) refreshLags(ctx context.Context) {
 			cancel()
 		}
 	}()
-}
-
-// streamTime is the stream's time at a local time. It stands still a little after the last answer from the server: while NATS is
-// away, records cannot arrive either, and a processor must not conclude from the time alone that there were none.
-func (i *instance) streamTime(now time.Duration) time.Time {
-	sample := i.sample.Load()
-	return time.Unix(0, int64(min(now, sample.at+maxSilence)+sample.offset)).UTC()
 }

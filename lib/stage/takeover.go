@@ -58,15 +58,16 @@ func (w *worker) restore(ctx context.Context) error {
 	}
 	w.session = &session{
 		processor: processor, out: w.outputs, enter: w.enterCalling, tickEvery: i.options.TickInterval, interval: i.options.CheckpointInterval,
-		position: position, saved: position, told: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
+		marks: bus.TimeSubject(i.options.Stream), position: position, changed: position, saved: position,
+		told: time.Unix(0, e.told), savedTold: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
 	}
 	w.frontier = frontier{received: position}
 	w.milestone.told = time.Time{} // It counted the outputs of another session.
-	w.proven, w.idle = time.Time{}, 0
+	w.proven = time.Time{}
 	w.writes = make(chan written, 1)
 	w.puller = &puller{
 		nats: i.options.Bus.NATS(), jetStream: i.options.Bus.JetStream(), stream: i.options.Stream,
-		subjects: i.options.Subjects(w.partition), records: i.options.PrefetchRecords, bytes: i.options.PrefetchBytes, clock: i.clock,
+		subjects: i.options.Subjects(w.partition), marks: bus.TimeSubject(i.options.Stream), records: i.options.PrefetchRecords, bytes: i.options.PrefetchBytes, clock: i.clock,
 	}
 	asking, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -82,6 +83,7 @@ func (w *worker) restore(ctx context.Context) error {
 		w.frontier.begin(sample.first) // What was there before the stage ran first is not lost.
 	}
 	w.status.failure.Store(nil)
+	w.status.active.Store(int64(i.clock()))
 	i.metrics.observe(func(m *metrics) prometheus.Histogram { return m.replayedRecords }, float64(pending))
 	w.publishStatus()
 	return nil

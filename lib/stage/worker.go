@@ -25,9 +25,6 @@ const (
 	grace = 2 * time.Second
 	// handOverTimeout bounds the last checkpoint; without it the next owner replays.
 	handOverTimeout = 5 * time.Second
-	// idleSlack is how far the time told to a processor without records stays behind the stream's clock: a message that was
-	// stored before that time is on its way for less than this.
-	idleSlack = 50 * time.Millisecond
 	// batchBytes is where a batch of records ends, decompressed.
 	batchBytes = 4 << 20
 )
@@ -63,8 +60,7 @@ type worker struct {
 	sampled  *streamSample
 	clear    bool // the puller was waiting at the server at the last beat, and nothing has come since
 	caughtUp bool
-	idle     time.Duration // since when the puller waits at the server and nothing has come, 0: it does not
-	proven   time.Time     // every record stored before was processed
+	proven   time.Time // every record stored before was processed
 	records  []Record
 	arena    []byte
 }
@@ -72,6 +68,8 @@ type worker struct {
 // workerStatus is read by others.
 type workerStatus struct {
 	position   atomic.Uint64
+	waiting    atomic.Bool   // nothing is left to read, and a request waits at the server
+	heard      atomic.Int64  // local clock when it last heard of the stream's time
 	revision   atomic.Uint64 // of the checkpoint's entry
 	records    atomic.Uint64
 	lag        atomic.Uint64
@@ -209,26 +207,35 @@ func (w *worker) serve(ctx context.Context) error {
 
 // receive hands over a message and what has arrived behind it.
 func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
+	w.status.waiting.Store(false)
 	failure := w.collect(msg)
 	w.status.accepted.Store(w.puller.next - 1)
 	if failure == nil {
 		// The next request is on its way while this batch is processed.
 		failure = w.puller.pull()
 	}
-	if n := len(w.records); n > 0 {
-		bytes := 0
+	if len(w.records) > 0 {
+		n, bytes := 0, 0
 		for i := range w.records {
-			bytes += len(w.records[i].Data)
+			if w.records[i].Subject != w.session.marks {
+				n++
+				bytes += len(w.records[i].Data)
+			}
 		}
-		w.status.handed.Store(uint64(n))
+		w.status.handed.Store(uint64(len(w.records)))
 		err := w.session.deliver(w.records)
 		w.status.handed.Store(0)
 		if err != nil {
 			return err
 		}
-		w.proven, w.idle = w.records[n-1].Time, 0
-		w.instance.metrics.in(n, bytes)
-		w.status.records.Add(uint64(n))
+		w.proven = w.records[len(w.records)-1].Time
+		now := int64(w.instance.clock())
+		w.status.heard.Store(now)
+		if n > 0 {
+			w.status.active.Store(now)
+			w.instance.metrics.in(n, bytes)
+			w.status.records.Add(uint64(n))
+		}
 	}
 	// Messages that could not be read are behind us as well.
 	w.session.skip(w.frontier.received)
@@ -303,6 +310,7 @@ func (w *worker) collect(msg *nats.Msg) error {
 func (w *worker) beat(ctx context.Context) error {
 	now := w.instance.clock()
 	w.status.beat.Store(int64(now))
+	w.status.waiting.Store(false) // A processor that blocks in its tick does not wait for the time.
 	if err := w.puller.check(now); err != nil {
 		if err := w.reopen(ctx, err); err != nil {
 			return err
@@ -315,20 +323,15 @@ func (w *worker) beat(ctx context.Context) error {
 		}
 		w.status.position.Store(w.session.position)
 	}
-	told := w.session.told
-	// After a suspension the channel proves nothing until the stream was looked at again: records that were stored meanwhile may still be on
-	// their way through the same connection.
 	if w.puller.waiting() && w.sampled.at >= w.term.Load().since {
 		w.clear = true
 		// What was pending may have been removed by the stream's limits: no message will say that it was the last.
 		if err := w.catchUp(); err != nil {
 			return err
 		}
-		told = w.instance.streamTime(now).Add(-idleSlack)
 	}
-	w.prove(now)
 	issued := w.outputs.issued()
-	if err := w.session.tick(told); err != nil {
+	if err := w.session.tick(w.session.told); err != nil {
 		return err
 	}
 	if w.outputs.issued() != issued {
@@ -339,31 +342,17 @@ func (w *worker) beat(ctx context.Context) error {
 		return err
 	}
 	w.milestone.pass(w.proven, w.outputs.issued(), stored)
+	w.status.waiting.Store(w.puller.waiting())
 	return nil
-}
-
-// prove finds out up to when there were no records. The time told to the processor is not good for that: it runs on for a while when the
-// network holds records up. What the server said over the same connection, while a request was waiting there, is.
-func (w *worker) prove(now time.Duration) {
-	if !w.puller.waiting() || w.sampled.at < w.term.Load().since {
-		w.idle = 0
-		return
-	}
-	if w.idle == 0 {
-		w.idle = now
-		return
-	}
-	if w.sampled.asked > w.idle {
-		if at := time.Unix(0, int64(w.sampled.at+w.sampled.offset-idleSlack)); at.After(w.proven) {
-			w.proven = at
-		}
-	}
 }
 
 // survey compares the partition's position with the stream.
 func (w *worker) survey(ctx context.Context, sample *streamSample) error {
 	if sample.created != w.stream {
 		return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
+	}
+	if saved := (&frontier{received: w.session.saved}); saved.stale(sample.first, sample.last) {
+		w.session.settle() // Marks have brought the position further; a checkpoint there is not overtaken by the stream's limits.
 	}
 	if !w.puller.waiting() || !w.frontier.stale(sample.first, sample.last) {
 		return nil
@@ -428,10 +417,10 @@ func (w *worker) publishConsumer() {
 	consumer := w.puller.consumer
 	w.status.accepted.Store(0)
 	w.status.consumer.Store(&consumer)
+	w.status.heard.Store(int64(w.instance.clock()))
 }
 
 func (w *worker) publishStatus() {
 	w.status.position.Store(w.session.position)
-	w.status.active.Store(int64(w.instance.clock()))
 	w.status.lag.Store(w.puller.pending + uint64(len(w.puller.messages)))
 }

@@ -36,6 +36,7 @@ func read(stream string) []Grant {
 		{api + "CONSUMER.INFO." + stream + ".*", "lag of a partition whose processor blocks"},
 		{api + "CONSUMER.DELETE." + stream + ".*", "end a consumer"},
 		{api + "STREAM.MSG.GET." + stream, "whether a gap was a loss"},
+		{bus.TimeSubject(stream), "marks of time"},
 	})
 }
 
