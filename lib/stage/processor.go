@@ -35,10 +35,11 @@ type Processor interface {
 	// example on a backend that is away: the stage then shows lag, not memory. It must return when ctx ends.
 	Process(ctx context.Context, records []Record, out Output) error
 	// Tick tells the stream's time, which never goes back: that of the next record before it is handed in when it was stored 100 ms or
-	// more after the time told last, and the clock of the stream's server while nothing is left to read. A processor that works off a backlog is
+	// more after the time told last, and that of marks, which instances put into the stream while they wait for records (four or five a second, one a
+	// second when there was nothing for ten). No record that was stored before comes after it. A processor that works off a backlog is
 	// so told the time at which records came, not at which it gets to them, and waits that it measures by now end at
-	// the same record in a replay. Local clocks do not matter. It is called about every 100 ms, also without records (every 500 ms
-	// when there was nothing for ten seconds).
+	// the same record in a replay. Local clocks do not matter. It is also called about every 100 ms without a new time (every 500 ms when there
+	// was nothing for ten seconds), for what is not to wait longer in this process.
 	Tick(ctx context.Context, now time.Time, out Output) error
 	// Snapshot appends the state to dst. The bytes begin with a version.
 	Snapshot(dst []byte) ([]byte, error)

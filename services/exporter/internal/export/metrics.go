@@ -12,10 +12,6 @@ import (
 	"millrace.dev/services/exporter/internal/series"
 )
 
-// TickSlack is how long after a boundary of time its points are made while nothing comes: a record that was stored before the boundary may still
-// be on its way, and in a replay would be there before it. With records the first one behind the boundary says that it is passed.
-const TickSlack = 500 * time.Millisecond
-
 // keptPrefix begins the subjects of notices of kept traces.
 const keptPrefix = "millrace.kept."
 
@@ -67,7 +63,7 @@ func Apply(store *series.Store, record *stage.Record) {
 
 // Tick implements [stage.Processor].
 func (p *MetricProcessor) Tick(ctx context.Context, now time.Time, _ stage.Output) error {
-	return p.advance(ctx, now.Add(-TickSlack))
+	return p.advance(ctx, now)
 }
 
 // advance hands over the points of the boundaries that were passed.

@@ -45,7 +45,7 @@ func (p *Processor) Process(_ context.Context, records []stage.Record, _ stage.O
 func (p *Processor) Tick(_ context.Context, now time.Time, _ stage.Output) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.advance(now.Add(-export.TickSlack))
+	return p.advance(now)
 }
 
 // advance passes boundaries of time: idle series end there, and exemplars come whose trace was kept.
