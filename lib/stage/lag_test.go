@@ -58,7 +58,7 @@ func TestLagOfBlocked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := connect(t, 1)
+			conn := connect(t, 2) // The other one, which has no records, puts marks: they are no lag.
 			tally := newTally()
 			g := &gate{counter: counter{tally: tally}, inTicks: c.inTicks}
 			opened := sync.OnceFunc(g.shut.Unlock)
@@ -67,7 +67,12 @@ func TestLagOfBlocked(t *testing.T) {
 			}
 			start(t, stage.Options{
 				Name: "blocked", Stream: bus.StreamRaw, Subjects: rawSubjects, Bus: conn, PrefetchRecords: 16,
-				Factory: func(int) (stage.Processor, error) { return g, nil },
+				Factory: func(p int) (stage.Processor, error) {
+					if p > 0 {
+						return tally.factory(p)
+					}
+					return g, nil
+				},
 			})
 			publish(t, conn, 0, 0, c.before)
 			eventually(t, 20*time.Second, "what was there is processed", func() bool { return tally.total() == uint64(c.before) })

@@ -89,7 +89,7 @@ type instance struct {
 	checkpoints atomic.Uint64 // numbers writers of checkpoints
 	ticking     atomic.Pointer[[]*worker]
 	lossLogged  atomic.Int64
-	asking      atomic.Bool // refreshLags is at it
+	counting    atomic.Bool // refreshLags is at it
 	marking     atomic.Bool // a mark is on its way
 	unmarked    atomic.Pointer[markFailure]
 }

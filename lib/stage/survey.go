@@ -1,9 +1,13 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // streamSample is what the input stream looked like.
@@ -45,32 +49,56 @@ func (i *instance) surveys(ctx context.Context) {
 	}
 }
 
-// refreshLags asks the server about partitions whose processors block: they receive nothing that would tell how much waits for them.
+// maxCounts bounds how many partitions are counted per survey: each costs the server a consumer, which in a cluster is agreed upon.
+const maxCounts = 8
+
+// refreshLags counts what is left for partitions whose processors block: they receive nothing that would tell how much waits for them.
 func (i *instance) refreshLags(ctx context.Context) {
 	var blocked []*worker
 	now := int64(i.clock())
 	for _, w := range i.workers {
-		if now-w.status.beat.Load() > int64(time.Second) && w.status.consumer.Load() != nil {
+		if now-w.status.beat.Load() > int64(time.Second) && w.status.next.Load() > 0 {
 			blocked = append(blocked, w)
 		}
 	}
-	if len(blocked) == 0 || i.asking.Swap(true) {
+	if len(blocked) == 0 || i.counting.Swap(true) {
 		return
 	}
+	slices.SortFunc(blocked, func(a, b *worker) int { return cmp.Compare(a.counted, b.counted) })
+	blocked = blocked[:min(len(blocked), maxCounts)]
+	for _, w := range blocked {
+		w.counted = i.clock()
+	}
 	go func() {
-		defer i.asking.Store(false)
+		defer i.counting.Store(false)
 		for _, w := range blocked {
 			asking, cancel := context.WithTimeout(ctx, requestTimeout)
-			if consumer := w.status.consumer.Load(); consumer != nil {
-				// A server that does not answer leaves the last known value.
-				if info, err := (*consumer).Info(asking); err == nil {
-					// What the server has sent since it blocked waits here.
-					accepted := w.status.accepted.Load()
-					waiting := max(info.Delivered.Consumer, accepted) - accepted
-					w.status.lag.Store(info.NumPending + waiting + w.status.handed.Load())
-				}
+			// A server that does not answer leaves the last known value.
+			if left, err := i.left(asking, w.partition, w.status.next.Load()); err == nil {
+				w.status.lag.Store(left + w.status.handed.Load())
 			}
 			cancel()
 		}
 	}()
+}
+
+// left counts the records of a partition from a sequence on, by a consumer that is made for its answer only. That of a blocked worker is gone
+// after a while, and counts marks as well.
+func (i *instance) left(ctx context.Context, partition int, from uint64) (uint64, error) {
+	consumer, err := i.options.Bus.JetStream().CreateConsumer(ctx, i.options.Stream, jetstream.ConsumerConfig{
+		Description:       "Millrace stage, lag",
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       from,
+		AckPolicy:         jetstream.AckNonePolicy,
+		FilterSubjects:    i.options.Subjects(partition),
+		InactiveThreshold: requestTimeout,
+		MemoryStorage:     true,
+		Replicas:          1,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count records of partition %d: %w", partition, err)
+	}
+	info := consumer.CachedInfo()
+	_ = i.options.Bus.NATS().Publish(apiPrefix+"CONSUMER.DELETE."+i.options.Stream+"."+info.Name, nil)
+	return info.NumPending, nil
 }

@@ -75,7 +75,7 @@ func (w *worker) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.publishConsumer()
+	w.opened()
 	if e.written > 0 {
 		w.status.checkpoint.Store(e.written)
 		w.lose(w.frontier.begin(sample.first), pending, sample)

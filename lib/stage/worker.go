@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"millrace.dev/lib/bus"
@@ -44,7 +43,8 @@ type worker struct {
 	cancel    context.CancelFunc // of ctx
 	stop      context.CancelFunc // of process
 	previous  *worker            // of the same partition; run waits for its end
-	reported  uint64             // records in the last report; belongs to the instance's goroutine
+	reported  uint64             // records in the last report; belongs to the instance's goroutine, as what follows
+	counted   time.Duration      // when its lag was last counted
 
 	status    workerStatus
 	milestone milestone
@@ -76,9 +76,8 @@ type workerStatus struct {
 	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
 	active     atomic.Int64  // local clock when records were last processed or something published
 	beat       atomic.Int64  // local clock when the worker was last not blocked
-	accepted   atomic.Uint64 // messages taken from the consumer
+	next       atomic.Uint64 // the first sequence that was not received, 0 until there is a consumer
 	handed     atomic.Uint64 // records that the processor has not returned from
-	consumer   atomic.Pointer[jetstream.Consumer]
 	failure    atomic.Pointer[error]
 }
 
@@ -155,7 +154,7 @@ func (w *worker) serve(ctx context.Context) error {
 	}
 	defer func() {
 		w.puller.close()
-		w.status.consumer.Store(nil)
+		w.status.next.Store(0)
 		if closer, ok := w.session.processor.(io.Closer); ok {
 			if err := closer.Close(); err != nil {
 				w.instance.log.Warn("close processor", "partition", w.partition, "error", err)
@@ -209,7 +208,7 @@ func (w *worker) serve(ctx context.Context) error {
 func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 	w.status.waiting.Store(false)
 	failure := w.collect(msg)
-	w.status.accepted.Store(w.puller.next - 1)
+	w.status.next.Store(w.frontier.received + 1)
 	if failure == nil {
 		// The next request is on its way while this batch is processed.
 		failure = w.puller.pull()
@@ -222,7 +221,7 @@ func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 				bytes += len(w.records[i].Data)
 			}
 		}
-		w.status.handed.Store(uint64(len(w.records)))
+		w.status.handed.Store(uint64(n))
 		err := w.session.deliver(w.records)
 		w.status.handed.Store(0)
 		if err != nil {
@@ -392,8 +391,8 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 		_, err := w.puller.open(asking, w.session.position+1)
 		cancel()
 		if err == nil {
-			w.publishConsumer()
 			w.frontier.received = w.session.position
+			w.opened()
 			w.clear = false
 			w.status.failure.Store(nil)
 			return w.puller.pull()
@@ -412,11 +411,9 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 	}
 }
 
-// publishConsumer lets others ask about the consumer, which is new.
-func (w *worker) publishConsumer() {
-	consumer := w.puller.consumer
-	w.status.accepted.Store(0)
-	w.status.consumer.Store(&consumer)
+// opened notes that the consumer is new.
+func (w *worker) opened() {
+	w.status.next.Store(w.frontier.received + 1)
 	w.status.heard.Store(int64(w.instance.clock()))
 }
 

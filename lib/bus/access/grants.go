@@ -33,7 +33,6 @@ func read(stream string) []Grant {
 		// With one filter only, the client puts it into the subject.
 		{api + "CONSUMER.CREATE." + stream + ".*.millrace.>", "a consumer for each partition"},
 		{api + "CONSUMER.MSG.NEXT." + stream + ".*", "pull records"},
-		{api + "CONSUMER.INFO." + stream + ".*", "lag of a partition whose processor blocks"},
 		{api + "CONSUMER.DELETE." + stream + ".*", "end a consumer"},
 		{api + "STREAM.MSG.GET." + stream, "whether a gap was a loss"},
 		{bus.TimeSubject(stream), "marks of time"},
