@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,28 @@ func TestCluster(t *testing.T) {
 		d.must(d.nats.Start(n))
 		d.within(time.Minute, "the cluster is whole", func() error { return d.whole() })
 	}
+	d.check()
+}
+
+// Instances of each kind are killed and stopped while a node of the cluster is away.
+func TestClusterKill(t *testing.T) {
+	d := deploy(t, shape{nodes: 3})
+	d.repeats = true
+	d.rounds(func(kind string) {
+		n := d.rng.IntN(3)
+		d.must(d.nats.Kill(n))
+		gone := d.pick(kind)
+		ids := d.ids(kind, gone)
+		d.kill(kind, gone)
+		d.add(kind)
+		d.owned(kind, ids)
+		stopped := d.pick(kind)
+		d.must(stopped.Signal(syscall.SIGSTOP))
+		time.Sleep(6 * time.Second)
+		d.must(stopped.Signal(syscall.SIGCONT))
+		d.must(d.nats.Start(n))
+		d.within(time.Minute, "the cluster is whole", func() error { return d.whole() })
+	})
 	d.check()
 }
 

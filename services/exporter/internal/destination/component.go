@@ -136,6 +136,9 @@ func (c *collectorComponent) SendMetrics(ctx context.Context, metrics pmetric.Me
 	return c.metrics.ConsumeMetrics(ctx, metrics)
 }
 
+// RequestBytes implements [Destination]. gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the batches here.
+func (c *collectorComponent) RequestBytes() int { return 768 << 10 }
+
 // NewRequest implements [Destination].
 func (c *collectorComponent) NewRequest() Request {
 	return &collectorRequest{Traces: otlp.NewTraces(c.set.BuildInfo.Version), to: c}

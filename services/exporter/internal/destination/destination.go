@@ -26,6 +26,8 @@ type Destination interface {
 	Start(ctx context.Context) error
 	// NewRequest gives an empty request for spans. It is safe for concurrent use.
 	NewRequest() Request
+	// RequestBytes is how many bytes of batches a request takes; one that is larger alone is taken, too.
+	RequestBytes() int
 	// SendMetrics returns when the backend has taken the metrics; errors are those of [Request.Send]. The metrics are the destination's from
 	// then on, unless it returned an error. It is safe for concurrent use.
 	SendMetrics(ctx context.Context, metrics pmetric.Metrics) error

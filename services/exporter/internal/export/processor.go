@@ -16,9 +16,6 @@ import (
 const schemaVersion = 1
 
 const (
-	// Requests are bounded: gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the batches here. Much larger ones are no
-	// cheaper, and buffers of this size are kept and used again.
-	requestBytes = 768 << 10
 	// dedupLimit is the number of span ids remembered in a partition. It covers the replay of a predecessor, a few checkpoint
 	// intervals of five seconds, at 1,000 spans/s and more in each partition.
 	dedupLimit = 64 << 10
@@ -32,6 +29,7 @@ const (
 // Destination is the part of [destination.Destination] that a processor needs.
 type Destination interface {
 	NewRequest() destination.Request
+	RequestBytes() int
 }
 
 // Processor hands the spans of one partition to one destination. It implements [stage.Processor]; it waits while the backend is away, so that
@@ -62,6 +60,7 @@ func (p *Processor) Process(ctx context.Context, records []stage.Record, _ stage
 	// The request ends before Process does, so it may alias the records.
 	request := p.to.NewRequest()
 	defer func() { request.Release() }()
+	limit := p.to.RequestBytes()
 	spans, bytes := 0, 0
 	for i := range records {
 		data := records[i].Data
@@ -73,7 +72,7 @@ func (p *Processor) Process(ctx context.Context, records []stage.Record, _ stage
 			p.counters.filtered.Add(float64(len(p.batch.Spans)))
 			continue
 		}
-		if spans > 0 && bytes+len(data) > requestBytes {
+		if spans > 0 && bytes+len(data) > limit {
 			if err := p.send(ctx, request, spans); err != nil {
 				return err
 			}
