@@ -3,7 +3,10 @@ package enricher
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"millrace.dev/lib/bus"
+	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/join"
@@ -12,20 +15,9 @@ import (
 
 // Run works on partitions of the exchange stream until ctx ends. Any number of instances may run.
 func Run(ctx context.Context, env *service.Env) error {
-	counters, err := join.NewCounters(env.Telemetry.Registry)
+	factory, err := processors(env.Config, env.Bus.Partitions(), env.Telemetry.Registry)
 	if err != nil {
 		return err
-	}
-	gauges, err := metrics.NewCounters(env.Telemetry.Registry)
-	if err != nil {
-		return err
-	}
-	aggregation := metrics.NewSettings(env.Config, env.Bus.Partitions())
-	settings := join.Settings{
-		Partitions: env.Bus.Partitions(),
-		Hold:       env.Config.Enricher.HoldTime,
-		MaxPending: env.Config.Enricher.MaxPending,
-		Observer:   func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
 	}
 	return stage.Run(ctx, stage.Options{
 		Name:   "enricher",
@@ -33,10 +25,28 @@ func Run(ctx context.Context, env *service.Env) error {
 		Subjects: func(partition int) []string {
 			return []string{bus.ExchangeSubject(partition), bus.LinkSubject(partition), bus.ProgressSubject}
 		},
-		Factory: func(partition int) (stage.Processor, error) {
-			return join.New(partition, settings, counters), nil
-		},
+		Factory:   factory,
 		Bus:       env.Bus,
 		Telemetry: env.Telemetry,
 	})
+}
+
+// processors gives what makes the processor of a partition.
+func processors(cfg *config.Config, partitions int, registry prometheus.Registerer) (stage.Factory, error) {
+	counters, err := join.NewCounters(registry)
+	if err != nil {
+		return nil, err
+	}
+	gauges, err := metrics.NewCounters(registry)
+	if err != nil {
+		return nil, err
+	}
+	aggregation := metrics.NewSettings(cfg, partitions)
+	settings := join.Settings{
+		Partitions: partitions,
+		Hold:       cfg.Enricher.HoldTime,
+		MaxPending: cfg.Enricher.MaxPending,
+		Observer:   func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
+	}
+	return func(partition int) (stage.Processor, error) { return join.New(partition, settings, counters), nil }, nil
 }

@@ -2,7 +2,6 @@ package sampling
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -10,72 +9,9 @@ import (
 	"time"
 
 	"millrace.dev/lib/stage"
-
-	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/lib/stage/stagebench"
+	"millrace.dev/services/exporter/internal/exportertest"
 )
-
-// typical are records of five services with spans as the enricher makes them: traces of five spans, one at each service, 20 spans a
-// record. Trace ids and times are put in by renew.
-type typical struct {
-	records []stage.Record
-	// places of trace ids and span ids in the records.
-	traces, spans [][]int
-	perRecord     int
-}
-
-func newTypical(t testing.TB) *typical {
-	b := &typical{perRecord: 20}
-	resource := map[string]any{
-		"service.namespace": "ns", "host.name": "node-1", "process.pid": 4711, "process.executable.path": "/usr/local/bin/shop",
-		"container.id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "telemetry.sdk.name": "millrace",
-		"service.instance.id": "0123456789abcdef", "telemetry.sdk.language": "go",
-	}
-	for service := range 5 {
-		var spans []*millracev1.Span
-		for i := range b.perRecord {
-			span := newSpan(0, service*b.perRecord+i+1)
-			span.TraceId, span.SpanId = fmt.Appendf(nil, "trace-%04d-%05d", service, i), 0xabcdef0123450000+uint64(service*b.perRecord+i)
-			span.ParentSpanId, span.Kind = 7, millracev1.SpanKind_SPAN_KIND_SERVER
-			span.Attributes = attributes(map[string]any{
-				"http.request.method": "GET", "url.path": "/orders/17", "url.scheme": "http", "server.address": "shop.example",
-				"server.port": 8080, "client.address": "192.0.2.7", "client.port": 40000, "network.protocol.name": "http",
-				"network.protocol.version": "1.1", "network.transport": "tcp", "network.type": "ipv4", "network.peer.address": "192.0.2.7",
-				"network.peer.port": 40000, "http.response.status_code": 200, "user_agent.original": "curl/8.0", "peer.service": "front",
-				srtt: 0.00025,
-			})
-			spans = append(spans, span)
-		}
-		r := record(t, 0, fmt.Sprint("service-", service), resource, spans...)
-		var traces, ids []int
-		for _, span := range spans {
-			traces = append(traces, indexOf(r.Data, span.TraceId))
-			ids = append(ids, indexOf(r.Data, binary.LittleEndian.AppendUint64(nil, span.SpanId)))
-		}
-		b.records, b.traces, b.spans = append(b.records, r), append(b.traces, traces), append(b.spans, ids)
-	}
-	return b
-}
-
-func indexOf(data, what []byte) int {
-	for i := range data {
-		if len(data)-i >= len(what) && string(data[i:i+len(what)]) == string(what) {
-			return i
-		}
-	}
-	panic("not there")
-}
-
-// renew makes the records those of the n-th set of traces, at that time.
-func (b *typical) renew(n int, at time.Duration) {
-	for i := range b.records {
-		for j := range b.perRecord {
-			id := traceID(n*b.perRecord + j)
-			copy(b.records[i].Data[b.traces[i][j]:], id[:])
-			binary.LittleEndian.PutUint64(b.records[i].Data[b.spans[i][j]:], uint64((n*b.perRecord+j)*len(b.records)+i+1))
-		}
-		b.records[i].Time = time.Unix(0, epoch+int64(at))
-	}
-}
 
 // cpu is the processor time that the process has used: unlike the clock, it tells little of what else the machine does.
 func cpu(b *testing.B) time.Duration {
@@ -84,6 +20,10 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func newSpans(b *testing.B) *exportertest.Spans {
+	return exportertest.NewSpans(b, testPartitions, time.Unix(0, epoch))
 }
 
 const typicalPolicies = `
@@ -95,26 +35,43 @@ const typicalPolicies = `
     - {name: rest, type: probabilistic, probabilistic: {sampling_percentage: %d}}
 `
 
+// BenchmarkStage is the stage's cost of a span, with the waiting time full of traces.
+func BenchmarkStage(b *testing.B) {
+	for _, percentage := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d%%", percentage), func(b *testing.B) {
+			t, n := newSpans(b), 0
+			stagebench.Run(b, newTestSampler(b, parse(b, fmt.Sprintf(typicalPolicies, percentage)+"  max_bytes: 128MiB")), stagebench.Load{
+				Next: func(time.Time) ([]stage.Record, int) {
+					n++
+					return t.Next(n)
+				},
+				Warm:        20 * time.Second,
+				Checkpoints: 10 * time.Second, // as the exporter has it
+			})
+		})
+	}
+}
+
 // BenchmarkSampler is the cost of a span through the sampler, from the record to the batch that is published. The waiting time is filled with
 // 10,000 traces.
 func BenchmarkSampler(b *testing.B) {
 	for _, percentage := range []int{1, 100} {
 		b.Run(fmt.Sprintf("%d%%", percentage), func(b *testing.B) {
 			s := newTestSampler(b, parse(b, fmt.Sprintf(typicalPolicies, percentage)+"  max_bytes: 512MiB"))
-			t := newTypical(b)
+			t := newSpans(b)
 			var out discard
 			b.ReportAllocs()
 			spans := 0
 			before := cpu(b)
 			for b.Loop() {
-				t.renew(spans/100, time.Duration(spans/100)*20*time.Millisecond)
-				if err := s.Process(context.Background(), t.records, &out); err != nil {
+				t.Renew(spans/100, time.Duration(spans/100)*20*time.Millisecond)
+				if err := s.Process(context.Background(), t.Records, &out); err != nil {
 					b.Fatal(err)
 				}
 				spans += 100
 			}
 			b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(spans), "cpu-ns/span")
-			b.ReportMetric(float64(len(t.records[0].Data))/20, "bytes/span")
+			b.ReportMetric(float64(len(t.Records[0].Data))/20, "bytes/span")
 		})
 	}
 }
@@ -130,11 +87,11 @@ func BenchmarkWaiting(b *testing.B) {
 	const traces = 20000
 	for b.Loop() {
 		s := newTestSampler(b, parse(b, fmt.Sprintf(typicalPolicies, 1)+"  max_bytes: 512MiB"))
-		t := newTypical(b)
+		t := newSpans(b)
 		before := heap()
 		for n := range traces / 20 {
-			t.renew(n, 0)
-			process(b, s, &discard{}, t.records...)
+			t.Renew(n, 0)
+			process(b, s, &discard{}, t.Records...)
 		}
 		after := heap()
 		b.ReportMetric((after-before)/traces, "bytes/trace")
@@ -148,10 +105,10 @@ func BenchmarkWaiting(b *testing.B) {
 func BenchmarkSnapshot(b *testing.B) {
 	cfg := parse(b, fmt.Sprintf(typicalPolicies, 1))
 	s := newTestSampler(b, cfg)
-	t := newTypical(b)
+	t := newSpans(b)
 	for n := range 100 {
-		t.renew(n, 0)
-		process(b, s, &discard{}, t.records...)
+		t.Renew(n, 0)
+		process(b, s, &discard{}, t.Records...)
 	}
 	var snapshot []byte
 	b.Run("write", func(b *testing.B) {

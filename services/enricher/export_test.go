@@ -1,0 +1,4 @@
+package enricher
+
+// Processors lets a benchmark drive a processor without a stream.
+var Processors = processors
