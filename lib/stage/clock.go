@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,24 @@ func bootClock() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Since(processStart)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// onCPU calls f and gives the time that a processor worked on it, without that in which others had the processor. Work that f leaves to other
+// goroutines is not in it. It is for metrics alone.
+func onCPU(f func() error) (time.Duration, error) {
+	runtime.LockOSThread() // The clock is the thread's.
+	defer runtime.UnlockOSThread()
+	began := threadClock()
+	err := f()
+	return threadClock() - began, err
+}
+
+func threadClock() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		return 0
 	}
 	return time.Duration(ts.Nano())
 }

@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -27,6 +28,7 @@ type metrics struct {
 	duplicates, replays, errors, resets      prometheus.Counter
 	fenced, lapses, resumes                  prometheus.Counter
 	checkpoints, checkpointErr               prometheus.Counter
+	checkpointCPU                            prometheus.Counter
 	removed                                  prometheus.Counter
 	losses                                   *prometheus.CounterVec
 	lag, owned, partitions, checkpointAge    prometheus.Gauge
@@ -76,6 +78,7 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		resumes:           counter("lease_resumes_total", "Times that a partition went on with its state after a lapse, because nobody had taken it."),
 		checkpoints:       counter("checkpoints_total", "Checkpoints written."),
 		checkpointErr:     counter("checkpoint_errors_total", "Attempts to write a checkpoint that failed."),
+		checkpointCPU:     counter("checkpoint_cpu_seconds_total", "Processor time of taking snapshots and compressing them."),
 		removed:           counter("removed_sequences_total", "Sequence numbers, of any partition, that retention removed past an unread position."),
 		lag:               gauge("lag_records", "Records stored for the owned partitions and not processed."),
 		owned:             gauge("owned_partitions", "Partitions that this instance owns."),
@@ -116,6 +119,13 @@ func (m *metrics) out(bytes int) {
 func (m *metrics) lost(cause string, n uint64) {
 	if m != nil {
 		m.losses.WithLabelValues(cause).Add(float64(n))
+	}
+}
+
+// checkpointSpent adds processor time of checkpoints.
+func (m *metrics) checkpointSpent(d time.Duration) {
+	if m != nil {
+		m.checkpointCPU.Add(d.Seconds())
 	}
 }
 

@@ -146,7 +146,7 @@ func (i *instance) open(ctx context.Context) (err error) {
 	if i.leases, err = i.control.KeyValue(ctx, bus.BucketLeases); err != nil {
 		return err
 	}
-	if i.store, err = openStore(ctx, conn, i.options.Name, i.options.MaxSnapshotBytes); err != nil {
+	if i.store, err = openStore(ctx, conn, i.metrics, i.options.Name, i.options.MaxSnapshotBytes); err != nil {
 		return err
 	}
 	if i.input, err = conn.JetStream().Stream(ctx, i.options.Stream); err != nil {

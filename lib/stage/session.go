@@ -64,6 +64,7 @@ type pendingCheckpoint struct {
 	told     time.Time
 	after    uint64
 	snapshot []byte
+	spent    time.Duration // of a processor, on taking it
 	writing  bool
 }
 
@@ -176,15 +177,19 @@ func (s *session) prepare(now time.Duration, force bool) error {
 		return nil
 	}
 	var snapshot []byte
+	var spent time.Duration
 	err := s.call(func(context.Context) (err error) {
-		snapshot, err = s.processor.Snapshot(s.spare[:0])
+		spent, err = onCPU(func() (err error) {
+			snapshot, err = s.processor.Snapshot(s.spare[:0])
+			return err
+		})
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	s.spare = nil
-	s.pending = &pendingCheckpoint{position: s.position, told: s.told, after: s.out.issued(), snapshot: snapshot}
+	s.pending = &pendingCheckpoint{position: s.position, told: s.told, after: s.out.issued(), snapshot: snapshot, spent: spent}
 	s.saved, s.savedAt, s.savedTold = s.position, s.pending.after, s.told
 	s.due = now + s.interval
 	return nil

@@ -19,6 +19,7 @@ import (
 type store struct {
 	bucket    jetstream.KeyValue
 	stream    jetstream.Stream // of the bucket, to list chunks
+	metrics   *metrics
 	stage     string
 	chunkSize int
 	limit     int // of a snapshot in bytes
@@ -31,7 +32,7 @@ type entry struct {
 	snapshot []byte // nil when there is none
 }
 
-func openStore(ctx context.Context, conn *bus.Conn, stage string, limit int) (*store, error) {
+func openStore(ctx context.Context, conn *bus.Conn, metrics *metrics, stage string, limit int) (*store, error) {
 	bucket, err := conn.KeyValue(ctx, bus.BucketCheckpoints)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,9 @@ func openStore(ctx context.Context, conn *bus.Conn, stage string, limit int) (*s
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", bus.BucketCheckpoints, err)
 	}
-	return &store{bucket: bucket, stream: stream, stage: stage, chunkSize: min(int(conn.NATS().MaxPayload()/2), maxChunk), limit: limit}, nil
+	return &store{
+		bucket: bucket, stream: stream, metrics: metrics, stage: stage, chunkSize: min(int(conn.NATS().MaxPayload()/2), maxChunk), limit: limit,
+	}, nil
 }
 
 func (s *store) key(partition int) string { return s.stage + "." + strconv.Itoa(partition) }
@@ -98,7 +101,12 @@ func (s *store) seal(ctx context.Context, partition int, e entry, epoch uint64) 
 // write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It gives the stored
 // size.
 func (s *store) write(ctx context.Context, partition int, revision uint64, c checkpoint, snapshot []byte) (uint64, int, error) {
-	compressed, err := c.compress(snapshot, s.limit)
+	var compressed []byte
+	spent, err := onCPU(func() (err error) {
+		compressed, err = c.compress(snapshot, s.limit)
+		return err
+	})
+	s.metrics.checkpointSpent(spent)
 	if err != nil {
 		return 0, 0, fmt.Errorf("checkpoint %s: %w", s.key(partition), err)
 	}

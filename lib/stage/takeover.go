@@ -140,6 +140,7 @@ func (w *worker) checkpoint(ctx context.Context, force bool) error {
 // write stores a checkpoint, trying again until the outcome is certain.
 func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision uint64, chunks string, stream int64, began time.Duration) written {
 	i := w.instance
+	i.metrics.checkpointSpent(pending.spent)
 	c := checkpoint{
 		epoch: w.epoch, sequence: pending.position, stream: stream, told: pending.told.UnixNano(), written: time.Now().UnixNano(),
 		writer: i.id + "-" + strconv.FormatUint(i.checkpoints.Add(1), 36),

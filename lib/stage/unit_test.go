@@ -2,10 +2,14 @@ package stage
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 func TestPlace(t *testing.T) {
@@ -226,4 +230,24 @@ func ExampleDedup() {
 	d := NewDedup[uint64](1000)
 	fmt.Println(d.Seen(7), d.Seen(7))
 	// Output: false true
+}
+
+// The clock for metrics counts work, not waiting, and passes errors on.
+func TestOnCPU(t *testing.T) {
+	t.Parallel()
+	const waited = 50 * time.Millisecond
+	if spent, err := onCPU(func() error { time.Sleep(waited); return nil }); err != nil || spent >= waited {
+		t.Errorf("%v for waiting %v, error %v", spent, waited, err)
+	}
+	failure := errors.New("failure")
+	data := make([]byte, 1<<20)
+	spent, err := onCPU(func() error {
+		for range 16 {
+			binary.BigEndian.PutUint64(data, xxhash.Sum64(data))
+		}
+		return failure
+	})
+	if spent <= 0 || !errors.Is(err, failure) {
+		t.Errorf("%v for working, error %v", spent, err)
+	}
 }
