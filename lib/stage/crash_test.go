@@ -144,7 +144,7 @@ type crashProcess struct {
 }
 
 // launch runs this test binary in a role. It dies with the test.
-func launch(t *testing.T, role, url string) (p crashProcess, line func() string) {
+func launch(t testing.TB, role, url string) (p crashProcess, line func() string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, urlVariable+"="+url)

@@ -63,7 +63,8 @@ func span(trace []byte, id uint64, start time.Time) *millracev1.Span {
 		StartUnixNs: uint64(start.UnixNano()), EndUnixNs: uint64(start.UnixNano()) + 1e6,
 		Attributes: []*millracev1.KeyValue{
 			text("client.address", "192.0.2.7"), number("client.port", 40000), text("http.request.method", "GET"),
-			number("http.response.status_code", 200), {Key: "millrace.tcp.srtt", Value: &millracev1.KeyValue_DoubleValue{DoubleValue: 0.00025}},
+			number("http.response.status_code", 200),
+			{Key: "millrace.tcp.srtt", Value: &millracev1.KeyValue_DoubleValue{DoubleValue: 0.00025}},
 			text("network.peer.address", "192.0.2.7"), number("network.peer.port", 40000), text("network.protocol.name", "http"),
 			text("network.protocol.version", "1.1"), text("network.transport", "tcp"), text("network.type", "ipv4"),
 			text("peer.service", "front"), text("server.address", "shop.example"), number("server.port", 8080), text("url.path", "/orders/17"),
