@@ -93,7 +93,7 @@ backends: $(BIN)/backends/otelcol $(BIN)/backends/all-in-one
 bench: test-packages build ## Measure the budgets beside a run without the agent and write docs/benchmarks.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench -o $(CURDIR)/docs/benchmarks.md
 
-bench-stages: build ## What each stage costs, alone and in a pipeline of processes; writes docs/benchmarks-stages.md
+bench-stages: build ## What each stage costs, alone, in a pipeline of processes and scaled out; writes docs/benchmarks-stages.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench/stages -o $(CURDIR)/docs/benchmarks-stages.md
 
 accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)

@@ -3,144 +3,116 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
-
-	"millrace.dev/test/internal/product"
 )
 
-var services = []string{"decoder", "enricher", "exporter"}
-
-// result of one replay.
-type result struct {
-	instances int
-	took      time.Duration
-	cpu       map[string]float64 // seconds, by service
-	spans     float64
-	raw       int
-	// checkpoints written and the seconds that they took in sum, by service.
-	checkpoints, checkpointSeconds map[string]float64
+// replay is what one run of all requests through the pipeline has cost.
+type replay struct {
+	took time.Duration
+	cpu  map[string]float64 // seconds, by service
 }
 
-// replay starts a NATS server and the given number of instances of each service, publishes the requests and waits for their spans.
-func replay(millrace, nats, directory string, instances, requests int) (r result, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
-	defer cancel()
-	r = result{
-		instances: instances, cpu: map[string]float64{}, checkpoints: map[string]float64{}, checkpointSeconds: map[string]float64{},
-	}
-	port, err := product.FreePort()
-	if err != nil {
-		return r, err
-	}
-	name := fmt.Sprint("nats", instances)
-	text := fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q }\nmax_payload: 8MB\n", port, filepath.Join(directory, name))
-	file := filepath.Join(directory, name+".conf")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return r, err
-	}
-	server := exec.CommandContext(ctx, nats, "-c", file)
-	if err := server.Start(); err != nil {
-		return r, err
-	}
-	defer func() {
-		_ = server.Process.Signal(syscall.SIGTERM)
-		_ = server.Wait()
-	}()
-	time.Sleep(time.Second)
-	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
-	conn, err := connect(ctx, url)
-	if err != nil {
-		return r, err
-	}
-	defer conn.Close()
-	started := map[string][]*product.Instance{}
-	defer func() {
-		for _, list := range started {
-			for _, x := range list {
-				_ = x.Stop()
-			}
-		}
-	}()
-	for _, s := range services {
-		for i := range instances {
-			x, err := product.Start(product.Options{
-				Binary: millrace, Arguments: []string{s}, Directory: directory, Name: fmt.Sprint(s, instances, i), NoFile: s != "exporter",
-				Config: fmt.Sprintf("bus:\n  url: %s\n  max_bytes: 512MB\n", url),
-			})
-			if err != nil {
-				return r, err
-			}
-			started[s] = append(started[s], x)
-		}
-	}
-	for s, list := range started {
-		for _, x := range list {
-			if err := x.Ready(30 * time.Second); err != nil {
-				return r, fmt.Errorf("%s: %w\n%s", s, err, x.Log())
-			}
-		}
-	}
-	time.Sleep(2 * time.Second) // partitions find their owners
-	pids := map[string][]int{"nats-server": {server.Process.Pid}}
-	for s, list := range started {
-		for _, x := range list {
-			pids[s] = append(pids[s], x.PID())
-		}
-	}
-	before, err := usage(pids)
-	if err != nil {
-		return r, err
-	}
-	begin := time.Now()
-	if r.raw, err = publish(ctx, conn, requests); err != nil {
-		return r, err
-	}
-	for r.spans < float64(2*requests) && ctx.Err() == nil {
-		time.Sleep(50 * time.Millisecond)
-		if spans, err := sum(started["exporter"], "millrace_exporter_spans_total"); err == nil { // a busy machine answers late
-			r.spans = spans
-		}
-	}
-	r.took = time.Since(begin)
-	after, err := usage(pids)
-	if err != nil {
-		return r, err
-	}
-	for s := range after {
-		r.cpu[s] = after[s] - before[s]
-	}
-	time.Sleep(time.Second)
-	for s, list := range started {
-		if r.checkpoints[s], err = sum(list, "millrace_stage_checkpoints_total"); err != nil {
-			return r, err
-		}
-		if r.checkpointSeconds[s], err = sum(list, "millrace_stage_checkpoint_seconds_sum"); err != nil {
-			return r, err
-		}
-	}
-	if r.spans != float64(2*requests) {
-		return r, fmt.Errorf("%.0f spans of %d", r.spans, 2*requests)
-	}
-	return r, nil
-}
+const pipelineText = `
+## Pipeline
 
-// sum adds up a metric of all instances, over its labels.
-func sum(list []*product.Instance, name string) (total float64, err error) {
-	for _, x := range list {
-		m, err := x.Metrics()
+%d HTTP requests of %d pairs of processes, both ends captured, as raw batches of %d, published as fast as the server takes them; nats-server and
+all services are processes of their own on this machine. The exporter writes a file.
+
+- *instances of each*: how many processes of each service there are; there is one nats-server.
+- *requests/s*: requests by the time from the first raw batch to the last span in the file.
+- *CPU-seconds per million requests*: user and system time of the process, or of all instances of it, in that time.
+
+| instances of each | requests/s | process | CPU-seconds per million requests |
+|---|---|---|---|
+`
+
+// pipeline writes what the pipeline costs as a whole, and what goes through its streams.
+func (b *bench) pipeline(ctx context.Context) error {
+	fmt.Fprintf(&b.page, pipelineText, b.requests, pairs, perBatch)
+	var streams []traffic
+	for instances := 1; instances <= 2; instances++ {
+		r, found, err := b.replay(ctx, instances)
 		if err != nil {
-			return 0, err
+			return fmt.Errorf("replay with %d instances: %w", instances, err)
 		}
-		for key, v := range m {
-			if key == name || strings.HasPrefix(key, name+"{") {
-				total += v
+		if instances == 1 {
+			streams = found
+		}
+		total := 0.0
+		for _, process := range append([]string{natsServer}, services...) {
+			total += r.cpu[process]
+			b.pipelineRow(instances, r, process, r.cpu[process])
+		}
+		b.pipelineRow(instances, r, "all", total)
+	}
+	b.streams(streams)
+	return nil
+}
+
+func (b *bench) pipelineRow(instances int, r replay, process string, cpu float64) {
+	fmt.Fprintf(&b.page, "| %d | %.0f | %s | %.1f |\n", instances, float64(b.requests)/r.took.Seconds(), process, cpu/float64(b.requests)*1e6)
+}
+
+// replay publishes the requests to the given number of instances of each service, and waits for their spans.
+func (b *bench) replay(ctx context.Context, instances int) (r replay, found []traffic, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
+	defer cancel()
+	s, err := b.newSystem(ctx, fmt.Sprint("pipeline", instances))
+	if err != nil {
+		return r, nil, err
+	}
+	defer s.close()
+	for _, service := range services {
+		for range instances {
+			if err := s.launch(service, "", nil); err != nil {
+				return r, nil, err
 			}
 		}
 	}
-	return total, nil
+	if err := s.ready(ctx); err != nil {
+		return r, nil, err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return r, nil, err
+	}
+	began := time.Now()
+	if err := publish(ctx, s.conn, b.requests, 0); err != nil {
+		return r, nil, err
+	}
+	if err := s.exported(ctx, b.requests); err != nil {
+		return r, nil, err
+	}
+	r.took = time.Since(began)
+	if r.cpu, err = s.cpu(); err != nil {
+		return r, nil, err
+	}
+	for process := range r.cpu {
+		r.cpu[process] -= before[process]
+	}
+	if instances > 1 {
+		return r, nil, nil
+	}
+	if found, err = s.traffic(ctx); err != nil {
+		return r, nil, err
+	}
+	return r, found, b.record(ctx, s.conn)
+}
+
+// exported waits until both spans of each request are out.
+func (s *system) exported(ctx context.Context, requests int) error {
+	spans := 0.0
+	for spans < float64(2*requests) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%.0f spans of %d: %w", spans, 2*requests, ctx.Err())
+		}
+		time.Sleep(50 * time.Millisecond)
+		if n, err := sum(s.instances["exporter"], "millrace_exporter_spans_total"); err == nil { // a busy machine answers late
+			spans = n
+		}
+	}
+	if spans != float64(2*requests) {
+		return fmt.Errorf("%.0f spans of %d", spans, 2*requests)
+	}
+	return nil
 }

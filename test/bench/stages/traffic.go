@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"millrace.dev/lib/bus"
-	"millrace.dev/lib/config"
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -19,36 +17,46 @@ const (
 	perBatch    = 100
 )
 
-// publish writes the given number of requests to the raw stream: both ends of each, in batches of one process.
-func publish(ctx context.Context, conn *bus.Conn, requests int) (bytes int, err error) {
+// publish writes the given number of requests to the raw stream: both ends of each, in batches of one process; so many a second, or as fast as
+// the server takes them if rate is 0.
+func publish(ctx context.Context, conn *bus.Conn, requests, rate int) error {
 	request := "GET /api/items/42?x=1 HTTP/1.1\r\nHost: service.local:8080\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"
 	response := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"hello\":\"w\"}"
-	now := time.Now().UnixNano()
-	clock := uint64(1e9)
-	for sequence := 1; requests > 0; sequence++ {
-		for pair := 0; pair < pairs && requests > 0; pair++ {
-			n := min(perBatch, requests)
-			requests -= n
+	began := time.Now()
+	clock, step := uint64(1e9), uint64(100_000)
+	if rate > 0 {
+		step = uint64(time.Second) / uint64(rate) //nolint:gosec // Positive.
+	}
+	done := 0
+	for sequence := 1; done < requests; sequence++ {
+		for pair := 0; pair < pairs && done < requests; pair++ {
+			n := min(perBatch, requests-done)
 			for side := range 2 {
-				b := batch(pair, side, sequence, n, clock, request, response)
-				b.ClockOffsetNs = now - 1e9
+				b := batch(pair, side, sequence, n, clock, step, request, response)
+				b.ClockOffsetNs = began.UnixNano() - 1e9
 				data, err := b.MarshalVT()
 				if err != nil {
-					return bytes, err
+					return err
 				}
-				bytes += len(data)
 				subject := bus.RawSubject(bus.ProcessPartition(b.Processes[0].Id, conn.Partitions()), b.Node)
 				if _, err := conn.Publish(ctx, subject, "", data); err != nil {
-					return bytes, err
+					return err
 				}
 			}
-			clock += uint64(n) * 100_000
+			done += n
+			clock += uint64(n) * step
+			if rate > 0 {
+				time.Sleep(time.Until(began.Add(time.Duration(done) * time.Second / time.Duration(rate))))
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 	}
-	return bytes, conn.Flush(ctx)
+	return conn.Flush(ctx)
 }
 
-func batch(pair, side, sequence, n int, clock uint64, request, response string) *millracev1.RawBatch {
+func batch(pair, side, sequence, n int, clock, step uint64, request, response string) *millracev1.RawBatch {
 	id := uint64(1000 + 2*pair + side)
 	b := &millracev1.RawBatch{
 		Version: 1, Node: fmt.Sprintf("node%d", side), Epoch: 1, Partition: uint32(id % bus.DefaultPartitions), Sequence: 0,
@@ -75,25 +83,13 @@ func batch(pair, side, sequence, n int, clock uint64, request, response string) 
 		if side == 1 {
 			send, receive = receive, send
 		}
-		at := clock + uint64(i)*100_000
+		at := clock + uint64(i)*step
 		for k, text := range []string{request, response} {
 			b.Events = append(b.Events, &millracev1.Event{
-				Kind: [2]millracev1.EventKind{send, receive}[k], Connection: uint32(c + 1), TimeNs: at + uint64(k)*50_000,
+				Kind: [2]millracev1.EventKind{send, receive}[k], Connection: uint32(c + 1), TimeNs: at + uint64(k)*step/2,
 				Offset: before * uint64(len(text)), Length: uint32(len(text)), Payload: []byte(text), Thread: uint32(1 + c),
 			})
 		}
 	}
 	return b
-}
-
-// connect makes the streams on the server at url.
-func connect(ctx context.Context, url string) (*bus.Conn, error) {
-	cfg := config.Default().Bus
-	cfg.URL = url
-	cfg.MaxBytes = 512 << 20
-	conn, err := bus.Connect(ctx, cfg, fmt.Sprint("bench", os.Getpid()))
-	if err != nil {
-		return nil, err
-	}
-	return conn, bus.EnsureStreams(ctx, conn)
 }

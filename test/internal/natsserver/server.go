@@ -137,6 +137,9 @@ func (s *Servers) URL() string {
 	return strings.Join(urls, ",")
 }
 
+// PID of node n, which runs.
+func (s *Servers) PID(n int) int { return s.nodes[n].Process.Pid }
+
 func (s *Servers) log(n int) string {
 	return filepath.Join(s.options.Directory, fmt.Sprintf("nats%d.log", n))
 }
