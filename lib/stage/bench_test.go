@@ -2,6 +2,8 @@ package stage_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -40,7 +42,7 @@ func cpu(t testing.TB) time.Duration {
 // is a process of its own and not counted.
 func BenchmarkStage(b *testing.B) {
 	for _, size := range []int{512, 4 << 10, 32 << 10} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) {
+		b.Run(strconv.Itoa(size)+"B", func(b *testing.B) {
 			n := min(40_000, 128<<20/size)
 			var spent time.Duration
 			var before, after runtime.MemStats
@@ -91,10 +93,12 @@ func fill(b *testing.B, size, n int) *bus.Conn {
 	if err := bus.EnsureStreams(context.Background(), conn); err != nil {
 		b.Fatal(err)
 	}
-	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(i*i>>3 ^ i) // Neither constant nor random.
+	// It compresses as captured requests do.
+	var data []byte
+	for random := rand.New(rand.NewPCG(1, 2)); len(data) < size; {
+		data = fmt.Appendf(data, "GET /api/items/%d?x=1 HTTP/1.1\r\nHost: service.local:8080\r\nX-Request-Id: %016x\r\n\r\n", random.IntN(1e6), random.Uint64())
 	}
+	data = data[:size]
 	for k := range n {
 		if _, err := conn.Publish(context.Background(), rawSubjects(k % benchPartitions)[0], "", data); err != nil {
 			b.Fatal(err)

@@ -14,14 +14,15 @@ import (
 // sooner.
 func BenchmarkStage(b *testing.B) {
 	const connections, perBatch = 50, 200
-	for name, texts := range map[string][2]string{
-		"http": {
+	for _, c := range []struct{ name, request, response string }{
+		{
+			"http",
 			"GET /api/items/42?x=1 HTTP/1.1\r\nHost: service.local:8080\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Mon, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 13\r\n\r\n{\"hello\":\"w\"}",
 		},
-		"redis": {resp("SET", "key:000012345678", "xxx"), "+OK\r\n"},
+		{"redis", resp("SET", "key:000012345678", "xxx"), "+OK\r\n"},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(c.name, func(b *testing.B) {
 			traffic := decodertest.New()
 			var servers []*decodertest.End
 			for range connections {
@@ -37,8 +38,8 @@ func BenchmarkStage(b *testing.B) {
 					traffic.Clock = 1_000_000 + uint64(at.Sub(started))
 					traffic.Events = traffic.Events[:0]
 					for i := range perBatch {
-						servers[i%connections].Receive(texts[0])
-						servers[i%connections].Send(texts[1])
+						servers[i%connections].Receive(c.request)
+						servers[i%connections].Send(c.response)
 					}
 					sequence++
 					return []stage.Record{{Data: traffic.Batch(sequence, traffic.Events)}}, perBatch

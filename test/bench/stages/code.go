@@ -34,8 +34,8 @@ type suite struct{ stage, item, pkg, pattern, cpu string }
 
 // columns of the table, by the unit in which [millrace.dev/lib/stage/stagebench] reports them.
 var columns = []struct{ unit, title string }{
-	{"items/cpu-s", "a second and core"},
-	{"in-MB/cpu-s", "input MB a second and core"},
+	{"items/cpu-s", "items/s per core"},
+	{"in-MB/cpu-s", "input MB/s per core"},
 	{"in-B/item", "input bytes"},
 	{"out-B/item", "output bytes"},
 	{"allocs/item", "allocations"},
@@ -55,10 +55,11 @@ remembers no longer grows; the sampler's and the exporter's spans of five servic
 exporter-prometheus is scraped every 10 s of the stream. The runtime's row is what lib/stage adds to each message of that many bytes, which it
 reads from a NATS server in another process, decompresses, compresses and publishes again.
 
+- *case*: protocol, part of the traces that is kept, destination, or size of messages.
 - *item*: what is counted in the row. A request that is captured at both ends is two exchange sides and two spans. A message of a stream holds many of them; the runtime's row is of whole messages.
-- *a second and core*: items per second of CPU time of the process, with the collection of garbage and checkpoints. It is that of the cheapest ten
+- *items/s per core*: items per second of CPU time of the process, with the collection of garbage and checkpoints. It is that of the cheapest ten
   seconds of the stream, which other work on the machine has disturbed least; of the runtime it is the mean.
-- *input MB a second and core*: the same in millions of bytes of input.
+- *input MB/s per core*: the same in millions of bytes of input.
 - *input bytes*, *output bytes*: of an item, as the processor sees them: decompressed, with the item's share of what a message says once. In the streams they are
   compressed, see the table of the pipeline. What is sent is counted as sent: JSON lines, gzip in the case of otlphttp and scrapes.
 - *allocations*, *bytes allocated*: on the heap, for an item, those of checkpoints included.
@@ -79,7 +80,7 @@ What a single part costs, in the units of its benchmark.
 
 // code writes what the benchmarks beside the code measure.
 func (b *bench) code(ctx context.Context) error {
-	b.page.WriteString(comparedText + "| stage | benchmark | item |")
+	b.page.WriteString(comparedText + "| stage | case | item |")
 	for _, c := range columns {
 		fmt.Fprintf(&b.page, " %s |", c.title)
 	}
@@ -90,7 +91,8 @@ func (b *bench) code(ctx context.Context) error {
 			return err
 		}
 		for _, r := range results {
-			fmt.Fprintf(&b.page, "| %s | %s | %s |", s.stage, r.name, s.item)
+			_, variant, _ := strings.Cut(r.name, "/")
+			fmt.Fprintf(&b.page, "| %s | %s | %s |", s.stage, variant, s.item)
 			for _, c := range columns {
 				fmt.Fprintf(&b.page, " %s |", r.cell(c.unit))
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millrace.dev/lib/bus"
+	"millrace.dev/test/internal/product"
 )
 
 // share of one core that each instance gets.
@@ -30,10 +31,12 @@ shared out the partitions. The decoder's is raw batches; the enricher's and the 
 - *backlog*: requests in it, both ends captured.
 - *requests/s*: requests of the backlog by the time from writing its first message to having processed its last.
 - *compared with one*: that rate by the rate of one instance; the number of instances would be perfect.
+- *busiest instance*: the part of the backlog, in percent of its bytes, that the instance took which took most. Partitions are shared out evenly, requests are not: their processes,
+  connections and traces fall into partitions by hashes. 100 divided by it is the best comparison with one that was possible.
 - *CPU-seconds per million requests*: of all instances, from the first message to the last: what more instances cost.
 
-| stage | instances | backlog | requests/s | compared with one | CPU-seconds per million requests |
-|---|---|---|---|---|---|
+| stage | instances | backlog | requests/s | compared with one | busiest instance, %% | CPU-seconds per million requests |
+|---|---|---|---|---|---|---|
 `
 
 // rawFactor is by how much the decoder's backlog is larger: it is the fastest stage.
@@ -44,7 +47,7 @@ func (b *bench) scaling(ctx context.Context) (err error) {
 	fmt.Fprintf(&b.page, scalingText, 100*share)
 	l, err := newLimiter()
 	if errors.Is(err, errNoLimits) {
-		fmt.Fprintf(&b.page, "| all | | | not measured: %s | | |\n", err)
+		fmt.Fprintf(&b.page, "| all | | | not measured: %s | | | |\n", err)
 		return nil
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
@@ -64,15 +67,16 @@ func (b *bench) scaling(ctx context.Context) (err error) {
 	} {
 		var one float64
 		for _, instances := range []int{1, 2, 4} {
-			rate, cpu, err := b.drain(ctx, l, work, instances)
+			r, err := b.drain(ctx, l, work, instances)
 			if err != nil {
 				return fmt.Errorf("%d instances of %s: %w", instances, work.service, err)
 			}
+			rate := float64(work.requests) / r.took.Seconds()
 			if instances == 1 {
 				one = rate
 			}
-			fmt.Fprintf(&b.page, "| %s | %d | %d | %.0f | %.2f | %.1f |\n", work.stage, instances, work.requests, rate, rate/one,
-				cpu/float64(work.requests)*1e6)
+			fmt.Fprintf(&b.page, "| %s | %d | %d | %.0f | %.2f | %.0f | %.1f |\n", work.stage, instances, work.requests, rate, rate/one,
+				100*r.busiest, r.cpu/float64(work.requests)*1e6)
 		}
 	}
 	return nil
@@ -91,48 +95,75 @@ func (b *bench) recordRaw(ctx context.Context) (recording, error) {
 	return read(ctx, s.conn, bus.StreamRaw, "millrace.raw.>")
 }
 
-// drain measures how many requests a second some instances work off, and the CPU-seconds that they need for all.
-func (b *bench) drain(ctx context.Context, l *limiter, work backlog, instances int) (rate, cpu float64, err error) {
+// drained is what it took to work a backlog off.
+type drained struct {
+	took time.Duration
+	cpu  float64 // seconds, of all instances
+	// busiest is the part of the bytes that one instance took at most.
+	busiest float64
+}
+
+// drain has some instances work a backlog off.
+func (b *bench) drain(ctx context.Context, l *limiter, work backlog, instances int) (r drained, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
 	defer cancel()
 	s, err := b.newSystem(ctx, fmt.Sprint(work.service, instances))
 	if err != nil {
-		return 0, 0, err
+		return r, err
 	}
+	defer func() { err = errors.Join(err, l.close()) }() // When the processes have ended.
 	defer s.close()
 	for range instances {
 		group, err := l.group(share)
 		if err != nil {
-			return 0, 0, err
+			return r, err
 		}
 		if err := s.launch(work.service, "", through(group)); err != nil {
-			return 0, 0, err
+			return r, err
 		}
 	}
 	if err := s.ready(ctx); err != nil {
-		return 0, 0, err
+		return r, err
 	}
 	before, err := s.cpu()
 	if err != nil {
-		return 0, 0, err
+		return r, err
 	}
 	began := time.Now()
 	written := make(chan error, 1)
 	go func() { written <- work.messages.write(ctx, s.conn) }()
-	if err := s.drained(ctx, work, written); err != nil {
-		return 0, 0, err
+	if err := s.await(ctx, work, written); err != nil {
+		return r, err
 	}
-	took := time.Since(began)
+	r.took = time.Since(began)
 	after, err := s.cpu()
 	if err != nil {
-		return 0, 0, err
+		return r, err
 	}
-	return float64(work.requests) / took.Seconds(), after[work.service] - before[work.service], nil
+	r.cpu = after[work.service] - before[work.service]
+	r.busiest, err = s.busiest(work)
+	return r, err
 }
 
-// drained waits until all of the stream that is being written was processed.
-func (s *system) drained(ctx context.Context, work backlog, written <-chan error) error {
-	label := fmt.Sprintf("{stage=%q}", work.stage)
+// busiest is the part of the bytes of a stage that one instance has taken at most.
+func (s *system) busiest(work backlog) (float64, error) {
+	most, all := 0.0, 0.0
+	for _, x := range s.instances[work.service] {
+		bytes, err := sums([]*product.Instance{x}, "millrace_stage_bytes_in_total")
+		if err != nil {
+			return 0, err
+		}
+		taken := bytes[label(work.stage)]
+		most, all = max(most, taken), all+taken
+	}
+	return most / all, nil
+}
+
+// label is that of a stage's metrics.
+func label(stage string) string { return fmt.Sprintf("{stage=%q}", stage) }
+
+// await waits until all of the stream that is being written was processed.
+func (s *system) await(ctx context.Context, work backlog, written <-chan error) error {
 	whole := false
 	for {
 		select {
@@ -147,7 +178,7 @@ func (s *system) drained(ctx context.Context, work backlog, written <-chan error
 		}
 		// A limited process answers late: no answer is no error.
 		records, err := sums(s.instances[work.service], "millrace_stage_records_in_total")
-		if err == nil && whole && int(records[label]) >= len(work.messages) {
+		if err == nil && whole && int(records[label(work.stage)]) >= len(work.messages) {
 			return nil
 		}
 	}
