@@ -52,10 +52,10 @@ func run(ctx context.Context, out, only string, requests int) error {
 	if b.nats, err = product.Build(directory, natsserver.Package); err != nil {
 		return err
 	}
-	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Fprintf(&b.page, "# Benchmarks of the stages\n\nWritten by `make bench-stages` on %s; load average before the first run: %s.\n",
-		time.Now().UTC().Format(time.DateOnly), strings.Join(strings.Fields(string(load))[:3], " "))
-	b.page.WriteString("Above 0.5, other work on the machine is in the numbers, and rates are worth little; CPU times suffer less.\n")
+		time.Now().UTC().Format(time.DateOnly), loadAverage())
+	b.page.WriteString("Above 0.5, other work on the machine is in the numbers, and rates are worth little; CPU times suffer less. Later sections have what they found at\n" +
+		"their beginning, in which the work of the sections before is.\n")
 	for _, section := range []struct {
 		name  string
 		write func(context.Context) error
@@ -63,10 +63,11 @@ func run(ctx context.Context, out, only string, requests int) error {
 		if only != "" && only != section.name {
 			continue
 		}
-		began := time.Now()
+		began, load := time.Now(), loadAverage()
 		if err := section.write(ctx); err != nil {
 			return fmt.Errorf("%s: %w", section.name, err)
 		}
+		fmt.Fprintf(&b.page, "\nLoad average before: %s.\n", load)
 		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", section.name, time.Since(began).Round(time.Second))
 	}
 	if out == "" {
@@ -74,4 +75,13 @@ func run(ctx context.Context, out, only string, requests int) error {
 		return err
 	}
 	return os.WriteFile(filepath.Clean(out), []byte(b.page.String()), 0o644) //nolint:gosec // A page of the documentation.
+}
+
+// loadAverage is that of the last minute, five and fifteen.
+func loadAverage() string {
+	load, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(load)); err == nil && len(fields) > 3 {
+		return strings.Join(fields[:3], " ")
+	}
+	return "unknown"
 }

@@ -32,8 +32,9 @@ shared out the partitions. The decoder's is raw batches; the enricher's and the 
 - *requests/s*: requests of the backlog by the time from writing its first message to having processed its last.
 - *compared with one*: that rate by the rate of one instance; the number of instances would be perfect.
 - *busiest instance*: the part of the backlog, in percent of its bytes, that the instance took which took most. Partitions are shared out evenly, requests are not: their processes,
-  connections and traces fall into partitions by hashes. 100 divided by it is the best comparison with one that was possible.
-- *CPU-seconds per million requests*: of all instances, from the first message to the last: what more instances cost.
+  connections and traces fall into partitions by hashes. 100 divided by it is the comparison with one that this allows.
+- *CPU-seconds per million requests*: of all instances, from the first message to the last: what more instances cost. Where it differs from one instance's, other work on the machine made
+  the same work dearer or cheaper too, and the comparison with one is off by as much.
 
 | stage | instances | backlog | requests/s | compared with one | busiest instance, %% | CPU-seconds per million requests |
 |---|---|---|---|---|---|---|
