@@ -39,6 +39,8 @@ func TestCapture(t *testing.T) {
 		}
 	})
 	d.must(capture.Ready(30 * time.Second))
+	time.Sleep(3 * time.Second)
+	d.settled()
 	running, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	counts := make([]int, 4)
@@ -106,6 +108,13 @@ func TestCapture(t *testing.T) {
 	for _, r := range all {
 		if d.ignore(r) {
 			d.foreign++
+		}
+	}
+	counted, err := capture.Metrics()
+	d.must(err)
+	for name, value := range counted {
+		if value != 0 && isLoss(name) {
+			t.Errorf("capture counts %s %g", name, value)
 		}
 	}
 	d.check()

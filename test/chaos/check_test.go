@@ -164,8 +164,24 @@ func rounded(list []time.Duration) (out []time.Duration) {
 	return out
 }
 
-// losses gives the counters of loss of what runs that are not zero.
+// settled takes what was lost so far for what it is: of connections that were open when capture began, the first moments are seen in part.
+func (d *deployment) settled() {
+	d.lostBefore = map[string]float64{}
+	d.eachLoss(func(name string, value float64) { d.lostBefore[name] = value })
+}
+
+// losses gives the counters of loss of what runs that have grown.
 func (d *deployment) losses() (out []string) {
+	d.eachLoss(func(name string, value float64) {
+		if value -= d.lostBefore[name]; value != 0 {
+			out = append(out, fmt.Sprintf("%s %g", name, value))
+		}
+	})
+	slices.Sort(out)
+	return out
+}
+
+func (d *deployment) eachLoss(f func(name string, value float64)) {
 	for kind, list := range d.running {
 		for _, i := range list {
 			m, err := i.Metrics()
@@ -173,14 +189,12 @@ func (d *deployment) losses() (out []string) {
 				continue // It runs in another network.
 			}
 			for name, value := range m {
-				if value != 0 && isLoss(name) {
-					out = append(out, fmt.Sprintf("%s %d: %s %g", kind, i.PID(), name, value))
+				if isLoss(name) {
+					f(fmt.Sprintf("%s %d: %s", kind, i.PID(), name), value)
 				}
 			}
 		}
 	}
-	slices.Sort(out)
-	return out
 }
 
 func isLoss(name string) bool {
