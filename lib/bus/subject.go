@@ -39,6 +39,13 @@ func RawSubject(partition int, node string) string {
 	return "millrace.raw." + strconv.Itoa(partition) + "." + Token(node)
 }
 
+// NodeProgressSubject is where capture on node says how far it is. Every partition of StreamRaw reads it: behind such a message in the stream, each
+// has heard all that the message speaks for.
+func NodeProgressSubject(node string) string { return NodeProgressPrefix + Token(node) }
+
+// NodeProgressPrefix is what subjects of [NodeProgressSubject] begin with.
+const NodeProgressPrefix = "millrace.raw.progress."
+
 // ExchangeSubject is where the decoder publishes exchanges of a partition.
 func ExchangeSubject(partition int) string { return "millrace.exchange." + strconv.Itoa(partition) }
 

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Progress is how far a partition is: the outputs of all its records that were stored before Time are stored.
+// Progress is how far a partition is: the outputs of all its records that were stored before Time are stored. Of a processor that is a
+// [Watermarker], they also have everything that happened before Time, as far as it knows of what is still to come.
 //
 // It is a fact and stays one, whoever owns the partition when it is told and whatever becomes of the instance that tells it.
 type Progress struct {
@@ -27,7 +28,7 @@ type milestone struct {
 	reached atomic.Int64
 }
 
-// pass notes that every record stored before told was processed, after which so many outputs were issued, of which some are stored.
+// pass notes that everything before told was processed, after which so many outputs were issued, of which some are stored.
 func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	if !m.told.IsZero() && stored >= m.after {
 		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))

@@ -128,6 +128,22 @@ func (s *session) caughtUp(owned func() bool) error {
 	})
 }
 
+// watermark gives how far what was processed goes, when every record that was stored before read was handed in.
+func (s *session) watermark(read time.Time) (time.Time, error) {
+	marker, ok := s.processor.(Watermarker)
+	if !ok || read.IsZero() {
+		return read, nil
+	}
+	told := read
+	err := s.call(func(context.Context) error {
+		if at := marker.Watermark(read); at.Before(read) {
+			told = at
+		}
+		return nil
+	})
+	return told, err
+}
+
 // call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.
 func (s *session) call(f func(context.Context) error) (err error) {
 	ctx := s.enter()

@@ -340,7 +340,11 @@ func (w *worker) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.milestone.pass(w.proven, w.outputs.issued(), stored)
+	told, err := w.session.watermark(w.proven)
+	if err != nil {
+		return err
+	}
+	w.milestone.pass(told, w.outputs.issued(), stored)
 	w.status.waiting.Store(w.puller.waiting())
 	return nil
 }

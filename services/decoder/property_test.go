@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"millrace.dev/lib/bus"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder"
@@ -204,13 +206,16 @@ func FuzzProcessor(f *testing.F) {
 		f.Add(t.Batch(1, t.Events))
 	}
 	f.Add([]byte{8, 2})
+	f.Add(decodertest.Progress("n", 1, time.Time{}, time.Minute, time.Second, false).Data)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := decoder.New(decoder.Options{Partitions: 2})
 		out := &decodertest.Output{TB: t}
 		for range 2 { // the second time everything is a duplicate, or new to a joined connection
-			if err := p.Process(context.Background(), []stage.Record{{Data: b}}, out); err != nil {
+			records := []stage.Record{{Data: b}, {Subject: bus.NodeProgressSubject("n"), Time: time.Unix(1_700_000_000, 0), Data: b}}
+			if err := p.Process(context.Background(), records, out); err != nil {
 				t.Fatal(err)
 			}
+			p.(stage.Watermarker).Watermark(time.Unix(1_700_000_001, 0))
 		}
 		snapshot, err := p.Snapshot(nil)
 		if err != nil {
@@ -229,6 +234,7 @@ func FuzzRestore(f *testing.F) {
 		t := play(r, pieces, true)
 		p := decoder.New(decoder.Options{Partitions: 2})
 		_ = p.Process(context.Background(), []stage.Record{{Data: t.Batch(1, t.Events[:len(t.Events)/2])}}, &decodertest.Output{TB: f})
+		_ = p.Process(context.Background(), []stage.Record{decodertest.Progress("n", 1, time.Unix(1_700_000_000, 0), time.Minute, time.Second, false)}, nil)
 		snapshot, _ := p.Snapshot(nil)
 		f.Add(snapshot, t.Batch(2, t.Events[len(t.Events)/2:]))
 	}
@@ -240,6 +246,9 @@ func FuzzRestore(f *testing.F) {
 		out := &decodertest.Output{TB: t}
 		if err := p.Process(context.Background(), []stage.Record{{Data: b}}, out); err != nil {
 			t.Fatal(err)
+		}
+		if read := time.Unix(1_700_000_000, 0); p.(stage.Watermarker).Watermark(read).After(read) {
+			t.Fatal("the watermark is past what was read")
 		}
 		decodertest.Settle(t, p, out)
 	})

@@ -20,7 +20,7 @@ func Run(ctx context.Context, env *service.Env) error {
 		Name:   "decoder",
 		Stream: bus.StreamRaw,
 		Subjects: func(partition int) []string {
-			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*"}
+			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*", bus.NodeProgressPrefix + "*"}
 		},
 		Factory: func(int) (stage.Processor, error) {
 			return New(Options{Partitions: partitions, Config: env.Config.Decoder, Pool: pool, Metrics: metrics}), nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -19,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write the snapshot of the current version to testdata/snapshots")
 
 // version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run Golden -update.
-const version = "2"
+const version = "3"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
 func situations() (first, second *decodertest.Traffic) {
@@ -109,6 +110,10 @@ func TestGoldenSnapshots(t *testing.T) {
 	}
 	straight := decoder.New(decoder.Options{Partitions: 4})
 	process(straight, &decodertest.Output{TB: t}, 1, first)
+	told := []stage.Record{decodertest.Progress("n.2", 7, time.Unix(1_700_000_000, 0), time.Hour, time.Hour-time.Second, false)}
+	if err := straight.Process(context.Background(), told, &decodertest.Output{TB: t}); err != nil {
+		t.Fatal(err)
+	}
 	snapshot, err := straight.Snapshot(nil)
 	if err != nil {
 		t.Fatal(err)

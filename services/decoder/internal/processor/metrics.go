@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -17,6 +19,16 @@ type Metrics struct {
 	links                              prometheus.Counter
 	givenUp, forgotten                 *prometheus.CounterVec
 	connections                        prometheus.Gauge
+	silent                             prometheus.Counter
+
+	mu    sync.Mutex
+	nodes map[*Processor]nodesShown
+}
+
+// nodesShown is what one partition knows of the progress of nodes.
+type nodesShown struct {
+	number int
+	lag    int64 // of the one that is furthest behind, ns
 }
 
 // NewMetrics makes the counters and registers them with r; r may be nil.
@@ -40,18 +52,55 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		links:          counter("links_total", "Links that were published."),
 		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason.", "reason"),
 		forgotten:      vector("state_forgotten_total", "What was forgotten because a partition's state was full, by what it was.", "what"),
+		silent:         counter("nodes_silent_total", "Nodes that were waited for no longer because nothing was heard of them; each partition counts."),
+		nodes:          map[*Processor]nodesShown{},
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
 		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
-			m.exchanges, m.links, m.givenUp, m.forgotten, m.connections)
+			m.exchanges, m.links, m.givenUp, m.forgotten, m.connections, m.silent,
+			m.ofNodes("nodes", "Nodes whose capture says how far it is.", func(s nodesShown) float64 { return float64(s.number) }),
+			m.ofNodes("node_lag_seconds", "How far the node that is furthest behind with publishing is behind the stream.",
+				func(s nodesShown) float64 { return float64(s.lag) / 1e9 }))
 	}
 	return m
+}
+
+// ofNodes is a gauge of the most that a partition shows: all of them hear the same, but some later than others.
+func (m *Metrics) ofNodes(name, help string, value func(nodesShown) float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_decoder_" + name, Help: help}, func() float64 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		most := 0.0
+		for _, s := range m.nodes {
+			most = max(most, value(s))
+		}
+		return most
+	})
+}
+
+// show takes what a processor knows of nodes.
+func (m *Metrics) show(p *Processor, s nodesShown) {
+	if m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.nodes[p] = s
+	}
+}
+
+// hide takes away what a processor has shown.
+func (m *Metrics) hide(p *Processor) {
+	if m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.nodes, p)
+	}
 }
 
 // tally counts in plain memory until the end of a call of the processor.
 type tally struct {
 	batches, batchesLost, batchesAgain, events, links uint64
+	silent                                            uint64
 	lostBytes, duplicateBytes                         uint64
 	connections                                       int
 	exchanges                                         [8][8]uint64 // protocol, outcome
@@ -82,6 +131,7 @@ func (m *Metrics) add(t *tally) {
 	plain(m.batchesAgain, t.batchesAgain)
 	plain(m.events, t.events)
 	plain(m.links, t.links)
+	plain(m.silent, t.silent)
 	plain(m.lostBytes, t.lostBytes)
 	plain(m.duplicateBytes, t.duplicateBytes)
 	for protocol := range t.exchanges {

@@ -2,8 +2,10 @@ package processor
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"millrace.dev/lib/bus"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/protocol"
@@ -42,13 +44,14 @@ const (
 // maxTime bounds times, so that sums of them do not overflow.
 const maxTime = 1 << 62
 
-// Processor decodes one partition. It implements [stage.Processor].
+// Processor decodes one partition. It implements [stage.Processor] and [stage.Watermarker].
 type Processor struct {
 	options     Options
 	connections map[connectionKey]*connection
 	recent      connection // list of connections, most recently used first
 	processes   map[uint64]*process
 	nodes       map[string]*node
+	progress    progress // of all nodes, also those without events here
 	closing     []*connection
 	waiting     []*connection // connections with a gap that may still be filled
 	ticks       uint64
@@ -81,6 +84,7 @@ func (p *Processor) clear() {
 	p.connections = map[connectionKey]*connection{}
 	p.processes = map[uint64]*process{}
 	p.nodes = map[string]*node{}
+	p.progress = progress{nodes: map[string]*nodeProgress{}}
 	p.closing, p.waiting = nil, nil
 	p.held, p.tasksHeld, p.factsHeld, p.nodesHeld, p.batches = 0, 0, 0, 0, 0
 	p.recent.next, p.recent.previous = &p.recent, &p.recent
@@ -91,7 +95,11 @@ func (p *Processor) clear() {
 func (p *Processor) Process(_ context.Context, records []stage.Record, out stage.Output) error {
 	defer p.enter(out)()
 	for i := range records {
-		p.decode(records[i].Data)
+		if name, ok := strings.CutPrefix(records[i].Subject, bus.NodeProgressPrefix); ok {
+			p.hear(name, &records[i])
+		} else {
+			p.decode(records[i].Data)
+		}
 	}
 	p.finish()
 	return nil
@@ -248,7 +256,7 @@ func (p *Processor) handle(c *connection, e *rawbatch.Event, m []byte) {
 func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) error {
 	defer p.enter(out)()
 	p.ticks++
-	p.now = now.UnixNano()
+	p.pass(now.UnixNano())
 	p.fillGaps()
 	p.closeNow()
 	if p.ticks%10 == 0 {

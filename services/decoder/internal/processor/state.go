@@ -18,7 +18,7 @@ import (
 // Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and let Restore read what
 // is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of their own.
 const (
-	snapshotVersion = 2
+	snapshotVersion = 3
 	oldestVersion   = 1
 )
 
@@ -50,6 +50,7 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 	for c := p.recent.previous; c != &p.recent; c = c.previous { // least recently used first
 		p.appendConnection(c, w)
 	}
+	p.progress.appendState(w)
 	return w.B, nil
 }
 
@@ -93,6 +94,9 @@ func (p *Processor) Restore(b []byte) error {
 	}
 	for range r.Items() {
 		p.restoreConnection(r, version)
+	}
+	if version > 2 {
+		p.progress.restoreState(r)
 	}
 	p.round.used = 0
 	if err := r.Err(); errors.Is(err, ErrSnapshotVersion) {

@@ -15,6 +15,8 @@ type Batch struct {
 	Processes          []Process
 	Connections        []Connection
 	Losses             []Loss
+	Progress           Progress
+	HasProgress        bool
 	// Events are encoded; see [Event.Read].
 	Events [][]byte
 }
@@ -29,6 +31,12 @@ type Process struct {
 type Loss struct {
 	Cause         millracev1.LossCause
 	Events, Bytes uint64
+}
+
+// Progress is a NodeProgress message.
+type Progress struct {
+	Sent, Stored uint64 // node time, ns
+	Last         bool
 }
 
 // Connection is a Connection message.
@@ -100,6 +108,11 @@ func (b *Batch) Read(message []byte) error {
 				return ErrMalformed
 			}
 			b.Losses = append(b.Losses, l)
+		case 11<<3 | length:
+			b.HasProgress = true
+			if !b.Progress.read(f.bytes) {
+				return ErrMalformed
+			}
 		}
 	}
 	return nil
@@ -134,6 +147,25 @@ func readLoss(m []byte) (l Loss, ok bool) {
 		}
 	}
 	return l, true
+}
+
+// read takes the fields that are there, as the generated code does with a message that comes in several parts.
+func (p *Progress) read(m []byte) (ok bool) {
+	var f field
+	for len(m) > 0 {
+		if m, ok = f.next(m); !ok {
+			return false
+		}
+		switch f.id<<3 | uint32(f.wire) {
+		case 1<<3 | fixed64:
+			p.Sent = f.number
+		case 2<<3 | fixed64:
+			p.Stored = f.number
+		case 3<<3 | varint:
+			p.Last = f.number != 0
+		}
+	}
+	return true
 }
 
 func (c *Connection) read(m []byte) (ok bool) {

@@ -22,7 +22,8 @@ func full() *millracev1.RawBatch {
 			Length: 1 << 31, Payload: []byte("payload"), Segments: []uint32{0, 3, 500, 4}, Thread: 10, Goroutine: 11, ParentGoroutine: 12,
 			ParentThread: 13, SrttUs: 14, Retransmits: 15, Flags: 63, Error: 104,
 		}, {}},
-		Losses: []*millracev1.Loss{{Cause: millracev1.LossCause_LOSS_CAUSE_TABLE_FULL, Events: 5, Bytes: 6}},
+		Losses:   []*millracev1.Loss{{Cause: millracev1.LossCause_LOSS_CAUSE_TABLE_FULL, Events: 5, Bytes: 6}},
+		Progress: &millracev1.NodeProgress{SentNs: 1 << 60, StoredNs: 3, Last: true},
 	}
 }
 
@@ -33,6 +34,9 @@ func compare(t *testing.T, b *Batch, want *millracev1.RawBatch) {
 		b.Sequence != want.Sequence || b.ClockOffset != want.ClockOffsetNs || len(b.Processes) != len(want.Processes) ||
 		len(b.Connections) != len(want.Connections) || len(b.Events) != len(want.Events) || len(b.Losses) != len(want.Losses) {
 		t.Fatalf("got %+v, want %v", b, want)
+	}
+	if p := want.Progress; b.HasProgress != (p != nil) || b.Progress != (Progress{p.GetSentNs(), p.GetStoredNs(), p.GetLast()}) {
+		t.Errorf("progress: got %+v, want %v", b.Progress, p)
 	}
 	for i, p := range want.Processes {
 		if b.Processes[i].ID != p.Id {
