@@ -124,7 +124,8 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	if err != nil {
 		return err
 	}
-	unregister, err := register(env.Telemetry.Registry, p.Counters(), sender, with.features)
+	tell := &teller{node: with.node, epoch: options.Epoch, read: p, waiting: sender}
+	unregister, err := register(env.Telemetry.Registry, p.Counters(), sender, tell.lag, with.features)
 	if err != nil {
 		return err
 	}
@@ -145,6 +146,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	failed := make(chan error, 1)
 	background.Go(func() { failed <- sender.Run(sending) })
 	defer stopSending()
+	background.Go(func() { tell.run(sending, env.Bus) })
 
 	p.Start()
 	stopped := make(chan error, 1)
@@ -177,5 +179,10 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		cause = fmt.Errorf("read events: %w", err)
 	}
 	p.Finish()
+	stopSending()
+	background.Wait()
+	if cause == nil {
+		tell.end()
+	}
 	return cause
 }

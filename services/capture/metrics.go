@@ -15,7 +15,7 @@ import (
 )
 
 // register adds capture's metrics; unregister takes them away again.
-func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sender, features []kernel.Feature) (unregister func(), err error) {
+func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sender, lag func() float64, features []kernel.Feature) (unregister func(), err error) {
 	counter := func(name, help string, value func() uint64, labels prometheus.Labels) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "millrace_capture_" + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value()) })
@@ -31,6 +31,7 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 		counter("policy_errors_total", "Processes that the kernel side could not be told about.", c.PolicyErrors, nil),
 		counter("runtimes_missed_total", "Go processes whose runtime was not looked at, because too many came at once.", c.RuntimesMissed, nil),
 		gauge("send_buffer_bytes", "Bytes of batches that wait to be published.", func() float64 { return float64(s.Bytes()) }, nil),
+		gauge("unstored_seconds", "Age of the oldest events that may not be in the stream yet.", lag, nil),
 		gauge("processes", "Processes known.", func() float64 { return float64(c.Processes()) }, nil),
 		gauge("connections", "Connections followed.", func() float64 { return float64(c.Connections()) }, nil),
 	}
@@ -70,6 +71,6 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 
 // DescribeMetrics registers capture's metrics with nothing behind them, for checks of what refers to them: dashboards and alerts.
 func DescribeMetrics(registry *prometheus.Registry) error {
-	_, err := register(registry, new(pipeline.Counters), send.New(nil, 0), []kernel.Feature{{Name: "none"}})
+	_, err := register(registry, new(pipeline.Counters), send.New(nil, 0), func() float64 { return 0 }, []kernel.Feature{{Name: "none"}})
 	return err
 }

@@ -83,7 +83,7 @@ func TestCauseOfCapturedRequests(t *testing.T) {
 					reported[string(fields[1])] = caller[e.Goroutine]
 				}
 			}
-		}, func() {})
+		}, func(bool) {})
 	}()
 	io.WriteString(in, "go\n")
 	var truth struct {

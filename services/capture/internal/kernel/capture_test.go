@@ -30,7 +30,7 @@ func record(t testing.TB, options Options) *recorder {
 	}
 	r := &recorder{Kernel: k}
 	done := make(chan error)
-	go func() { done <- k.Run(r.add, func() {}) }()
+	go func() { done <- k.Run(r.add, func(bool) {}) }()
 	t.Cleanup(func() {
 		k.Close()
 		if err := <-done; err != nil {

@@ -95,8 +95,9 @@ type Loss struct {
 // Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
 type Source interface {
 	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring buffer.
-	// idle is called after each batch of records and at least every 25 ms.
-	Run(handle func(*Event), idle func()) error
+	// idle is called after each batch of records and at least every 25 ms; drained says that nothing was left that had been recorded when the
+	// batch was begun, which was after the call before.
+	Run(handle func(*Event), idle func(drained bool)) error
 	// SetPolicy sets what to do with a thread group. Safe for concurrent use with Run.
 	SetPolicy(pid uint32, p Policy) error
 	// Losses reads the loss counters. Safe for concurrent use with Run.

@@ -32,6 +32,7 @@ type ring struct {
 	position uint64
 	released uint64
 	sample   []byte // the record handed on
+	busy     bool   // next stopped at a record that is being written
 }
 
 func newRing(events *ebpf.Map) (*ring, error) {
@@ -60,12 +61,14 @@ func (r *ring) next() ([]byte, bool) {
 	for {
 		// The kernel writes the length, still busy, before this position, and takes the busy bit away last.
 		if r.position == atomic.LoadUint64(position(r.producer)) {
+			r.busy = false
 			r.release()
 			return nil, false
 		}
 		at := int(r.position & uint64(len(r.records)-1))
 		header := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.records[at])))
 		if header&ringBusy != 0 {
+			r.busy = true
 			r.release()
 			return nil, false
 		}

@@ -26,7 +26,7 @@ func pollInterval(ringBytes, processors int) time.Duration {
 }
 
 // Run implements [Source]. It must be called once at most.
-func (k *Kernel) Run(handle func(*Event), idle func()) error {
+func (k *Kernel) Run(handle func(*Event), idle func(drained bool)) error {
 	interval := pollInterval(k.options.RingBytes, runtime.NumCPU())
 	for {
 		for more := true; more; {
@@ -35,11 +35,11 @@ func (k *Kernel) Run(handle func(*Event), idle func()) error {
 				return nil
 			}
 			if more {
-				idle()
+				idle(false)
 			}
 		}
 		k.table.expire(time.Now())
-		idle()
+		idle(!k.ring.busy)
 		if err := k.alarm.wait(interval); err != nil {
 			select {
 			case <-k.closed:

@@ -47,6 +47,7 @@ func (p *Pipeline) selected(proc *process.Process, s process.Selection) {
 
 // replay passes on what was held of a process.
 func (p *Pipeline) replay(proc *process.Process) {
+	p.horizon.release(p.held.since(proc))
 	for _, h := range p.held.take(proc) {
 		ev := &h.event
 		if h.connection == nil {

@@ -25,6 +25,7 @@ type hold struct {
 
 type heldProcess struct {
 	since  time.Time
+	oldest uint64 // no event is older, CLOCK_MONOTONIC
 	events []heldEvent
 	bytes  int
 	lost   kernel.Loss
@@ -38,10 +39,10 @@ type heldEvent struct {
 func newHold() hold { return hold{processes: map[*process.Process]*heldProcess{}} }
 
 // add copies an event. When there is no room it is lost; that counts only if the process turns out to be watched.
-func (h *hold) add(proc *process.Process, c *connection, ev *kernel.Event, now time.Time) {
+func (h *hold) add(proc *process.Process, c *connection, ev *kernel.Event, now time.Time, oldest uint64) {
 	held := h.processes[proc]
 	if held == nil {
-		held = &heldProcess{since: now}
+		held = &heldProcess{since: now, oldest: oldest}
 		h.processes[proc] = held
 	}
 	cost := len(ev.Payload) + heldOverhead
@@ -68,6 +69,25 @@ func (h *hold) take(proc *process.Process) []heldEvent {
 	h.bytes -= held.bytes
 	held.events, held.bytes = nil, 0
 	return events
+}
+
+// since is the time before which nothing is held of a process, false if nothing is held at all.
+func (h *hold) since(proc *process.Process) (at uint64, ok bool) {
+	held := h.processes[proc]
+	if held == nil {
+		return 0, false
+	}
+	return held.oldest, true
+}
+
+// oldest is the time before which nothing is held, false if nothing is held at all.
+func (h *hold) oldest() (at uint64, ok bool) {
+	for _, held := range h.processes {
+		if !ok || held.oldest < at {
+			at, ok = held.oldest, true
+		}
+	}
+	return at, ok
 }
 
 // takeLost gives what could not be held of a process, and forgets the process.

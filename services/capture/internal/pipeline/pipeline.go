@@ -60,7 +60,7 @@ type Options struct {
 	Services func(map[uint64]string)
 }
 
-// Pipeline handles events. But for [Pipeline.Counters] and [Pipeline.WatchRuntimes] its methods are for one goroutine.
+// Pipeline handles events. But for [Pipeline.Counters], [Pipeline.Settled] and [Pipeline.WatchRuntimes] its methods are for one goroutine.
 type Pipeline struct {
 	Options
 	redactor    *redact.Redactor
@@ -70,6 +70,7 @@ type Pipeline struct {
 	dropped     []send.Dropped
 	clockOffset int64
 	held        hold
+	horizon     horizon
 	runtimes    chan runtimeJob
 	counters    Counters
 
@@ -230,7 +231,7 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 	case process.Selected:
 		p.emit(proc, c, ev)
 	case process.Undecided:
-		p.held.add(proc, c, ev, p.now)
+		p.held.add(proc, c, ev, p.now, p.horizon.since)
 	case process.Ignored, process.Conditional: // Not watched, or not yet.
 	}
 }
@@ -293,6 +294,7 @@ func (p *Pipeline) flush(b *batch.Builder) {
 		ID:        fmt.Sprintf("%s-%d-%d-%d", p.Node, p.Epoch, b.Partition(), b.Sequence()),
 		Partition: b.Partition(),
 		Events:    b.Events(),
+		Since:     p.horizon.since,
 	}
 	if p.losses.Pending() {
 		message.Losses = slices.Clone(p.losses.Take())
@@ -322,8 +324,9 @@ func (p *Pipeline) lose(cause millracev1.LossCause, events, bytes uint64) {
 }
 
 // Idle does what is due. It is the idle function of [kernel.Source.Run].
-func (p *Pipeline) Idle() {
+func (p *Pipeline) Idle(drained bool) {
 	p.now = time.Now()
+	p.horizon.look(drained, batch.Monotonic())
 	p.Inventory.Poll(p.factsChanged)
 	p.held.expire(p.now, func(proc *process.Process) {
 		// The worker did not get to its program. Without it, rules by language do not match; all else holds.
@@ -349,6 +352,7 @@ func (p *Pipeline) Idle() {
 	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > maxConnections {
 		p.sweep()
 	}
+	p.horizon.settle(&p.held)
 }
 
 // flushAll publishes all that was collected since the last time.
@@ -365,6 +369,7 @@ func (p *Pipeline) flushAll() {
 			b.Release() // Idle for a whole interval.
 		}
 	}
+	p.horizon.flushed()
 	if p.losses.Pending() && p.now.Sub(p.lossAt) >= lossInterval {
 		// Nothing was published that could report them.
 		p.flush(p.builderOf(os.Getpid() % p.Partitions))

@@ -26,9 +26,9 @@ type source struct {
 	losses   kernel.Losses
 }
 
-func (s *source) Run(func(*kernel.Event), func()) error { return nil }
-func (s *source) Close() error                          { return nil }
-func (s *source) Losses() (kernel.Losses, error)        { return s.losses, nil }
+func (s *source) Run(func(*kernel.Event), func(bool)) error { return nil }
+func (s *source) Close() error                              { return nil }
+func (s *source) Losses() (kernel.Losses, error)            { return s.losses, nil }
 
 func (s *source) SetPolicy(pid uint32, p kernel.Policy) error {
 	s.mu.Lock()
@@ -244,7 +244,7 @@ func TestHoldIsBoundedAndExpires(t *testing.T) {
 	for _, held := range f.held.processes {
 		held.since = time.Now().Add(-2 * holdTime)
 	}
-	f.Idle()
+	f.Idle(true)
 	f.Finish()
 	lost := f.Counters().Lost(millracev1.LossCause_LOSS_CAUSE_TABLE_FULL)
 	if got := uint64(len(f.out.events())); got+lost != count || lost == 0 {
@@ -341,7 +341,7 @@ func BenchmarkExchange(b *testing.B) {
 		in[c] += uint64(len(request))
 		out[c] += uint64(len(response))
 		if i++; i%40 == 0 {
-			f.Idle()
+			f.Idle(true)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package send
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Batch struct {
 	Partition   int
 	Events      int
 	Losses      []batch.Loss // that the batch reports
+	Since       uint64       // no event is older, CLOCK_MONOTONIC
 }
 
 // Dropped is a batch that will not be sent.
@@ -53,6 +55,7 @@ type Sender struct {
 	queue   []Batch
 	head    int
 	bytes   int
+	flying  []uint64 // Batch.Since of what was taken off the queue and is not stored, in order
 	spare   [][]byte
 	dropped []Dropped // by a failed publication, to be collected by Push
 	wake    chan struct{}
@@ -114,6 +117,21 @@ func (s *Sender) Bytes() int {
 	return s.bytes
 }
 
+// Oldest gives a time, CLOCK_MONOTONIC in nanoseconds, before which no event waits to be published or to be stored, and whether any does. What was
+// dropped waits no longer.
+func (s *Sender) Oldest() (since uint64, waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since = math.MaxUint64
+	for i := s.head; i < len(s.queue); i++ {
+		since = min(since, s.queue[i].Since)
+	}
+	for _, of := range s.flying {
+		since = min(since, of)
+	}
+	return since, len(s.flying) > 0 || s.head < len(s.queue)
+}
+
 // Published counts the batches that a stream has stored.
 func (s *Sender) Published() uint64 { return s.published.Load() }
 
@@ -147,7 +165,9 @@ func (s *Sender) next() (Batch, bool) {
 	if s.head == len(s.queue) {
 		return Batch{}, false
 	}
-	return s.pop(), true
+	b := s.pop()
+	s.flying = append(s.flying, b.Since)
+	return b, true
 }
 
 // outcome is a message on its way.
@@ -185,6 +205,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		s.recycle(b.Data)
 		if err != nil {
 			s.dropped = append(s.dropped, lost)
+			s.flying = s.flying[:len(s.flying)-1]
 		}
 		s.mu.Unlock()
 		switch {
@@ -201,15 +222,18 @@ func (s *Sender) Run(ctx context.Context) error {
 // await counts the outcomes.
 func (s *Sender) await(ctx context.Context, outcomes <-chan outcome) {
 	for o := range outcomes {
-		if err := o.future.Wait(ctx); err == nil {
-			s.published.Add(1)
-			continue
-		}
-		if ctx.Err() != nil {
+		err := o.future.Wait(ctx)
+		if err != nil && ctx.Err() != nil {
 			continue // Drain the channel; what is on its way may still arrive.
 		}
 		s.mu.Lock()
-		s.dropped = append(s.dropped, o.dropped)
+		s.flying = s.flying[1:]
+		if err != nil {
+			s.dropped = append(s.dropped, o.dropped)
+		}
 		s.mu.Unlock()
+		if err == nil {
+			s.published.Add(1)
+		}
 	}
 }

@@ -147,3 +147,71 @@ func TestPublishesInOrderWithIDs(t *testing.T) {
 		t.Errorf("%d messages", state.LastSeq)
 	}
 }
+
+// Oldest is about what is queued, what a bus is being handed, and what it has not acknowledged, and no longer about what was dropped.
+func TestOldest(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default().Bus
+	server, err := embedded.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	connection, err := bus.Connect(t.Context(), cfg, "test", server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	s := New(connection, 30)
+	is := func(what string, since uint64, waits bool) {
+		t.Helper()
+		var got uint64
+		var waiting bool
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if got, waiting = s.Oldest(); waiting == waits && (!waits || got == since) {
+				return
+			}
+		}
+		t.Fatalf("%s: %d %v, want %d %v", what, got, waiting, since, waits)
+	}
+	push := func(since uint64) (dropped int) {
+		return len(s.Push(Batch{Subject: bus.RawSubject(0, "n"), Data: make([]byte, 10), Since: since}, nil))
+	}
+	is("nothing", 0, false)
+	for _, since := range []uint64{7, 5, 6} {
+		push(since)
+	}
+	is("queued", 5, true)
+	if push(8)+push(9) != 2 {
+		t.Fatal("the two oldest were to be dropped")
+	}
+	is("after two were dropped", 6, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	for deadline := time.Now().Add(10 * time.Second); s.Bytes() > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	is("no stream acknowledges", 6, true)
+	push(4) // What was held may be older than what came before it.
+	is("an older one behind", 4, true)
+	if err := bus.EnsureStreams(t.Context(), connection); err != nil {
+		t.Fatal(err)
+	}
+	is("all are stored", 0, false)
+	cancel()
+	running.Wait()
+}
+
+func TestRefusedDoesNotWait(t *testing.T) {
+	t.Parallel()
+	s := New(refusing{bus.ErrTooLarge}, 1000)
+	s.Push(Batch{Since: 3, Data: []byte("abc")}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if since, waits := s.Oldest(); waits {
+		t.Errorf("something of %d waits", since)
+	}
+}
