@@ -50,6 +50,7 @@ type shape struct {
 	bytes   int      // bus.max_bytes in MiB
 	pending int      // of the generator's connection, in MiB
 	query   int      // bytes of the query of each HTTP request
+	strait  bool     // between the second node of the load and NATS
 }
 
 // deployment is Millrace without capture, with load and a backend.
@@ -63,6 +64,7 @@ type deployment struct {
 	endpoint  string
 	conn      *bus.Conn
 	load      *traffic.Load
+	strait    *strait
 	running   map[string][]*product.Instance
 	ended     []*product.Instance
 	serial    int
@@ -129,7 +131,11 @@ func deploy(t *testing.T, s shape) *deployment {
 	for _, kind := range kinds {
 		d.owned(kind, nil)
 	}
-	d.load = traffic.Start(d.conn, traffic.Options{Seed: seed, Rate: *rate, Query: s.query})
+	load := traffic.Options{Seed: seed, Rate: *rate, Query: s.query}
+	if s.strait {
+		load.Second = d.cross(cfg)
+	}
+	d.load = traffic.Start(d.conn, load)
 	d.within(30*time.Second, "spans arrive", func() error {
 		if d.backend.Len() == 0 {
 			return errors.New("none yet")

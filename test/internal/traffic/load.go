@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"millrace.dev/lib/bus"
@@ -24,6 +25,9 @@ type Options struct {
 	Seed uint64
 	// Query is how many bytes the query of each HTTP request has, which do not compress. Default 0.
 	Query int
+	// Second is the connection by which the second node publishes. Default: that of the first. Front and stock of a lane are on the first
+	// node, shop and Redis on the second.
+	Second *bus.Conn
 }
 
 // Load is traffic under way.
@@ -39,9 +43,11 @@ type Load struct {
 	futures   []*bus.Future
 	epoch     uint64
 
-	stop   context.CancelFunc
-	done   chan struct{}
-	failed error
+	stop    context.CancelFunc
+	done    chan struct{}
+	silence context.CancelFunc // ends what nodes say of their progress
+	told    sync.WaitGroup
+	failed  error
 }
 
 // address is where a batch goes.
@@ -53,11 +59,14 @@ type address struct {
 // Start begins the load. Its connection must have room for what is published while NATS is away (bus.max_pending): the generator waits
 // otherwise, and what happens then is published late.
 func Start(conn *bus.Conn, o Options) *Load {
+	o.Second = cmp.Or(o.Second, conn)
 	o.Lanes, o.Chains, o.Rate = cmp.Or(o.Lanes, 6), cmp.Or(o.Chains, 8), cmp.Or(o.Rate, 100)
 	now := time.Now().UnixNano()
 	l := &Load{
 		conn: conn, query: o.Query, gap: float64(o.Lanes*o.Chains) / o.Rate * 1e9, sequences: map[address]uint64{}, epoch: uint64(now), done: make(chan struct{}),
-		nodes: []*node{{"n1", now - int64(time.Hour)}, {"n2", now - int64(3*time.Hour)}},
+		nodes: []*node{
+			{name: "n1", offset: now - int64(time.Hour), conn: conn}, {name: "n2", offset: now - int64(3*time.Hour), conn: o.Second},
+		},
 	}
 	for lane := range o.Lanes {
 		rng := rand.New(rand.NewPCG(o.Seed, uint64(lane)))
@@ -75,6 +84,11 @@ func Start(conn *bus.Conn, o Options) *Load {
 	running, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	go l.run(running)
+	telling, silence := context.WithCancel(context.Background())
+	l.silence = silence
+	for _, n := range l.nodes {
+		l.told.Go(func() { l.tell(telling, n) })
+	}
 	return l
 }
 
@@ -85,6 +99,8 @@ func (l *Load) Truth() *Truth { return &l.truth }
 
 // Stop begins no more requests, waits until those that began are over and stored, and gives the truth.
 func (l *Load) Stop(ctx context.Context) ([]Span, error) {
+	defer l.told.Wait()
+	defer l.silence()
 	l.stop()
 	<-l.done
 	if l.failed != nil {
@@ -119,6 +135,7 @@ func (l *Load) run(ctx context.Context) {
 // window publishes what happened up to now. left: something that began is still to come.
 func (l *Load) window(now int64, begin bool) (left bool, err error) {
 	batches := map[address][]happening{}
+	until := now // nothing that happened before is still to be published
 	for _, c := range l.chains {
 		c.advance(now, begin)
 		n := 0
@@ -130,12 +147,18 @@ func (l *Load) window(now int64, begin bool) (left bool, err error) {
 		}
 		c.queue = slices.Delete(c.queue, 0, n)
 		left = left || len(c.queue) > 0
+		if len(c.queue) == 0 && begin {
+			until = min(until, c.clock)
+		}
 	}
 	for to, list := range batches {
 		slices.SortStableFunc(list, func(a, b happening) int { return cmp.Compare(a.at, b.at) })
 		if err := l.publish(to, list); err != nil {
 			return left, err
 		}
+	}
+	for _, n := range l.nodes {
+		n.unstored.published(until)
 	}
 	return left, nil
 }
@@ -163,10 +186,11 @@ func (l *Load) publish(to address, list []happening) error {
 		return fmt.Errorf("raw batch: %w", err)
 	}
 	id := fmt.Sprintf("%s.%d.%d.%d", to.node.name, l.epoch, to.partition, b.Sequence)
-	f, err := l.conn.Publish(context.Background(), bus.RawSubject(to.partition, to.node.name), id, data)
+	f, err := to.node.conn.Publish(context.Background(), bus.RawSubject(to.partition, to.node.name), id, data)
 	if err != nil {
 		return fmt.Errorf("raw batch: %w", err)
 	}
 	l.futures = append(l.futures, f)
+	to.node.unstored.add(batchOnItsWay{since: list[0].at, future: f})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -12,6 +13,9 @@ import (
 type node struct {
 	name   string
 	offset int64 // to be added to its time to get nanoseconds since the Unix epoch
+
+	conn     *bus.Conn // by which it publishes
+	unstored unstored
 }
 
 // process is one of a lane.
