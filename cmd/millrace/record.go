@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -91,6 +92,8 @@ func record(ctx context.Context, conn *bus.Conn, path string) (counts recordCoun
 			continue // counted by Dropped
 		case err != nil:
 			return counts, errors.Join(fmt.Errorf("read raw events: %w", err), writer.Close())
+		case strings.HasPrefix(message.Subject, bus.NodeProgressPrefix):
+			continue // A recording is complete: when it is replayed, nobody is to wait for its nodes.
 		}
 		plain, err = bus.Decompress(message.Header.Get(bus.HeaderEncoding), plain[:0], message.Data, maxRawBatch)
 		if err != nil {

@@ -21,7 +21,7 @@ func capture() Role {
 	return finish(Role{
 		Name: Capture, About: "the privileged part of one node", PerNode: true, Streams: []string{bus.StreamRaw},
 		Publish: join(
-			output("millrace.raw.*."+Node, "raw events of its own node"),
+			output("millrace.raw.*."+Node, "raw events of its own node, and how far it is"),
 			info(bus.StreamRaw),
 			inform(bus.BucketProcesses),
 			watch(bus.BucketProcesses, Node+".*", "what it announced before a restart"),
