@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -72,7 +71,7 @@ func record(ctx context.Context, conn *bus.Conn, path string) (counts recordCoun
 	if err != nil {
 		return counts, err
 	}
-	subscription, err := conn.NATS().SubscribeSync("millrace.raw.>")
+	subscription, err := conn.NATS().SubscribeSync("millrace.raw.*.*")
 	if err != nil {
 		return counts, fmt.Errorf("subscribe to raw events: %w", err)
 	}
@@ -92,8 +91,6 @@ func record(ctx context.Context, conn *bus.Conn, path string) (counts recordCoun
 			continue // counted by Dropped
 		case err != nil:
 			return counts, errors.Join(fmt.Errorf("read raw events: %w", err), writer.Close())
-		case strings.HasPrefix(message.Subject, bus.NodeProgressPrefix):
-			continue // A recording is complete: when it is replayed, nobody is to wait for its nodes.
 		}
 		plain, err = bus.Decompress(message.Header.Get(bus.HeaderEncoding), plain[:0], message.Data, maxRawBatch)
 		if err != nil {

@@ -103,6 +103,9 @@ func eachBatch(reader *rawfile.Reader, emit func(*millracev1.RawBatch) error) er
 func publishAll(ctx context.Context, conn *bus.Conn, s source) error {
 	sequencer := replay.NewSequencer()
 	err := s(conn.Partitions(), func(batch *millracev1.RawBatch) error {
+		if batch.GetProgress() != nil {
+			return nil // The recording is complete: nobody is to wait for what its nodes could not publish.
+		}
 		from, sequence := batch.GetPartition(), batch.GetSequence()
 		parts := replay.Repartition(batch, conn.Partitions())
 		sequencer.Number(from, sequence, parts)

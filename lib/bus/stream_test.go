@@ -21,7 +21,7 @@ func TestEnsureStreams(t *testing.T) {
 	ns := start(t, cfg)
 	conn := connect(t, cfg, ns.InProcess())
 	subjects := map[string][]string{
-		bus.StreamRaw:      {bus.RawSubject(1, "node"), bus.NodeProgressSubject("node")},
+		bus.StreamRaw:      {bus.RawSubject(1, "node"), bus.WatermarkSubject},
 		bus.StreamExchange: {bus.ExchangeSubject(1), bus.LinkSubject(2)},
 		bus.StreamSpan:     {bus.SpanSubject(1, "", "service")},
 		bus.StreamSampled:  {bus.SampledSubject(1, "", "service")},

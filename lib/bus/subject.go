@@ -39,12 +39,9 @@ func RawSubject(partition int, node string) string {
 	return "millrace.raw." + strconv.Itoa(partition) + "." + Token(node)
 }
 
-// NodeProgressSubject is where capture on node says how far it is. Every partition of StreamRaw reads it: behind such a message in the stream, each
-// has heard all that the message speaks for.
-func NodeProgressSubject(node string) string { return NodeProgressPrefix + Token(node) }
-
-// NodeProgressPrefix is what subjects of [NodeProgressSubject] begin with.
-const NodeProgressPrefix = "millrace.raw.progress."
+// WatermarkSubject is where decoders say how far the nodes are that tell them. It belongs to StreamRaw, and every partition of it reads it: behind
+// such a message in the stream, each has read all that the message speaks for.
+const WatermarkSubject = "millrace.raw.progress"
 
 // ExchangeSubject is where the decoder publishes exchanges of a partition.
 func ExchangeSubject(partition int) string { return "millrace.exchange." + strconv.Itoa(partition) }
@@ -118,6 +115,11 @@ func tokenByte(c byte) bool {
 
 // ProcessPartition is the partition of raw events of a process.
 func ProcessPartition(process uint64, partitions int) int { return int(process % uint64(partitions)) }
+
+// NodePartition is the partition of raw events in which a node says how far it is.
+func NodePartition(node string, partitions int) int {
+	return int(identity.Node(node) % uint64(partitions))
+}
 
 // ConnectionPartition is the partition of exchanges and links of the connection to which flow (of either direction) belongs.
 func ConnectionPartition(flow uint64, partitions int) int {

@@ -12,7 +12,6 @@ func TestSubjects(t *testing.T) {
 	for want, got := range map[string]string{
 		"millrace.raw.7.node-1":            RawSubject(7, "node-1"),
 		"millrace.raw.0.ip-10=2E0=2E0=2E1": RawSubject(0, "ip-10.0.0.1"),
-		"millrace.raw.progress.a=2Eb":      NodeProgressSubject("a.b"),
 		"millrace.exchange.31":             ExchangeSubject(31),
 		"millrace.link.0":                  LinkSubject(0),
 		"millrace.span.3._.shop=20=3E":     SpanSubject(3, "", "shop >"),

@@ -16,6 +16,7 @@ const (
 	domainTrace      = 't'
 	domainProcess    = 'p'
 	domainService    = 'n'
+	domainNode       = 'h'
 )
 
 // Key is the comparable form of [millracev1.ExchangeKey], for use in maps.
@@ -98,6 +99,15 @@ func Service(namespace, name string) uint64 {
 	_, _ = d.Write([]byte{domainService})
 	_, _ = d.WriteString(namespace)
 	_, _ = d.Write([]byte{0})
+	_, _ = d.WriteString(name)
+	return nonZero(d.Sum64())
+}
+
+// Node gives the identity of a node by its name; never 0.
+func Node(name string) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.Write([]byte{domainNode})
 	_, _ = d.WriteString(name)
 	return nonZero(d.Sum64())
 }

@@ -25,8 +25,11 @@ type Options struct {
 	Bus *bus.Conn
 
 	// Progress, if not nil, makes the message that tells readers of the outputs how far this instance's partitions are. It is
-	// published twice a second.
+	// published four times a second.
 	Progress func(partitions []Progress) (subject string, data []byte)
+	// Watermarks, if not nil, makes the message that tells every partition of the input stream what those of this instance witness, see
+	// [Watermarker]; a zero time stands for nothing. It goes to the input stream as often, as long as there is something to tell, and may get lost.
+	Watermarks func(partitions []Progress) (subject string, data []byte)
 
 	// Telemetry for metrics, log and readiness (component Name). Nil: none.
 	Telemetry *telemetry.Telemetry

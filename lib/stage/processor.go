@@ -73,6 +73,9 @@ type Watermarker interface {
 	// Watermark gives the time before which everything that happened has been processed, given that every record that was stored before read was:
 	// at most read. What is told does not go back when it does. It is called between other calls of the processor, never concurrently with them.
 	Watermark(read time.Time) time.Time
+	// Witness gives the time before which everything that happened is stored, as far as this partition alone was told; zero if it was told nothing.
+	// See [Options.Watermarks].
+	Witness() time.Time
 }
 
 // Factory makes the processor of a partition with empty state.

@@ -18,7 +18,7 @@ type Progress struct {
 }
 
 // progressInterval is how often an instance tells its progress.
-const progressInterval = 500 * time.Millisecond
+const progressInterval = 250 * time.Millisecond
 
 // milestone finds out when what was emitted up to a time is stored. It belongs to the worker, but for reached.
 type milestone struct {
@@ -43,11 +43,11 @@ func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	}
 }
 
-// announcements tells the progress of the partitions until ctx ends.
+// announcements tells the progress of the partitions, and what they witness, until ctx ends.
 func (i *instance) announcements(ctx context.Context) {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
-	for {
+	for witnessed := false; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -57,13 +57,14 @@ func (i *instance) announcements(ctx context.Context) {
 		if workers == nil {
 			continue
 		}
+		witnessed = i.tellWatermarks(*workers, witnessed)
 		var all []Progress
 		for _, w := range *workers {
 			if at := w.milestone.reached.Load(); at > 0 {
 				all = append(all, Progress{Partition: w.partition, Time: time.Unix(0, at)})
 			}
 		}
-		if len(all) == 0 {
+		if len(all) == 0 || i.options.Progress == nil {
 			continue
 		}
 		slices.SortFunc(all, func(a, b Progress) int { return cmp.Compare(a.Partition, b.Partition) })
@@ -75,4 +76,29 @@ func (i *instance) announcements(ctx context.Context) {
 		}
 		cancel()
 	}
+}
+
+// tellWatermarks tells the partitions of the stream what the workers witness, and reports whether they witness anything. That they do no longer is told
+// once.
+func (i *instance) tellWatermarks(workers []*worker, before bool) (witnessed bool) {
+	if i.options.Watermarks == nil {
+		return false
+	}
+	var all []Progress
+	for _, w := range workers {
+		p := Progress{Partition: w.partition}
+		if at := w.witness.Load(); at > 0 {
+			p.Time, witnessed = time.Unix(0, at), true
+		}
+		all = append(all, p)
+	}
+	if witnessed || before && len(all) > 0 {
+		slices.SortFunc(all, func(a, b Progress) int { return cmp.Compare(a.Partition, b.Partition) })
+		subject, data := i.options.Watermarks(all)
+		// One that does not get through is followed by another.
+		if err := i.control.NATS().Publish(subject, data); err != nil {
+			i.log.Debug("watermarks", "error", err)
+		}
+	}
+	return witnessed
 }

@@ -174,7 +174,7 @@ func (i *instance) run(ctx context.Context) {
 	go i.watchMembers(working)
 	go i.surveys(working)
 	go i.metronome(working)
-	if i.options.Progress != nil {
+	if i.options.Progress != nil || i.options.Watermarks != nil {
 		go i.announcements(working)
 	}
 	beat := time.NewTicker(i.options.HeartbeatInterval)

@@ -128,20 +128,24 @@ func (s *session) caughtUp(owned func() bool) error {
 	})
 }
 
-// watermark gives how far what was processed goes, when every record that was stored before read was handed in.
-func (s *session) watermark(read time.Time) (time.Time, error) {
+// watermark gives how far what was processed goes, when every record that was stored before read was handed in, and what is witnessed, in nanoseconds
+// since the Unix epoch, 0 for nothing.
+func (s *session) watermark(read time.Time) (told time.Time, witnessed int64, err error) {
 	marker, ok := s.processor.(Watermarker)
 	if !ok || read.IsZero() {
-		return read, nil
+		return read, 0, nil
 	}
-	told := read
-	err := s.call(func(context.Context) error {
+	told = read
+	err = s.call(func(context.Context) error {
 		if at := marker.Watermark(read); at.Before(read) {
 			told = at
 		}
+		if at := marker.Witness(); !at.IsZero() {
+			witnessed = at.UnixNano()
+		}
 		return nil
 	})
-	return told, err
+	return told, witnessed, err
 }
 
 // call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.

@@ -25,6 +25,13 @@ func (l *lagging) Watermark(read time.Time) time.Time {
 	return read.Add(time.Hour) // More than was asked for counts as that.
 }
 
+func (l *lagging) Witness() time.Time {
+	if limit := l.limit.Load(); limit != 0 {
+		return time.Unix(0, limit)
+	}
+	return time.Time{}
+}
+
 // A processor that is a Watermarker lowers the time that is told, never brings it back, and does not raise it.
 func TestWatermark(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ type worker struct {
 
 	status    workerStatus
 	milestone milestone
+	witness   atomic.Int64 // time that the processor witnesses, in nanoseconds since the Unix epoch; 0: none
 	// What follows belongs to run's goroutine and is made by serve.
 	puller   *puller
 	frontier frontier
@@ -340,10 +341,11 @@ func (w *worker) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	told, err := w.session.watermark(w.proven)
+	told, witnessed, err := w.session.watermark(w.proven)
 	if err != nil {
 		return err
 	}
+	w.witness.Store(witnessed)
 	w.milestone.pass(told, w.outputs.issued(), stored)
 	w.status.waiting.Store(w.puller.waiting())
 	return nil

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// tellInterval is how often capture says how far its node is. With what it takes until decoders have said how far they are (twice a
-	// second), this must stay within what the enricher allows for stragglers: three quarters of its hold time.
-	tellInterval = 500 * time.Millisecond
+	// tellInterval is how often capture says how far its node is. With what it takes until decoders have told each other, and the enricher, this
+	// must stay within what the enricher allows for stragglers: three quarters of its hold time.
+	tellInterval = 250 * time.Millisecond
 	// flushTimeout bounds the last word.
 	flushTimeout = time.Second
 )
@@ -94,5 +94,5 @@ func (t *teller) tell(last bool) {
 	}
 	data, _ := b.MarshalVT() // Marshalling fails on no message made here.
 	// It fails while the connection is away; another follows, or nobody waits for this node for long.
-	_ = t.over.NATS().Publish(bus.NodeProgressSubject(t.node), data)
+	_ = t.over.NATS().Publish(bus.RawSubject(bus.NodePartition(t.node, t.over.Partitions()), t.node), data)
 }

@@ -62,6 +62,26 @@ func (l *log) watermark() float64 {
 	return l.Processor.(stage.Watermarker).Watermark(streamTime(l.now)).Sub(epochOfStream).Seconds()
 }
 
+// witness gives what the partition was told itself, in seconds: at most the present.
+func (l *log) witness() float64 {
+	at := l.Processor.(stage.Watermarker).Witness()
+	if at.IsZero() {
+		return l.now
+	}
+	return min(at.Sub(epochOfStream).Seconds(), l.now)
+}
+
+// agreed is what owners of partitions say, in seconds of the stream by partition; 0 stands for nothing.
+func agreed(at float64, told map[uint32]float64) stage.Record {
+	times := map[uint32]time.Time{}
+	for p, t := range told {
+		if times[p] = (time.Time{}); t != 0 {
+			times[p] = streamTime(t)
+		}
+	}
+	return decodertest.Watermarks(streamTime(at), times)
+}
+
 // say is a message of the first instance of capture on a node, whose clock shows 1000 s when that of the stream shows 0.
 func say(node string, at, sent, stored float64) stage.Record {
 	return said(node, 1, at, 1000+sent, 1000+stored, false)
@@ -72,7 +92,7 @@ func said(node string, epoch uint64, at, sent, stored float64, last bool) stage.
 	return decodertest.Progress(node, epoch, streamTime(at), seconds(sent), seconds(stored), last)
 }
 
-func TestWatermark(t *testing.T) {
+func TestWitness(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -160,6 +180,50 @@ func TestWatermark(t *testing.T) {
 			t.Parallel()
 			l := newLog(t, decoder.Options{})
 			tt.play(l)
+			if got := l.witness(); got < tt.want-0.001 || got > tt.want+0.001 {
+				t.Errorf("got %.3f, want %.3f", got, tt.want)
+			}
+			if got := l.watermark(); got != l.now {
+				t.Errorf("what the partition was told counts when all partitions read it, and the watermark is %v at %v", got, l.now)
+			}
+		})
+	}
+}
+
+func TestWatermark(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		play func(l *log)
+		want float64
+	}{
+		{"nobody was told anything", func(l *log) { l.hear(agreed(5, nil)) }, 5},
+		{"the partition whose nodes are furthest behind counts", func(l *log) {
+			l.hear(agreed(5, map[uint32]float64{0: 4, 3: 3.5}), agreed(5, map[uint32]float64{1: 4.5}))
+		}, 3.5},
+		{"what is said last counts, also if it is less", func(l *log) { l.hear(agreed(5, map[uint32]float64{0: 4}), agreed(6, map[uint32]float64{0: 2})) }, 2},
+		{"never past what was read", func(l *log) { l.hear(agreed(5, map[uint32]float64{0: 9})) }, 5},
+		{"a partition that is told nothing any more", func(l *log) {
+			l.hear(agreed(5, map[uint32]float64{0: 4, 1: 3}), agreed(6, map[uint32]float64{0: 5, 1: 0}))
+		}, 5},
+		{"a partition that nobody speaks for is waited for", func(l *log) {
+			l.hear(agreed(5, map[uint32]float64{0: 4}))
+			for at := 5.0; at < 15; at += 0.25 {
+				l.mark(at)
+			}
+		}, 4},
+		{"but not for ever", func(l *log) {
+			l.hear(agreed(5, map[uint32]float64{0: 4}))
+			for at := 5.0; at < 17; at += 0.25 {
+				l.mark(at)
+			}
+		}, 16.75},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLog(t, decoder.Options{})
+			tt.play(l)
 			if got := l.watermark(); got < tt.want-0.001 || got > tt.want+0.001 {
 				t.Errorf("got %.3f, want %.3f", got, tt.want)
 			}
@@ -185,12 +249,15 @@ func TestWatermarkIsOfTheLog(t *testing.T) {
 			}
 			node := fmt.Sprint("n", r.IntN(6))
 			record := said(node, uint64(1+r.IntN(60)/59), max(at, 1), 100+sent, 100+sent-r.Float64()*3, r.IntN(40) == 0)
-			if r.IntN(3) == 0 {
+			switch r.IntN(6) {
+			case 0, 1:
 				record.Subject = ""
+			case 2:
+				record = agreed(max(at, 1), map[uint32]float64{r.Uint32N(4): max(at-r.Float64()*4, 0), r.Uint32N(4): 0})
 			}
 			history = append(history, record)
 		}
-		run := func(cut, restore bool) (marks []float64, snapshot []byte) {
+		run := func(cut, restore bool) (marks [][2]float64, snapshot []byte) {
 			l := newLog(t, decoder.Options{})
 			for i := 0; i < len(history); {
 				n := i + 1
@@ -205,9 +272,9 @@ func TestWatermarkIsOfTheLog(t *testing.T) {
 					}
 				}
 				for ; i < n; i++ {
-					marks = append(marks, 0)
+					marks = append(marks, [2]float64{})
 				}
-				marks[n-1] = l.watermark()
+				marks[n-1] = [2]float64{l.watermark(), l.witness()}
 				if restore && r.IntN(10) == 0 {
 					snapshot, err := l.Snapshot(nil)
 					if err != nil {
@@ -232,7 +299,7 @@ func TestWatermarkIsOfTheLog(t *testing.T) {
 				t.Errorf("seed %d, %v: another state in the end", seed, way)
 			}
 			for i := range got {
-				if got[i] != 0 && got[i] != want[i] {
+				if got[i] != [2]float64{} && got[i] != want[i] {
 					t.Fatalf("seed %d, %v, record %d: %v, want %v", seed, way, i, got[i], want[i])
 				}
 			}
@@ -264,14 +331,14 @@ func TestManyNodes(t *testing.T) {
 		t.Error(err)
 	}
 	l.hear(say(name(0), 6, 6, 1)) // forgotten, so new
-	if got := l.watermark(); got < 0.999 || got > 1.001 {
+	if got := l.witness(); got < 0.999 || got > 1.001 {
 		t.Errorf("watermark %v", got)
 	}
 	want := `
-# HELP millrace_decoder_node_lag_seconds How far the node that is furthest behind with publishing is behind the stream.
+# HELP millrace_decoder_node_lag_seconds How far the one of these nodes that is furthest behind with publishing is behind the stream.
 # TYPE millrace_decoder_node_lag_seconds gauge
 millrace_decoder_node_lag_seconds 5
-# HELP millrace_decoder_nodes Nodes whose capture says how far it is.
+# HELP millrace_decoder_nodes Nodes that say how far they are in a partition of this instance.
 # TYPE millrace_decoder_nodes gauge
 millrace_decoder_nodes 4096
 # HELP millrace_decoder_state_forgotten_total What was forgotten because a partition's state was full, by what it was.
@@ -285,14 +352,14 @@ millrace_decoder_state_forgotten_total{what="node progress"} 102
 	for at := 6.0; at < 18; at += 0.5 {
 		l.mark(at)
 	}
-	if got := l.watermark(); got != l.now {
+	if got := l.witness(); got != l.now {
 		t.Errorf("all were silent, and the watermark is %v at %v", got, l.now)
 	}
 	want = `
-# HELP millrace_decoder_nodes Nodes whose capture says how far it is.
+# HELP millrace_decoder_nodes Nodes that say how far they are in a partition of this instance.
 # TYPE millrace_decoder_nodes gauge
 millrace_decoder_nodes 0
-# HELP millrace_decoder_nodes_silent_total Nodes that were waited for no longer because nothing was heard of them; each partition counts.
+# HELP millrace_decoder_nodes_silent_total Nodes that were waited for no longer because nothing was heard of them.
 # TYPE millrace_decoder_nodes_silent_total counter
 millrace_decoder_nodes_silent_total 4096
 `
@@ -312,26 +379,29 @@ func TestMalformedProgress(t *testing.T) {
 		say("stored after it was sent", 10, 10, 11),
 		said("nothing stored", 1, 10, 10, 0, false),
 		said("a time that overflows", 1, 10, 9e9, 9e9, false),
-		say(strings.Repeat("n", 513), 10, 10, 9),
-		{Subject: good.Subject, Time: good.Time, Data: good.Data[:len(good.Data)-1]},
-		{Subject: good.Subject, Time: good.Time, Data: decodertest.New().Batch(1, nil)},
+		{Subject: "millrace.raw.0." + strings.Repeat("n", 513), Time: good.Time, Data: good.Data},
 		{Subject: good.Subject, Data: good.Data},
 	}
+	watermarks := []stage.Record{
+		agreed(10, map[uint32]float64{4: 9}), // There are four partitions.
+		{Subject: bus.WatermarkSubject, Time: good.Time, Data: []byte{8, 1, 18, 9}},
+		{Subject: bus.WatermarkSubject, Time: good.Time, Data: []byte{8, 2}},
+		{Subject: bus.WatermarkSubject, Time: good.Time, Data: append([]byte{8, 1, 18, 11, 8, 1, 17}, 255, 255, 255, 255, 255, 255, 255, 255, 8, 0)},
+	}
+	l.hear(watermarks...)
 	l.hear(bad[:len(bad)-1]...)
 	if err := l.Process(context.Background(), bad[len(bad)-1:], &discard{}); err != nil {
 		t.Fatal(err)
 	}
-	// Elsewhere it says nothing: only on its own subject is it certain whose it is.
-	good.Subject = bus.RawSubject(1, "a")
-	l.hear(good)
-	if got := l.watermark(); got != l.now {
-		t.Errorf("watermark %v at %v", got, l.now)
+	if w, own := l.watermark(), l.witness(); w != l.now || own != l.now {
+		t.Errorf("watermark %v, witness %v at %v", w, own, l.now)
 	}
 	want := fmt.Sprintf(`
 # HELP millrace_decoder_malformed_total Input that was refused, by what it was.
 # TYPE millrace_decoder_malformed_total counter
 millrace_decoder_malformed_total{what="progress"} %d
-`, len(bad))
+millrace_decoder_malformed_total{what="watermarks"} %d
+`, len(bad), len(watermarks))
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "millrace_decoder_malformed_total"); err != nil {
 		t.Error(err)
 	}

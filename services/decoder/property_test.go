@@ -206,12 +206,14 @@ func FuzzProcessor(f *testing.F) {
 		f.Add(t.Batch(1, t.Events))
 	}
 	f.Add([]byte{8, 2})
+	f.Add(decodertest.Watermarks(time.Time{}, map[uint32]time.Time{1: time.Unix(1_700_000_000, 0)}).Data)
 	f.Add(decodertest.Progress("n", 1, time.Time{}, time.Minute, time.Second, false).Data)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := decoder.New(decoder.Options{Partitions: 2})
 		out := &decodertest.Output{TB: t}
 		for range 2 { // the second time everything is a duplicate, or new to a joined connection
-			records := []stage.Record{{Data: b}, {Subject: bus.NodeProgressSubject("n"), Time: time.Unix(1_700_000_000, 0), Data: b}}
+			at := time.Unix(1_700_000_000, 0)
+			records := []stage.Record{{Data: b}, {Subject: bus.RawSubject(1, "n"), Time: at, Data: b}, {Subject: bus.WatermarkSubject, Time: at, Data: b}}
 			if err := p.Process(context.Background(), records, out); err != nil {
 				t.Fatal(err)
 			}
@@ -234,7 +236,10 @@ func FuzzRestore(f *testing.F) {
 		t := play(r, pieces, true)
 		p := decoder.New(decoder.Options{Partitions: 2})
 		_ = p.Process(context.Background(), []stage.Record{{Data: t.Batch(1, t.Events[:len(t.Events)/2])}}, &decodertest.Output{TB: f})
-		_ = p.Process(context.Background(), []stage.Record{decodertest.Progress("n", 1, time.Unix(1_700_000_000, 0), time.Minute, time.Second, false)}, nil)
+		at := time.Unix(1_700_000_000, 0)
+		_ = p.Process(context.Background(), []stage.Record{
+			decodertest.Progress("n", 1, at, time.Minute, time.Second, false), decodertest.Watermarks(at, map[uint32]time.Time{1: at}),
+		}, nil)
 		snapshot, _ := p.Snapshot(nil)
 		f.Add(snapshot, t.Batch(2, t.Events[len(t.Events)/2:]))
 	}

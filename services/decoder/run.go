@@ -20,24 +20,33 @@ func Run(ctx context.Context, env *service.Env) error {
 		Name:   "decoder",
 		Stream: bus.StreamRaw,
 		Subjects: func(partition int) []string {
-			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*", bus.NodeProgressPrefix + "*"}
+			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*", bus.WatermarkSubject}
 		},
 		Factory: func(int) (stage.Processor, error) {
 			return New(Options{Partitions: partitions, Config: env.Config.Decoder, Pool: pool, Metrics: metrics}), nil
 		},
-		Progress:   progress,
+		Progress: func(partitions []stage.Progress) (string, []byte) {
+			return bus.ProgressSubject, progress(partitions)
+		},
+		Watermarks: func(partitions []stage.Progress) (string, []byte) {
+			return bus.WatermarkSubject, progress(partitions)
+		},
 		Bus:        env.Bus,
 		Telemetry:  env.Telemetry,
 		Partitions: partitions,
 	})
 }
 
-// progress makes the message by which the enricher knows what to wait for.
-func progress(partitions []stage.Progress) (subject string, data []byte) {
+// progress makes the message by which the enricher, or the other partitions, know what to wait for. A zero time is told as 0.
+func progress(partitions []stage.Progress) []byte {
 	batch := &millracev1.ProgressBatch{Version: 1}
 	for _, p := range partitions {
-		batch.Partitions = append(batch.Partitions, &millracev1.Progress{Partition: uint32(p.Partition), TimeUnixNs: uint64(p.Time.UnixNano())})
+		told := &millracev1.Progress{Partition: uint32(p.Partition)}
+		if !p.Time.IsZero() {
+			told.TimeUnixNs = uint64(p.Time.UnixNano())
+		}
+		batch.Partitions = append(batch.Partitions, told)
 	}
-	data, _ = batch.MarshalVT() // Marshalling fails on no message made here.
-	return bus.ProgressSubject, data
+	data, _ := batch.MarshalVT() // Marshalling fails on no message made here.
+	return data
 }

@@ -111,6 +111,7 @@ func TestGoldenSnapshots(t *testing.T) {
 	straight := decoder.New(decoder.Options{Partitions: 4})
 	process(straight, &decodertest.Output{TB: t}, 1, first)
 	told := []stage.Record{decodertest.Progress("n.2", 7, time.Unix(1_700_000_000, 0), time.Hour, time.Hour-time.Second, false)}
+	told = append(told, decodertest.Watermarks(time.Unix(1_700_000_000, 0), map[uint32]time.Time{2: time.Unix(1_699_999_999, 0)}))
 	if err := straight.Process(context.Background(), told, &decodertest.Output{TB: t}); err != nil {
 		t.Fatal(err)
 	}

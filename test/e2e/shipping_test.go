@@ -85,7 +85,7 @@ func TestShippedPayload(t *testing.T) {
 	}
 	t.Cleanup(connection.Close)
 	x := &tap{}
-	if _, err := connection.Subscribe("millrace.raw.>", x.take); err != nil {
+	if _, err := connection.Subscribe("millrace.raw.*.*", x.take); err != nil {
 		t.Fatal(err)
 	}
 	if err := connection.Flush(); err != nil {

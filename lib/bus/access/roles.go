@@ -39,6 +39,7 @@ func decoder() Role {
 		Publish: join(
 			output("millrace.exchange.*", "exchanges"),
 			output("millrace.link.*", "links between partitions"),
+			output(bus.WatermarkSubject, "how far nodes are, for the other partitions"),
 			read(bus.StreamRaw), info(bus.StreamExchange),
 			stage("decoder"),
 		),

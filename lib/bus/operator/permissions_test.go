@@ -35,9 +35,9 @@ var anybody = []string{
 var table = []attempts{
 	{
 		role:       access.Capture,
-		mayPublish: []string{"millrace.raw.3.NODE", "millrace.raw.progress.NODE", "$KV.millrace_processes.NODE.1f", "$JS.API.STREAM.INFO.MILLRACE_RAW"},
+		mayPublish: []string{"millrace.raw.3.NODE", "$KV.millrace_processes.NODE.1f", "$JS.API.STREAM.INFO.MILLRACE_RAW"},
 		mayNot: []string{
-			"millrace.raw.3.other", "millrace.raw.progress.other", "millrace.raw.3", "millrace.exchange.0", "millrace.link.0", "millrace.span.0.a.b", "millrace.metric.0",
+			"millrace.raw.3.other", "millrace.raw.progress", "millrace.raw.3", "millrace.exchange.0", "millrace.link.0", "millrace.span.0.a.b", "millrace.metric.0",
 			"$KV.millrace_processes.other.1f", "$KV.millrace_targets.NODE", "$KV.millrace_leases.decoder.0", "$KV.millrace_members.decoder.x",
 			"$KV.millrace_checkpoints.decoder.0", "$JS.API.STREAM.INFO.MILLRACE_SPAN", "$JS.API.STREAM.CREATE.MILLRACE_RAW",
 			"$JS.API.CONSUMER.CREATE.MILLRACE_RAW.x", "$JS.API.CONSUMER.MSG.NEXT.MILLRACE_RAW.x", "$JS.API.STREAM.MSG.GET.MILLRACE_RAW",

@@ -11,7 +11,7 @@ import (
 
 const (
 	// tellInterval is how often a node says how far it is, as with capture.
-	tellInterval = 500 * time.Millisecond
+	tellInterval = 250 * time.Millisecond
 	flushTimeout = 5 * time.Second
 )
 
@@ -65,6 +65,7 @@ func (l *Load) tell(ctx context.Context, n *node) {
 	if err != nil {
 		return // ctx has ended, or the connection.
 	}
+	subject := bus.RawSubject(bus.NodePartition(n.name, control.Partitions()), n.name)
 	ticker := time.NewTicker(tellInterval)
 	defer ticker.Stop()
 	for last := false; !last; {
@@ -80,8 +81,8 @@ func (l *Load) tell(ctx context.Context, n *node) {
 		b := &millracev1.RawBatch{Version: 1, Node: n.name, Epoch: l.epoch, Progress: &millracev1.NodeProgress{
 			SentNs: uint64(time.Now().UnixNano() - n.offset), StoredNs: uint64(stored - n.offset), Last: last,
 		}}
-		data, _ := b.MarshalVT()                                          // It fails on no message made here.
-		_ = control.NATS().Publish(bus.NodeProgressSubject(n.name), data) // Another follows.
+		data, _ := b.MarshalVT()                  // It fails on no message made here.
+		_ = control.NATS().Publish(subject, data) // Another follows.
 	}
 	_ = control.NATS().FlushTimeout(flushTimeout) // Without the last word a node is waited for until it was silent for a while.
 }

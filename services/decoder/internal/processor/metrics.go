@@ -52,30 +52,31 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		links:          counter("links_total", "Links that were published."),
 		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason.", "reason"),
 		forgotten:      vector("state_forgotten_total", "What was forgotten because a partition's state was full, by what it was.", "what"),
-		silent:         counter("nodes_silent_total", "Nodes that were waited for no longer because nothing was heard of them; each partition counts."),
+		silent:         counter("nodes_silent_total", "Nodes that were waited for no longer because nothing was heard of them."),
 		nodes:          map[*Processor]nodesShown{},
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
 		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
 			m.exchanges, m.links, m.givenUp, m.forgotten, m.connections, m.silent,
-			m.ofNodes("nodes", "Nodes whose capture says how far it is.", func(s nodesShown) float64 { return float64(s.number) }),
-			m.ofNodes("node_lag_seconds", "How far the node that is furthest behind with publishing is behind the stream.",
-				func(s nodesShown) float64 { return float64(s.lag) / 1e9 }))
+			m.ofNodes("nodes", "Nodes that say how far they are in a partition of this instance.",
+				func(sum float64, s nodesShown) float64 { return sum + float64(s.number) }),
+			m.ofNodes("node_lag_seconds", "How far the one of these nodes that is furthest behind with publishing is behind the stream.",
+				func(most float64, s nodesShown) float64 { return max(most, float64(s.lag)/1e9) }))
 	}
 	return m
 }
 
-// ofNodes is a gauge of the most that a partition shows: all of them hear the same, but some later than others.
-func (m *Metrics) ofNodes(name, help string, value func(nodesShown) float64) prometheus.Collector {
+// ofNodes is a gauge of what all partitions show.
+func (m *Metrics) ofNodes(name, help string, add func(float64, nodesShown) float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_decoder_" + name, Help: help}, func() float64 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		most := 0.0
+		all := 0.0
 		for _, s := range m.nodes {
-			most = max(most, value(s))
+			all = add(all, s)
 		}
-		return most
+		return all
 	})
 }
 

@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"millrace.dev/lib/bus"
@@ -51,7 +50,7 @@ type Processor struct {
 	recent      connection // list of connections, most recently used first
 	processes   map[uint64]*process
 	nodes       map[string]*node
-	progress    progress // of all nodes, also those without events here
+	progress    progress // of nodes, also those without events here
 	closing     []*connection
 	waiting     []*connection // connections with a gap that may still be filled
 	ticks       uint64
@@ -84,7 +83,7 @@ func (p *Processor) clear() {
 	p.connections = map[connectionKey]*connection{}
 	p.processes = map[uint64]*process{}
 	p.nodes = map[string]*node{}
-	p.progress = progress{nodes: map[string]*nodeProgress{}}
+	p.progress = newProgress()
 	p.closing, p.waiting = nil, nil
 	p.held, p.tasksHeld, p.factsHeld, p.nodesHeld, p.batches = 0, 0, 0, 0, 0
 	p.recent.next, p.recent.previous = &p.recent, &p.recent
@@ -95,10 +94,10 @@ func (p *Processor) clear() {
 func (p *Processor) Process(_ context.Context, records []stage.Record, out stage.Output) error {
 	defer p.enter(out)()
 	for i := range records {
-		if name, ok := strings.CutPrefix(records[i].Subject, bus.NodeProgressPrefix); ok {
-			p.hear(name, &records[i])
+		if records[i].Subject == bus.WatermarkSubject {
+			p.progress.agree(&records[i], p.options.Partitions, &p.tally)
 		} else {
-			p.decode(records[i].Data)
+			p.decode(&records[i])
 		}
 	}
 	p.finish()
@@ -128,9 +127,9 @@ func (p *Processor) finish() {
 	p.round.used = 0
 }
 
-func (p *Processor) decode(message []byte) {
+func (p *Processor) decode(record *stage.Record) {
 	b := &p.batch
-	if err := b.Read(message); err != nil {
+	if err := b.Read(record.Data); err != nil {
 		count(&p.tally.malformed, "batch", 1)
 		return
 	}
@@ -140,6 +139,10 @@ func (p *Processor) decode(message []byte) {
 	}
 	if len(b.Node) > maxNodeName {
 		count(&p.tally.malformed, "node", 1)
+		return
+	}
+	if b.HasProgress {
+		p.progress.hear(b, record, &p.tally)
 		return
 	}
 	p.node = p.nodeOf(b)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millrace.dev/lib/stage"
+	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/rawbatch"
 	"millrace.dev/services/decoder/internal/snapshot"
 )
@@ -25,14 +26,25 @@ const (
 	maxProgress = 4096
 )
 
-// progress is how far the nodes are, by what their captures said. Every partition hears it of every node, each message behind the batches
-// that it speaks for.
+// progress is how far the nodes are, by what their captures said. Each node tells one partition. What the partitions were told by then, their owners
+// tell all of them, through the stream again: a partition that has read that has read all that was stored before it, so all that the nodes spoke for.
 type progress struct {
-	nodes map[string]*nodeProgress // by the token of their subject, which NATS gives to one node only
-	heard int64                    // time in which nodes could be heard, ns
+	nodes map[string]*nodeProgress // that tell this partition, by the token of their subject, which NATS gives to one node only
+	told  map[uint32]witness       // what partitions were told, this one among them
+	heard int64                    // time in which something could be heard, ns
 }
 
-// nodeProgress is how far one node is: every event before stored has come.
+// witness is what a partition was told: every event of its nodes before at is stored.
+type witness struct {
+	at    int64 // the stream's time, Unix ns
+	heard int64 // progress.heard when it was said
+}
+
+func newProgress() progress {
+	return progress{nodes: map[string]*nodeProgress{}, told: map[uint32]witness{}}
+}
+
+// nodeProgress is how far one node is: every event before stored is stored.
 type nodeProgress struct {
 	name   string
 	epoch  uint64
@@ -48,17 +60,33 @@ type nodeProgress struct {
 func (n *nodeProgress) watermark() int64 { return n.stored + min(n.difference, n.before) }
 
 // hear takes what a node said.
-func (p *Processor) hear(name string, record *stage.Record) {
-	b := &p.batch
+func (g *progress) hear(b *rawbatch.Batch, record *stage.Record, t *tally) {
 	said, at := &b.Progress, record.Time.UnixNano()
-	switch err := b.Read(record.Data); {
-	case err == nil && b.Version != Version:
-		count(&p.tally.malformed, "version", 1)
-	case err != nil || !b.HasProgress || len(name) > maxNodeName || at <= 0 || at > maxTime ||
-		said.Stored == 0 || said.Stored > said.Sent || said.Sent > maxTime:
-		count(&p.tally.malformed, "progress", 1)
-	default:
-		p.progress.take(name, b, at, &p.tally)
+	name := record.Subject[strings.LastIndexByte(record.Subject, '.')+1:]
+	if b.Sequence != 0 || len(b.Events) > 0 || name == "" || len(name) > maxNodeName || at <= 0 || at > maxTime ||
+		said.Stored == 0 || said.Stored > said.Sent || said.Sent > maxTime {
+		count(&t.malformed, "progress", 1)
+		return
+	}
+	g.take(name, b, at, t)
+}
+
+// agree takes what partitions were told.
+func (g *progress) agree(record *stage.Record, partitions int, t *tally) {
+	var batch millracev1.ProgressBatch
+	if err := batch.UnmarshalVT(record.Data); err != nil || batch.Version != Version {
+		count(&t.malformed, "watermarks", 1)
+		return
+	}
+	for _, p := range batch.Partitions {
+		switch {
+		case p.Partition >= uint32(partitions) || p.TimeUnixNs > maxTime:
+			count(&t.malformed, "watermarks", 1)
+		case p.TimeUnixNs == 0:
+			delete(g.told, p.Partition)
+		default:
+			g.told[p.Partition] = witness{at: int64(p.TimeUnixNs), heard: g.heard}
+		}
 	}
 }
 
@@ -98,7 +126,7 @@ func (g *progress) forgetOne() {
 	delete(g.nodes, oldest.name)
 }
 
-// pass takes note of the time, and does not wait any longer for nodes that have been silent for too long.
+// pass takes note of the time, and does not wait any longer for nodes that have been silent for too long, nor for what owners of partitions said.
 func (p *Processor) pass(now int64) {
 	g := &p.progress
 	before := g.heard
@@ -113,18 +141,32 @@ func (p *Processor) pass(now int64) {
 			p.tally.silent++
 		}
 	}
+	for partition, w := range g.told {
+		if g.heard-w.heard > int64(silence) {
+			delete(g.told, partition)
+		}
+	}
 }
 
 // Watermark implements [stage.Watermarker]: what some node has not been able to publish is still to come.
 func (p *Processor) Watermark(read time.Time) time.Time {
+	for _, w := range p.progress.told {
+		if w.at < read.UnixNano() {
+			read = time.Unix(0, w.at)
+		}
+	}
+	return read
+}
+
+// Witness implements [stage.Watermarker].
+func (p *Processor) Witness() time.Time {
 	first := int64(math.MaxInt64)
 	for _, n := range p.progress.nodes {
 		first = min(first, n.watermark())
 	}
-	at := read.UnixNano()
-	p.options.Metrics.show(p, nodesShown{number: len(p.progress.nodes), lag: max(at-first, 0)})
-	if first >= at {
-		return read
+	p.options.Metrics.show(p, nodesShown{number: len(p.progress.nodes), lag: max(p.now-first, 0)})
+	if len(p.progress.nodes) == 0 {
+		return time.Time{}
 	}
 	return time.Unix(0, first)
 }
@@ -148,9 +190,15 @@ func (g *progress) appendState(w *snapshot.Writer) {
 		w.Int(n.before)
 		w.Int(n.window)
 	}
+	w.Uint(uint64(len(g.told)))
+	for _, partition := range slices.Sorted(maps.Keys(g.told)) {
+		w.Uint(uint64(partition))
+		w.Int(g.told[partition].at)
+		w.Int(g.told[partition].heard)
+	}
 }
 
-func (g *progress) restoreState(r *snapshot.Reader) {
+func (g *progress) restoreState(r *snapshot.Reader, partitions int) {
 	g.heard = r.Int()
 	for range r.Items() {
 		n := &nodeProgress{name: r.Text(), epoch: r.Uint(), stored: r.Int(), heard: r.Int(), difference: r.Int(), before: r.Int(), window: r.Int()}
@@ -164,5 +212,13 @@ func (g *progress) restoreState(r *snapshot.Reader) {
 			return
 		}
 		g.nodes[n.name] = n
+	}
+	for range r.Items() {
+		partition, w := r.Uint(), witness{at: r.Int(), heard: r.Int()}
+		if partition >= uint64(partitions) || w.at <= 0 || w.at > maxTime {
+			r.Fail()
+			return
+		}
+		g.told[uint32(partition)] = w
 	}
 }

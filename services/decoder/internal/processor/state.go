@@ -96,7 +96,7 @@ func (p *Processor) Restore(b []byte) error {
 		p.restoreConnection(r, version)
 	}
 	if version > 2 {
-		p.progress.restoreState(r)
+		p.progress.restoreState(r, p.options.Partitions)
 	}
 	p.round.used = 0
 	if err := r.Err(); errors.Is(err, ErrSnapshotVersion) {
