@@ -36,7 +36,7 @@ func replayCommand() *cobra.Command {
 		Long: `Decode a recording of "millrace record" or a packet capture (pcap, pcapng), as if it happened now.
 
 By itself it starts decoder, enricher and the configured exporters in this process and prints every span. With --publish it
-publishes the raw batches on the bus of the configuration, for the services there.`,
+publishes the raw batches on the bus of the configuration, for the services there. What nodes said of how far they were is left out.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(configPath, os.Environ())
