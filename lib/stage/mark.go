@@ -25,6 +25,8 @@ const (
 	markTimeout = time.Second
 	// markFailures is how long marks may fail before that is shown: a change of leader is over by then.
 	markFailures = 10 * time.Second
+	// beatsWithin is how long ago a worker has beaten at most that is not blocked.
+	beatsWithin = 2 * time.Second
 )
 
 // marker puts marks. It belongs to the metronome but for what is atomic in the instance.
@@ -89,11 +91,18 @@ type markFailure struct {
 	since time.Duration
 }
 
-// timeless is the error of an instance whose partitions hear nothing of the time while they wait: what waits for time to pass stands still.
+// timeless is the error of an instance whose partitions hear nothing of the time while they wait: what waits for time to pass stands still. Where
+// records tell the time after all, no mark is put any more that could be stored.
 func (i *instance) timeless(now time.Duration) error {
 	f := i.unmarked.Load()
 	if f == nil || now-f.since < markFailures {
 		return nil
 	}
-	return f.err
+	for _, w := range i.workers {
+		if time.Duration(w.status.heard.Load()) <= f.since && now-time.Duration(w.status.beat.Load()) < beatsWithin {
+			return f.err
+		}
+	}
+	i.unmarked.CompareAndSwap(f, nil)
+	return nil
 }

@@ -376,7 +376,7 @@ func (i *instance) report() {
 }
 
 func (i *instance) setReady(err error) {
-	if i.options.Telemetry == nil || i.readyKnown && (i.ready == nil) == (err == nil) {
+	if i.options.Telemetry == nil || i.readyKnown && fmt.Sprint(i.ready) == fmt.Sprint(err) {
 		return
 	}
 	i.ready, i.readyKnown = err, true
