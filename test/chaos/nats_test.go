@@ -47,10 +47,10 @@ func TestClusterKill(t *testing.T) {
 	d := deploy(t, shape{nodes: 3})
 	d.repeats = true
 	d.rounds(func(kind string) {
-		n := d.rng.IntN(3)
-		d.must(d.nats.Kill(n))
 		gone := d.pick(kind)
 		ids := d.ids(kind, gone)
+		n := d.rng.IntN(3)
+		d.must(d.nats.Kill(n))
 		d.kill(kind, gone)
 		d.add(kind)
 		d.owned(kind, ids)
