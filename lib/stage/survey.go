@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // streamSample is what the input stream looked like.
@@ -101,4 +102,41 @@ func (i *instance) left(ctx context.Context, partition int, from uint64) (uint64
 	info := consumer.CachedInfo()
 	_ = i.options.Bus.NATS().Publish(apiPrefix+"CONSUMER.DELETE."+i.options.Stream+"."+info.Name, nil)
 	return info.NumPending, nil
+}
+
+// survey compares the partition's position with the stream.
+func (w *worker) survey(ctx context.Context, sample *streamSample) error {
+	if sample.created != w.stream {
+		return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
+	}
+	if saved := (&frontier{received: w.session.saved}); saved.stale(sample.first, sample.last) {
+		w.session.settle() // Marks have brought the position further; a checkpoint there is not overtaken by the stream's limits.
+	}
+	if !w.puller.waiting() || !w.frontier.stale(sample.first, sample.last) {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	received := w.frontier.received
+	exists, err := w.puller.exists(asking, received+1)
+	if err != nil || exists || len(w.puller.messages) > 0 {
+		return nil // Another time.
+	}
+	// The stream held nothing for us after the sample was taken, so nothing up to its last sequence.
+	w.frontier.received = max(received, sample.last)
+	w.session.skip(w.frontier.received)
+	return nil
+}
+
+// lose counts what retention removed.
+func (w *worker) lose(removed, pending uint64, sample *streamSample) {
+	if removed == 0 {
+		return
+	}
+	lost := share(removed, pending, sample.messages)
+	w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.removed }, removed)
+	w.instance.metrics.lost(lossRetention, lost)
+	if lost > 0 {
+		w.instance.lossSeen(w.partition, lost)
+	}
 }

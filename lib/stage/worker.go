@@ -351,43 +351,6 @@ func (w *worker) beat(ctx context.Context) error {
 	return nil
 }
 
-// survey compares the partition's position with the stream.
-func (w *worker) survey(ctx context.Context, sample *streamSample) error {
-	if sample.created != w.stream {
-		return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
-	}
-	if saved := (&frontier{received: w.session.saved}); saved.stale(sample.first, sample.last) {
-		w.session.settle() // Marks have brought the position further; a checkpoint there is not overtaken by the stream's limits.
-	}
-	if !w.puller.waiting() || !w.frontier.stale(sample.first, sample.last) {
-		return nil
-	}
-	asking, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	received := w.frontier.received
-	exists, err := w.puller.exists(asking, received+1)
-	if err != nil || exists || len(w.puller.messages) > 0 {
-		return nil // Another time.
-	}
-	// The stream held nothing for us after the sample was taken, so nothing up to its last sequence.
-	w.frontier.received = max(received, sample.last)
-	w.session.skip(w.frontier.received)
-	return nil
-}
-
-// lose counts what retention removed.
-func (w *worker) lose(removed, pending uint64, sample *streamSample) {
-	if removed == 0 {
-		return
-	}
-	lost := share(removed, pending, sample.messages)
-	w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.removed }, removed)
-	w.instance.metrics.lost(lossRetention, lost)
-	if lost > 0 {
-		w.instance.lossSeen(w.partition, lost)
-	}
-}
-
 // reopen makes the consumer again, behind what was handed in. It returns an error only when the worker is to end.
 func (w *worker) reopen(ctx context.Context, cause error) error {
 	w.instance.metrics.add(func(m *metrics) prometheus.Counter { return m.resets }, 1)
