@@ -170,14 +170,11 @@ func natsSetupCommand() *cobra.Command {
 				return err
 			}
 			defer conn.Close()
-			if err := attempt(cmd.Context(), conn, func(ctx context.Context, conn *bus.Conn) error { return bus.EnsureStreams(ctx, conn) }); err != nil {
+			if err := attempt(cmd.Context(), conn, bus.Setup); err != nil {
 				return err
 			}
 			if drifted := conn.Drifted(); len(drifted) > 0 {
 				return fmt.Errorf("limits of %v differ, and these credentials may not change them", drifted)
-			}
-			if err := attempt(cmd.Context(), conn, bus.EnsureBuckets); err != nil {
-				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "streams and buckets are as the configuration says")
 			return nil

@@ -60,6 +60,15 @@ func EnsureBuckets(ctx context.Context, c *Conn) error {
 	return nil
 }
 
+// Setup creates what does not exist of the buckets and the streams, and brings the settings of the others up to date. Streams come last:
+// a service that may create neither waits for its streams, and finds every bucket once they are there.
+func Setup(ctx context.Context, c *Conn) error {
+	if err := EnsureBuckets(ctx, c); err != nil {
+		return err
+	}
+	return EnsureStreams(ctx, c)
+}
+
 // KeyValue gives a bucket, created when it does not exist and the credentials permit it (see [Conn.BucketConfigs]). options change the
 // configuration with which it is created (an existing bucket keeps its own). From then on the connection creates the bucket again when a
 // server has lost it.
