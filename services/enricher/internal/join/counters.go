@@ -50,7 +50,7 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 		}, []string{"partition", "state"}),
 		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "millrace_enricher_held_seconds",
-			Help: "By how much the waits of a partition are prolonged because a partition of the decoder is behind.",
+			Help: "By how much the waits of a partition are prolonged because a partition of the decoder or a node's capture is behind.",
 		}, []string{"partition"}),
 	}
 	for _, collector := range []prometheus.Collector{
