@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,10 +36,7 @@ func (b *bench) allInOneAgent(config string, file bool) (*agent, error) {
 
 // captureAgent starts capture alone, with a NATS server beside it: as on a node whose other parts are elsewhere. It is the binary that runs
 // there: the all-in-one's has some 20 MB more in memory for parts that capture does not have.
-func (b *bench) captureAgent() (*agent, error) { return b.captureAgentWith("") }
-
-// captureAgentWith adds configuration.
-func (b *bench) captureAgentWith(extra string) (*agent, error) {
+func (b *bench) captureAgent() (*agent, error) {
 	agents++
 	port, err := product.FreePort()
 	if err != nil {
@@ -58,7 +54,7 @@ func (b *bench) captureAgentWith(extra string) (*agent, error) {
 	}
 	i, err := product.Start(product.Options{
 		Binary: b.captureBinary, Arguments: []string{}, Directory: b.directory, Name: fmt.Sprint("capture", agents),
-		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\n  max_bytes: 256MB\n%s", port, extra), NoFile: true,
+		Config: fmt.Sprintf("bus:\n  url: nats://127.0.0.1:%d\n  max_bytes: 256MB\n", port), NoFile: true,
 	})
 	if err != nil {
 		a.stop()
@@ -87,29 +83,14 @@ func (a *agent) stop() {
 	}
 }
 
-// kernelOnly runs the load while the agent's process is stopped and the kernel side goes on, into a ring buffer that holds all of it. It fails
-// when that was not so.
-func (a *agent) kernelOnly(load func() error) error {
-	process, err := os.FindProcess(a.PID())
-	if err != nil {
-		return err
+// cpuSeconds is what the agent and its NATS server used.
+func (a *agent) cpuSeconds() (float64, error) {
+	own, err := cpuSeconds(a.PID())
+	if err != nil || a.nats == nil {
+		return own, err
 	}
-	if err := process.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	failed := load()
-	if err := errors.Join(failed, process.Signal(syscall.SIGCONT)); err != nil {
-		return err
-	}
-	time.Sleep(2 * time.Second) // counters are read with the next batch
-	m, err := a.Metrics()
-	if err != nil {
-		return err
-	}
-	if lost := m[`millrace_capture_lost_total{cause="ring_full"}`]; lost > 0 {
-		return fmt.Errorf("the ring buffer had no room for %.0f events: a shorter load is needed", lost)
-	}
-	return nil
+	server, err := cpuSeconds(a.nats.Process.Pid)
+	return own + server, err
 }
 
 // losses gives the counters of lost things that are not zero.
