@@ -25,14 +25,14 @@ type member struct {
 }
 
 // write writes the series of the processors that may be seen, each metric once, ordered by name. It gives the number of series. Text is
-// gathered for one metric of one partition at a time, so that a slow scraper holds up nobody.
+// gathered for one metric of one partition at a time, protobuf for one metric, so that a slow scraper holds up nobody.
 func write(out io.Writer, format expfmt.Format, from []*Processor) (n int, err error) {
 	families := gather(from)
 	switch format.FormatType() {
 	case expfmt.TypeOpenMetrics:
 		return (&text{out: out, open: true}).write(families)
-	case expfmt.TypeProtoDelim, expfmt.TypeProtoCompact, expfmt.TypeProtoText:
-		return (&messages{encoder: expfmt.NewEncoder(out, format)}).write(families)
+	case expfmt.TypeProtoDelim:
+		return (&wire{out: out}).write(families)
 	default:
 		return (&text{out: out}).write(families)
 	}

@@ -17,12 +17,15 @@ import (
 )
 
 const (
-	// maxScrapes at a time; each holds the text of one metric of one partition in memory.
+	// maxScrapes at a time; each holds the text of one metric of one partition in memory, or the protobuf of one metric.
 	maxScrapes = 4
 	// writeTimeout bounds how long a scraper may take to read.
 	writeTimeout = time.Minute
 	closeTimeout = 2 * time.Second
 )
+
+// formats that scrapers may choose from, the best first for those that do not care.
+var formats = []expfmt.Format{expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtProtoDelim, expfmt.FmtText}
 
 // Server answers scrapes with the series of the partitions that are shown to it.
 type Server struct {
@@ -120,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	format := expfmt.NegotiateAccept(r.Header, formats...)
 	w.Header().Set("Content-Type", string(format))
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	var out io.Writer = w

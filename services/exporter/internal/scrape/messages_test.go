@@ -13,18 +13,9 @@ import (
 	"millrace.dev/services/exporter/internal/series"
 )
 
-const (
-	// Schemas of native histograms, https://prometheus.io/docs/specs/native_histograms/.
-	minSchema, maxSchema = -4, 8
-	// zeroThreshold is the smallest that Prometheus has: only 0 itself is in the bucket of zero.
-	zeroThreshold = 2.938735877055719e-39
-	// maxGap of empty buckets inside a span; a new span costs more.
-	maxGap = 2
-)
-
 var infinity = math.Inf(1)
 
-// messages writes the protobuf format, the only one that has native histograms.
+// messages writes what the library makes of messages of its own, for comparison with what is written by hand.
 type messages struct {
 	encoder expfmt.Encoder
 	labels  labels
@@ -111,7 +102,7 @@ func histogram(x *series.Series) *dto.Histogram {
 	case b.Bounds != nil:
 		classic(h, x)
 	default:
-		native(h, x)
+		nativeBuckets(h, x)
 	}
 	return h
 }
@@ -143,8 +134,8 @@ func classic(h *dto.Histogram, x *series.Series) {
 	}
 }
 
-// native sets exponential buckets. Bucket i of OTLP ends where bucket i+1 of Prometheus does.
-func native(h *dto.Histogram, x *series.Series) {
+// nativeBuckets sets exponential buckets. Bucket i of OTLP ends where bucket i+1 of Prometheus does.
+func nativeBuckets(h *dto.Histogram, x *series.Series) {
 	b := x.Buckets
 	if b.Scale < minSchema {
 		return // So coarse that Prometheus has no name for it; number and sum remain.
