@@ -91,14 +91,14 @@ func decodeCheckpoint(src []byte) (checkpoint, error) {
 	return c, nil
 }
 
-// compress makes the stored form of a snapshot, with its size and sum in c.
-func (c *checkpoint) compress(snapshot []byte, limit int) ([]byte, error) {
+// compress makes the stored form of a snapshot, with its size and sum in c, in dst's memory if there is enough of it.
+func (c *checkpoint) compress(dst, snapshot []byte, limit int) ([]byte, error) {
 	if len(snapshot) > limit || s2.MaxEncodedLen(len(snapshot)) < 0 {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errSnapshotTooLarge, len(snapshot), limit)
 	}
 	c.present = true
 	c.size = uint64(len(snapshot))
-	compressed := s2.Encode(nil, snapshot)
+	compressed := s2.Encode(dst, snapshot)
 	c.sum = xxhash.Sum64(compressed)
 	return compressed, nil
 }

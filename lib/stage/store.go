@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,8 @@ type store struct {
 	stage     string
 	chunkSize int
 	limit     int // of a snapshot in bytes
+	// rooms are *[]byte that snapshots were compressed to: memory that is touched for the first time costs more than compressing does.
+	rooms sync.Pool
 }
 
 // entry is a checkpoint in the bucket.
@@ -101,15 +104,21 @@ func (s *store) seal(ctx context.Context, partition int, e entry, epoch uint64) 
 // write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It gives the stored
 // size.
 func (s *store) write(ctx context.Context, partition int, revision uint64, c checkpoint, snapshot []byte) (uint64, int, error) {
+	room, _ := s.rooms.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	defer s.rooms.Put(room) // What is published is copied before the call returns.
 	var compressed []byte
 	spent, err := onCPU(func() (err error) {
-		compressed, err = c.compress(snapshot, s.limit)
+		compressed, err = c.compress(*room, snapshot, s.limit)
 		return err
 	})
 	s.metrics.checkpointSpent(spent)
 	if err != nil {
 		return 0, 0, fmt.Errorf("checkpoint %s: %w", s.key(partition), err)
 	}
+	*room = compressed
 	if len(compressed) <= s.chunkSize {
 		c.inline = compressed
 	} else {

@@ -128,7 +128,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	t.Parallel()
 	snapshot := bytes.Repeat([]byte("state "), 1000)
 	c := checkpoint{epoch: 3, sequence: 1 << 40, stream: -5, told: 1e18, written: 7, writer: "host-1"}
-	compressed, err := c.compress(snapshot, 1<<20)
+	compressed, err := c.compress(nil, snapshot, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if _, err := got.decompress(got.inline, 1<<20); err == nil {
 		t.Error("damage is not seen")
 	}
-	if _, err := c.compress(snapshot, 10); err == nil {
+	if _, err := c.compress(nil, snapshot, 10); err == nil {
 		t.Error("a snapshot beyond the limit is taken")
 	}
 }
@@ -155,7 +155,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 func FuzzDecodeCheckpoint(f *testing.F) {
 	c := checkpoint{epoch: 3, sequence: 9, written: 7, writer: "host-1", chunks: 2}
 	f.Add(c.encode())
-	c.inline, _ = c.compress([]byte("state"), 100)
+	c.inline, _ = c.compress(nil, []byte("state"), 100)
 	f.Add(c.encode())
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		if c, err := decodeCheckpoint(b); err == nil {
