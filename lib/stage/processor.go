@@ -19,8 +19,8 @@ type Record struct {
 
 // Output takes what a processor emits. It is not safe for concurrent use; the stage gives each call of the processor one.
 type Output interface {
-	// Publish queues data for subject. The stage owns data from then on. The message is stored before the checkpoint that
-	// covers the record that caused it. id identifies the message's content: a message published twice under one id within
+	// Publish queues data for subject; it copies data, which is the processor's again when it returns. The message is stored before the
+	// checkpoint that covers the record that caused it. id identifies the message's content: a message published twice under one id within
 	// the stream's duplicate window is stored once. An empty id means that readers drop duplicates by the records' own keys.
 	Publish(subject, id string, data []byte)
 }

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -502,7 +503,7 @@ type simSink struct {
 }
 
 func (o *simSink) Publish(_, id string, data []byte) {
-	i, s, index := o.w.i, o.w.i.s, o.n
+	i, s, index, data := o.w.i, o.w.i.s, o.n, bytes.Clone(data)
 	o.n++
 	o.acks = append(o.acks, false)
 	var send func()

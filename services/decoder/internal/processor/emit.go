@@ -52,7 +52,7 @@ func (o *emitter) flush() {
 	for i := range o.links {
 		if s := &o.links[i]; len(s.message) > 0 {
 			o.to.Publish(o.subjects[i][0], "", s.message)
-			s.message = make([]byte, 0, reserve(len(s.message)))
+			s.message = again(s.message)
 		}
 	}
 	for i := range o.exchanges {
@@ -64,12 +64,20 @@ func (o *emitter) flush() {
 			s.message = appendBytes(s.message, 2, q.encoded)
 		}
 		o.to.Publish(o.subjects[i][1], "", s.message)
-		s.message, s.processes = make([]byte, 0, reserve(len(s.message))), s.processes[:0]
+		s.message, s.processes = again(s.message), s.processes[:0]
 	}
 }
 
-// reserve is the room for the next message: about as much as the last took.
-func reserve(last int) int { return min(last+last/8, spillBytes+spillBytes/8) }
+// maxSlotBytes bounds the room that a slot keeps for its next message. Larger messages are rare, and there are many slots.
+const maxSlotBytes = 64 << 10
+
+// again gives the room of a message that was published, for the next one.
+func again(message []byte) []byte {
+	if cap(message) > maxSlotBytes {
+		return nil
+	}
+	return message[:0]
+}
 
 // add appends a field that consists of the parts.
 func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {

@@ -100,7 +100,7 @@ func (p *Partition) close(e *entry) {
 	p.forget(e)
 	if e.how != unknown {
 		e.usedAt = p.now // Memories are in the order of their times.
-		p.done.put(e.key, memoryOf(e))
+		p.done.put(memoryOf(e))
 	}
 	p.free(e)
 }
@@ -195,6 +195,31 @@ type pages struct {
 	dirty []page
 	// flushedAt is the stream's time at which they were published last.
 	flushedAt int64
+	// spare are buffers of published pages, and spareBytes their room: memory that is touched for the first time costs as much as encoding the
+	// spans that go there.
+	spare      [][]byte
+	spareBytes int
+}
+
+// maxSpareBytes bounds the buffers kept, which are of no more use when fewer pages are filled at a time.
+const maxSpareBytes = 1 << 20
+
+// buffer gives an empty buffer.
+func (g *pages) buffer() []byte {
+	n := len(g.spare) - 1
+	if n < 0 {
+		return nil
+	}
+	b := g.spare[n]
+	g.spare, g.spareBytes = g.spare[:n], g.spareBytes-cap(b)
+	return b
+}
+
+// giveBack takes the buffer of a page that was published.
+func (g *pages) giveBack(b []byte) {
+	if g.spareBytes+cap(b) <= maxSpareBytes {
+		g.spare, g.spareBytes = append(g.spare, b[:0]), g.spareBytes+cap(b)
+	}
 }
 
 // gather is how long spans wait for others of their page. After a pause the first ones do not wait.
@@ -209,7 +234,7 @@ func (g *pages) add(p *Partition, process *process, partition int, span []byte) 
 	batch := process.batches[partition]
 	if len(batch) == 0 {
 		size := max(process.sizes[partition], len(process.head)+2*len(span))
-		batch = append(make([]byte, 0, size), process.head...)
+		batch = append(slices.Grow(g.buffer(), size), process.head...)
 		g.dirty = append(g.dirty, page{process, partition})
 	}
 	batch = spans.AppendSpan(batch, span)
@@ -229,6 +254,7 @@ func (p *Partition) publishPage(g page) {
 	g.process.sizes[g.partition] = max(len(batch)+len(batch)/8, g.process.sizes[g.partition]*7/8)
 	// Readers drop spans that come twice by their ids, so the message needs none.
 	p.out.Publish(g.process.subject(g.partition), "", batch)
+	p.pages.giveBack(batch)
 }
 
 // flush publishes what was made: links at once, since others wait for them, spans when it is time.
@@ -243,7 +269,7 @@ func (p *Partition) flush(ticked bool) {
 	slices.Sort(p.telling)
 	for _, partition := range p.telling {
 		p.out.Publish(bus.LinkSubject(partition), "", p.links[partition])
-		p.links[partition] = nil
+		p.links[partition] = p.links[partition][:0]
 	}
 	p.telling = p.telling[:0]
 }

@@ -1,6 +1,7 @@
 package join
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"math/rand/v2"
@@ -103,7 +104,7 @@ func (o output) Publish(subject, _ string, data []byte) {
 	s := o.s
 	for p := range s.partitions {
 		if subject == bus.LinkSubject(p) {
-			s.send(s.now+s.rng.Int64N(int64(s.linkDelay)), p, subject, data)
+			s.send(s.now+s.rng.Int64N(int64(s.linkDelay)), p, subject, bytes.Clone(data))
 			return
 		}
 	}
