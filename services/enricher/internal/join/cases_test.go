@@ -217,8 +217,8 @@ func TestBounded(t *testing.T) {
 	}
 	w.run(at(200 * time.Millisecond))
 	for _, p := range w.partitions {
-		if p.open.length > 50 || len(p.done.byKey) > 50 || len(p.entries) > 50 {
-			t.Errorf("%d open, %d done, %d entries", p.open.length, len(p.done.byKey), len(p.entries))
+		if p.open.length > 50 || p.done.len() > 50 || len(p.entries) > 50 {
+			t.Errorf("%d open, %d done, %d entries", p.open.length, p.done.len(), len(p.entries))
 		}
 	}
 	if testutil.ToFloat64(w.counters.Early) < 1000 {
@@ -238,8 +238,8 @@ func TestForgets(t *testing.T) {
 	w.side(call{key: w.key(), start: at(0), end: at(time.Hour)}, serverSide) // Its exchange comes much later.
 	w.run(at(20 * time.Minute))
 	for _, p := range w.partitions {
-		if len(p.entries) != 0 || p.open.length != 0 || len(p.done.byKey) != 0 || len(p.wheel.slots) > 1 || len(p.processes.byID) != 0 {
-			t.Errorf("%d entries, %d open, %d done, %d slots, %d processes", len(p.entries), p.open.length, len(p.done.byKey),
+		if len(p.entries) != 0 || p.open.length != 0 || p.done.len() != 0 || len(p.wheel.slots) > 1 || len(p.processes.byID) != 0 {
+			t.Errorf("%d entries, %d open, %d done, %d slots, %d processes", len(p.entries), p.open.length, p.done.len(),
 				len(p.wheel.slots), len(p.processes.byID))
 		}
 	}

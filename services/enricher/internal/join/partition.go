@@ -100,7 +100,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		hold:      int64(settings.Hold),
 		counters:  counters,
 		entries:   map[identity.Key]*entry{},
-		done:      memories{byKey: map[identity.Key]memory{}},
+		done:      newMemories(),
 		wheel:     wheel{slots: map[int64][]*entry{}},
 		processes: newRegistry(settings.Partitions),
 		progress:  make(progress, settings.Partitions),
@@ -160,7 +160,7 @@ func (p *Partition) advance(now int64) {
 	p.done.trim(p.clock-rememberFor, p.settings.MaxPending)
 	p.processes.sweep(now)
 	p.pendingGauge.Set(float64(p.open.length))
-	p.rememberedGauge.Set(float64(len(p.done.byKey)))
+	p.rememberedGauge.Set(float64(p.done.len()))
 }
 
 // reach tells the time before anything happens at it.
@@ -289,7 +289,7 @@ func (p *Partition) entry(key identity.Key) *entry {
 	e := p.entries[key]
 	if e == nil {
 		if m, found := p.done.take(key); found {
-			e = m.recall(key, p.newEntry())
+			e = m.recall(p.newEntry())
 		} else {
 			e = p.newEntry()
 			e.key = key

@@ -101,14 +101,8 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 		w.entry(e)
 		w.details(e, index)
 	}
-	w.uint(uint64(len(p.done.byKey)))
-	for i := p.done.head; i < len(p.done.order); i++ {
-		if p.done.current(i) {
-			u := p.done.order[i]
-			m := p.done.byKey[u.key]
-			w.entry(m.recall(u.key, &entry{}))
-		}
-	}
+	w.uint(uint64(p.done.len()))
+	p.done.each(w.memory)
 	w.pages(p.pages.dirty, index)
 	w.time(p.clock)
 	w.uint(uint64(len(p.progress)))
@@ -211,12 +205,12 @@ func (p *Partition) Restore(snapshot []byte) error {
 	used := int64(math.MinInt64)
 	for range r.count() {
 		e := r.entry()
-		_, twice := fresh.done.byKey[e.key]
+		_, twice := fresh.done.places[e.key]
 		if r.failed || twice || fresh.entries[e.key] != nil || e.how == unknown || e.usedAt < used {
 			return errSnapshot
 		}
 		used = e.usedAt
-		fresh.done.put(e.key, memoryOf(e))
+		fresh.done.put(memoryOf(e))
 	}
 	if snapshot[0] >= 2 {
 		fresh.pages.dirty = r.pages(processes)
@@ -262,22 +256,28 @@ func (w *writer) key(k identity.Key) {
 	w.uint(k.Stream)
 }
 
-func (w *writer) entry(e *entry) {
-	bits := e.bits()
-	own := e.how != unknown && e.trace == identity.Trace(e.key)
-	if own {
+// memory adds what is the same of all entries.
+func (w *writer) memory(m *memory) { w.facts(m, uint64(m.bits)) }
+
+func (w *writer) facts(m *memory, bits uint64) {
+	if m.own {
 		bits |= bitOwnTrace
 	}
-	w.key(e.key)
+	w.key(m.key)
 	w.uint(bits)
-	w.b = append(w.b, byte(e.how))
-	w.time(e.usedAt)
-	if e.how != unknown {
-		if !own {
-			w.trace(e.trace)
+	w.b = append(w.b, byte(m.how))
+	w.time(m.usedAt)
+	if m.how != unknown {
+		if !m.own {
+			w.trace(m.trace)
 		}
-		w.uint(uint64(e.flags))
+		w.uint(uint64(m.flags))
 	}
+}
+
+func (w *writer) entry(e *entry) {
+	m := memoryOf(e)
+	w.facts(&m, e.bits())
 	if e.answered {
 		w.trace(e.answer)
 		w.uint(uint64(e.answerFlags))
