@@ -195,31 +195,41 @@ type pages struct {
 	dirty []page
 	// flushedAt is the stream's time at which they were published last.
 	flushedAt int64
-	// spare are buffers of published pages, and spareBytes their room: memory that is touched for the first time costs as much as encoding the
-	// spans that go there.
-	spare      [][]byte
-	spareBytes int
+	// spare are buffers of published pages, the least number of them since the last flush, and their room: memory that is touched for the first time
+	// costs as much as encoding the spans that go there.
+	spare             [][]byte
+	unused, spareRoom int
 }
 
-// maxSpareBytes bounds the buffers kept, which are of no more use when fewer pages are filled at a time.
-const maxSpareBytes = 1 << 20
+// maxSpareRoom bounds the buffers kept, in bytes.
+const maxSpareRoom = 4 << 20
 
 // buffer gives an empty buffer.
 func (g *pages) buffer() []byte {
 	n := len(g.spare) - 1
+	g.unused = min(g.unused, max(n, 0))
 	if n < 0 {
 		return nil
 	}
 	b := g.spare[n]
-	g.spare, g.spareBytes = g.spare[:n], g.spareBytes-cap(b)
+	g.spare, g.spareRoom = g.spare[:n], g.spareRoom-cap(b)
 	return b
 }
 
 // giveBack takes the buffer of a page that was published.
 func (g *pages) giveBack(b []byte) {
-	if g.spareBytes+cap(b) <= maxSpareBytes {
-		g.spare, g.spareBytes = append(g.spare, b[:0]), g.spareBytes+cap(b)
+	if g.spareRoom+cap(b) <= maxSpareRoom {
+		g.spare, g.spareRoom = append(g.spare, b[:0]), g.spareRoom+cap(b)
 	}
+}
+
+// letGo drops the buffers that were not used since the last call.
+func (g *pages) letGo() {
+	for _, b := range g.spare[:g.unused] {
+		g.spareRoom -= cap(b)
+	}
+	g.spare = slices.Delete(g.spare, 0, g.unused)
+	g.unused = len(g.spare)
 }
 
 // gather is how long spans wait for others of their page. After a pause the first ones do not wait.
@@ -233,8 +243,7 @@ type page struct {
 func (g *pages) add(p *Partition, process *process, partition int, span []byte) {
 	batch := process.batches[partition]
 	if len(batch) == 0 {
-		size := max(process.sizes[partition], len(process.head)+2*len(span))
-		batch = append(slices.Grow(g.buffer(), size), process.head...)
+		batch = append(g.buffer(), process.head...)
 		g.dirty = append(g.dirty, page{process, partition})
 	}
 	batch = spans.AppendSpan(batch, span)
@@ -250,8 +259,6 @@ func (p *Partition) publishPage(g page) {
 		return
 	}
 	g.process.batches[g.partition] = nil
-	// The next one begins with room for the largest of late: growing by appending copies a batch, and touches new memory, several times.
-	g.process.sizes[g.partition] = max(len(batch)+len(batch)/8, g.process.sizes[g.partition]*7/8)
 	// Readers drop spans that come twice by their ids, so the message needs none.
 	p.out.Publish(g.process.subject(g.partition), "", batch)
 	p.pages.giveBack(batch)
@@ -265,6 +272,7 @@ func (p *Partition) flush(ticked bool) {
 			p.publishPage(g)
 		}
 		p.pages.dirty = p.pages.dirty[:0]
+		p.pages.letGo()
 	}
 	slices.Sort(p.telling)
 	for _, partition := range p.telling {

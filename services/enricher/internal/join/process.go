@@ -23,9 +23,7 @@ type process struct {
 	// batches under construction and subjects, by span partition.
 	batches  [][]byte
 	subjects []string
-	// sizes of the batches published last, by span partition.
-	sizes  []int
-	usedAt int64
+	usedAt   int64
 	// encoded is the message of the facts.
 	encoded []byte
 }
@@ -34,7 +32,6 @@ func newProcess(facts *millracev1.Process, partitions int) *process {
 	return &process{
 		facts: facts, service: resource.ServiceName(facts), namespace: resource.ServiceNamespace(facts), head: resource.Encode(facts),
 		batches: make([][]byte, partitions), subjects: make([]string, partitions),
-		sizes: make([]int, partitions),
 	}
 }
 
