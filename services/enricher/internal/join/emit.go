@@ -195,45 +195,13 @@ type pages struct {
 	dirty []page
 	// flushedAt is the stream's time at which they were published last.
 	flushedAt int64
-	// spare are buffers of published pages, the least number of them since the last flush, and their room: memory that is touched for the first time
-	// costs as much as encoding the spans that go there.
-	spare             [][]byte
-	unused, spareRoom int
-}
-
-// maxSpareRoom bounds the buffers kept, in bytes.
-const maxSpareRoom = 4 << 20
-
-// buffer gives an empty buffer.
-func (g *pages) buffer() []byte {
-	n := len(g.spare) - 1
-	g.unused = min(g.unused, max(n, 0))
-	if n < 0 {
-		return nil
-	}
-	b := g.spare[n]
-	g.spare, g.spareRoom = g.spare[:n], g.spareRoom-cap(b)
-	return b
-}
-
-// giveBack takes the buffer of a page that was published.
-func (g *pages) giveBack(b []byte) {
-	if g.spareRoom+cap(b) <= maxSpareRoom {
-		g.spare, g.spareRoom = append(g.spare, b[:0]), g.spareRoom+cap(b)
-	}
-}
-
-// letGo drops the buffers that were not used since the last call.
-func (g *pages) letGo() {
-	for _, b := range g.spare[:g.unused] {
-		g.spareRoom -= cap(b)
-	}
-	g.spare = slices.Delete(g.spare, 0, g.unused)
-	g.unused = len(g.spare)
 }
 
 // gather is how long spans wait for others of their page. After a pause the first ones do not wait.
 const gather = int64(100 * time.Millisecond)
+
+// spanFraming is more than a span needs in a batch besides its own bytes.
+const spanFraming = 16
 
 type page struct {
 	process   *process
@@ -243,10 +211,10 @@ type page struct {
 func (g *pages) add(p *Partition, process *process, partition int, span []byte) {
 	batch := process.batches[partition]
 	if len(batch) == 0 {
-		batch = append(g.buffer(), process.head...)
+		batch = append(batchBuffers.grow(nil, len(process.head)+len(span)+spanFraming), process.head...)
 		g.dirty = append(g.dirty, page{process, partition})
 	}
-	batch = spans.AppendSpan(batch, span)
+	batch = spans.AppendSpan(batchBuffers.grow(batch, len(span)+spanFraming), span)
 	process.batches[partition] = batch
 	if len(batch) >= maxBatchBytes {
 		p.publishPage(page{process, partition})
@@ -261,7 +229,7 @@ func (p *Partition) publishPage(g page) {
 	g.process.batches[g.partition] = nil
 	// Readers drop spans that come twice by their ids, so the message needs none.
 	p.out.Publish(g.process.subject(g.partition), "", batch)
-	p.pages.giveBack(batch)
+	batchBuffers.put(batch)
 }
 
 // flush publishes what was made: links at once, since others wait for them, spans when it is time.
@@ -272,7 +240,6 @@ func (p *Partition) flush(ticked bool) {
 			p.publishPage(g)
 		}
 		p.pages.dirty = p.pages.dirty[:0]
-		p.pages.letGo()
 	}
 	slices.Sort(p.telling)
 	for _, partition := range p.telling {

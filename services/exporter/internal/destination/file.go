@@ -27,9 +27,10 @@ type File struct {
 	requests []*fileRequest
 }
 
-// Requests that are kept: as many as may be in use at a time on a small machine, and buffers of the size that common requests have.
+// Requests that are kept: as many as may be in use at a time, since partitions that are told the time together write together, and buffers of the size
+// that common requests have.
 const (
-	keptRequests = 8
+	keptRequests = 32
 	keptBytes    = 1 << 20
 )
 

@@ -3,6 +3,7 @@ package otlp
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -38,7 +39,8 @@ func NewJSON(version string) *JSON { return &JSON{version: version, groups: map[
 
 // Reset empties the request. Its memory is used again.
 func (j *JSON) Reset() {
-	for _, g := range j.used {
+	// The largest buffer is that of the line: it is the first that will be used again.
+	for _, g := range slices.Backward(j.used) {
 		j.spare = append(j.spare, g.spans[:0])
 		g.spans = nil
 	}
