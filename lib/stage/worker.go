@@ -63,7 +63,6 @@ type worker struct {
 	caughtUp bool
 	proven   time.Time // every record stored before was processed
 	records  []Record
-	arena    []byte
 }
 
 // workerStatus is read by others.
@@ -208,7 +207,12 @@ func (w *worker) serve(ctx context.Context) error {
 // receive hands over a message and what has arrived behind it.
 func (w *worker) receive(ctx context.Context, msg *nats.Msg) error {
 	w.status.waiting.Store(false)
-	failure := w.collect(msg)
+	arena := takeArena()
+	defer func() {
+		clear(w.records) // They refer to the arena.
+		arena.giveBack()
+	}()
+	failure := w.collect(msg, arena)
 	w.status.next.Store(w.frontier.received + 1)
 	if failure == nil {
 		// The next request is on its way while this batch is processed.
@@ -261,11 +265,11 @@ func (w *worker) catchUp() error {
 	return w.session.caughtUp(func() bool { return w.valid(w.ctx) })
 }
 
-// collect fills w.records with msg and what is there behind it. After an error the consumer must be made again; w.records are good.
-func (w *worker) collect(msg *nats.Msg) error {
-	clear(w.records)
+// collect fills w.records with msg and what is there behind it, decompressed into arena. After an error the consumer must be made again; w.records
+// are good.
+func (w *worker) collect(msg *nats.Msg, arena *arena) error {
 	w.records = w.records[:0]
-	used, total := 0, 0
+	total := 0
 	for {
 		d, ok, err := w.puller.accept(msg)
 		if err != nil {
@@ -278,12 +282,12 @@ func (w *worker) collect(msg *nats.Msg) error {
 			if msg.Header != nil {
 				encoding = msg.Header.Get(bus.HeaderEncoding)
 			}
-			data, err := bus.Decompress(encoding, w.arena[used:used], msg.Data, w.instance.options.MaxRecordBytes)
+			data, err := bus.Decompress(encoding, arena.rest(), msg.Data, w.instance.options.MaxRecordBytes)
 			if err != nil {
 				w.instance.metrics.lost(lossUnreadable, 1)
 			} else {
-				if encoding != "" && len(data) <= cap(w.arena)-used {
-					used += len(data) // It was put there; otherwise it has memory of its own.
+				if encoding != "" {
+					arena.take(len(data))
 				}
 				total += len(data)
 				w.records = append(w.records, Record{Subject: msg.Subject, Sequence: d.stream, Time: d.stored, Data: data})
@@ -298,10 +302,6 @@ func (w *worker) collect(msg *nats.Msg) error {
 		default:
 		}
 		break
-	}
-	if total > cap(w.arena) {
-		w.arena = make([]byte, 0, min(total+total/4, batchBytes+batchBytes/4))
-		// The records of this batch refer to the old one, which the collector frees after them.
 	}
 	return nil
 }
