@@ -137,7 +137,8 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		in.ParentID, in.DetachedCause = clientParent(e, x.ContextForwarded)
 		in.Late = e.rootless
 	}
-	joined := Joined{
+	joined := &p.joined
+	*joined = Joined{
 		Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
 		ClientSeen: e.client.started, Late: in.Late,
 	}
@@ -149,7 +150,7 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	}
 	p.counters.emitted(e, x.Side, other)
 	if p.observer != nil {
-		verdict := p.observer.Observe(&joined)
+		verdict := p.observer.Observe(joined)
 		if verdict.Drop {
 			return
 		}

@@ -22,7 +22,7 @@ type Observer interface {
 	Restore(snapshot []byte) error
 }
 
-// Joined is an exchange with what pairing found out. What it points to is valid during the call.
+// Joined is an exchange with what pairing found out. It and what it points to are valid during the call.
 type Joined struct {
 	Exchange *millracev1.Exchange
 	// Process keeps its address for as long as its facts do not change.

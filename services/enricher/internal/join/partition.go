@@ -84,6 +84,7 @@ type Partition struct {
 	linked  *linkView
 	views   [2]*view
 	viewed  [2]bool
+	joined  Joined
 	freed   []*entry
 	buffers [][]byte
 

@@ -44,12 +44,16 @@ type wheel struct {
 	slots map[int64][]*entry
 	// reached is the last slot that was handed out.
 	reached int64
+	// spare are lists of slots that were handed out, for use again.
+	spare [][]*entry
 }
 
 const (
 	slotWidth = int64(50e6)
 	// horizon bounds how far ahead an entry is listed, and with it how long a stale listing holds its memory.
 	horizon = 100
+	// What is kept for use again: about as many lists as a hold time has slots, of as many entries.
+	maxSpareLists, maxSpareList = 64, 4096
 )
 
 // schedule has e handed out once at the end of the slot that due lies in.
@@ -59,7 +63,11 @@ func (w *wheel) schedule(e *entry, due int64) {
 		return // An earlier look will schedule the next one.
 	}
 	e.scheduled = slot
-	w.slots[slot] = append(w.slots[slot], e)
+	listed, found := w.slots[slot]
+	if n := len(w.spare); !found && n > 0 {
+		listed, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	w.slots[slot] = append(listed, e)
 }
 
 // advance hands out the entries whose time has come, each at the time of its slot, however far apart the calls are: what happens
@@ -75,6 +83,9 @@ func (w *wheel) advance(now int64, visit func(at int64, e *entry)) {
 		if listed, found := w.slots[w.reached]; found {
 			delete(w.slots, w.reached)
 			w.visit(w.reached, listed, visit)
+			if clear(listed); len(w.spare) < maxSpareLists && cap(listed) <= maxSpareList {
+				w.spare = append(w.spare, listed[:0])
+			}
 		}
 	}
 }
