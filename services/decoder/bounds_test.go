@@ -169,7 +169,7 @@ func heapBytes() uint64 {
 func TestSnapshotOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	p := decoder.New(decoder.Options{Partitions: 4})
-	err := p.Restore([]byte{4, 4, 0, 0, 0, 0, 0, 0})
+	err := p.Restore([]byte{99, 4, 0, 0, 0, 0, 0, 0})
 	if err == nil || !strings.Contains(fmt.Sprint(err), "version") {
 		t.Errorf("got %v", err)
 	}

@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write the snapshot of the current version to testdata/snapshots")
 
 // version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run Golden -update.
-const version = "3"
+const version = "4"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
 func situations() (first, second *decodertest.Traffic) {

@@ -28,7 +28,7 @@ type connection struct {
 	actors        [2]uint64           // goroutines that acted last, the latest first
 	lastActor     stream.Actor
 
-	lastData          int64 // tick time of the last event with bytes, Unix ns
+	lastData          int64 // the stream's time at the last event with bytes, Unix ns
 	srtt, retransmits uint32
 	guesses           [2]int // events that looked like nothing: sent, received
 	attempts          int

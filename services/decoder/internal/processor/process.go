@@ -10,7 +10,7 @@ import (
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
-// idleTicks is after how many ticks without a word of it a process without connections is forgotten.
+// idleTicks is after how many steps of time without a word of it a process without connections is forgotten.
 const idleTicks = 6000
 
 // process is what is known of one process.

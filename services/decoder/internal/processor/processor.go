@@ -53,9 +53,9 @@ type Processor struct {
 	progress    progress // of nodes, also those without events here
 	closing     []*connection
 	waiting     []*connection // connections with a gap that may still be filled
-	ticks       uint64
-	now         int64  // of the last Tick, Unix ns
-	batches     uint64 // that were decoded
+	ticks       uint64        // steps of the stream's time that have passed
+	now         int64         // the stream's time, Unix ns, in whole steps
+	batches     uint64        // that were decoded
 
 	// What is held, in bytes: of connections, tasks, processes, nodes. See bound.
 	held, tasksHeld, factsHeld, nodesHeld int
@@ -94,6 +94,7 @@ func (p *Processor) clear() {
 func (p *Processor) Process(_ context.Context, records []stage.Record, out stage.Output) error {
 	defer p.enter(out)()
 	for i := range records {
+		p.advance(records[i].Time.UnixNano())
 		if records[i].Subject == bus.WatermarkSubject {
 			p.progress.agree(&records[i], p.options.Partitions, &p.tally)
 		} else {
@@ -253,21 +254,4 @@ func (p *Processor) handle(c *connection, e *rawbatch.Event, m []byte) {
 			p.queue(it)
 		}
 	}
-}
-
-// Tick implements [stage.Processor].
-func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) error {
-	defer p.enter(out)()
-	p.ticks++
-	p.pass(now.UnixNano())
-	p.fillGaps()
-	p.closeNow()
-	if p.ticks%10 == 0 {
-		p.expire()
-	}
-	if p.ticks%100 == 0 {
-		p.forgetProcesses()
-	}
-	p.finish()
-	return nil
 }

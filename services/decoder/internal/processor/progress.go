@@ -126,12 +126,12 @@ func (g *progress) forgetOne() {
 	delete(g.nodes, oldest.name)
 }
 
-// pass takes note of the time, and does not wait any longer for nodes that have been silent for too long, nor for what owners of partitions said.
-func (p *Processor) pass(now int64) {
+// hearUntil takes note that time passes, and does not wait any longer for nodes that have been silent for too long, nor for what owners of
+// partitions said.
+func (p *Processor) hearUntil(now int64) {
 	g := &p.progress
 	before := g.heard
-	g.heard += min(max(now-p.now, 0), int64(heardAtMost))
-	p.now = now
+	g.heard += min(now-p.now, int64(heardAtMost))
 	if second := int64(time.Second); before/second == g.heard/second {
 		return
 	}

@@ -18,7 +18,7 @@ import (
 // Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and let Restore read what
 // is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of their own.
 const (
-	snapshotVersion = 3
+	snapshotVersion = 4
 	oldestVersion   = 1
 )
 
@@ -68,6 +68,12 @@ func (p *Processor) Restore(b []byte) error {
 	p.tally.connections -= len(p.connections)
 	p.clear()
 	p.ticks, p.now = r.Uint(), r.Int()
+	if p.now < 0 || p.now > maxTime {
+		r.Fail()
+	}
+	if version < 4 { // the time went by calls of Tick, about one in a step
+		p.now -= p.now % step
+	}
 	if version > 1 {
 		p.batches = r.Uint()
 	}

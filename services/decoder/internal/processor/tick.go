@@ -1,17 +1,90 @@
 package processor
 
 import (
+	"cmp"
+	"context"
 	"slices"
+	"time"
 
+	"millrace.dev/lib/stage"
 	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/services/decoder/internal/stream"
 )
 
 const (
-	// closeTicks is how many ticks a closed connection is kept, because its last data may be reported after its end.
+	// step is the grain of the processor's time. What is due is done at whole steps of the stream's time, before the first record that was
+	// stored after them: that is the same record in every replay, whenever and how often Tick is called.
+	step = int64(100 * time.Millisecond)
+	// closeTicks is how many steps a closed connection is kept, because its last data may be reported after its end.
 	closeTicks = 2
-	// gapTicks is after how many ticks a gap counts as real even if the node is silent.
+	// gapTicks is after how many steps a gap counts as real even if the node is silent.
 	gapTicks = 50
+	// expireTicks is every how many steps exchanges are looked through, forgetTicks processes.
+	expireTicks, forgetTicks = 10, 100
+	// maxSteps bounds the steps that are gone through one by one where the stream tells no time in between.
+	maxSteps = int64(time.Hour) / step
 )
+
+// Tick implements [stage.Processor].
+func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) error {
+	defer p.enter(out)()
+	p.advance(now.UnixNano())
+	p.finish()
+	return nil
+}
+
+// advance lets the stream's time pass up to at, Unix ns, and does what is due on the way, each thing at its own step. A time that is not
+// after the present one, or none, changes nothing.
+func (p *Processor) advance(at int64) {
+	at -= at % step
+	if at <= p.now || at > maxTime {
+		return
+	}
+	p.run() // what came before goes by the time at which it came
+	left := (at - p.now) / step
+	if p.now == 0 { // the first time that is known
+		left = 1
+	}
+	p.hearUntil(at)
+	for leapAt := left - maxSteps; left > 0; left-- {
+		p.ticks++
+		p.now = at - (left-1)*step
+		p.fillGaps()
+		p.closeNow()
+		if p.ticks%expireTicks == 0 {
+			p.expire()
+		}
+		if p.ticks%forgetTicks == 0 {
+			p.forgetProcesses()
+			if left > 2*forgetTicks && (left < leapAt || p.idle()) {
+				left -= p.leap(left - 1)
+			}
+		}
+	}
+	p.now = at
+}
+
+// leap lets up to so many steps pass at once in which nothing happens but that processes are forgotten. It gives the number.
+func (p *Processor) leap(steps int64) int64 {
+	steps -= steps % forgetTicks
+	p.ticks += uint64(steps)
+	p.forgetProcesses()
+	return steps
+}
+
+// idle reports whether time alone changes nothing in connections. Where the stream was silent for hours, not every step of it is gone through.
+func (p *Processor) idle() bool {
+	if len(p.closing) > 0 || len(p.waiting) > 0 {
+		return false
+	}
+	waits := false
+	for c := p.recent.next; c != &p.recent && !waits; c = c.next {
+		if c.parser != nil && c.conn.Open() > 0 {
+			c.conn.Each(func(x *protocol.Exchange) { waits = waits || !x.Patient })
+		}
+	}
+	return !waits
+}
 
 func (p *Processor) closeLater(c *connection, outcome protocol.Outcome, at int64) {
 	if c.closing != 0 {
@@ -26,20 +99,28 @@ func (p *Processor) closeLater(c *connection, outcome protocol.Outcome, at int64
 
 // closeNow ends the connections that were closed a little while ago.
 func (p *Processor) closeNow() {
-	n := 0
-	for _, c := range p.closing {
+	var due []*connection
+	p.closing = slices.DeleteFunc(p.closing, func(c *connection) bool {
 		if c.key == (connectionKey{}) || c.closing == 0 {
-			continue
+			return true
 		}
 		if p.ticks-c.closeTick < closeTicks {
-			p.closing[n] = c
-			n++
-			continue
+			return false
 		}
+		due = append(due, c)
+		return true
+	})
+	inOrder(due, func(c *connection) int64 { return c.closedAt })
+	for _, c := range due {
 		p.remove(c, c.closing, c.closedAt)
 	}
-	clear(p.closing[n:])
-	p.closing = p.closing[:n]
+}
+
+// inOrder sorts connections in a way that does not depend on how they were listed, which a snapshot does not keep.
+func inOrder(connections []*connection, at func(*connection) int64) {
+	slices.SortFunc(connections, func(a, b *connection) int {
+		return cmp.Or(cmp.Compare(at(a), at(b)), cmp.Compare(a.key.process, b.key.process), cmp.Compare(a.key.socket, b.key.socket))
+	})
 }
 
 // await notes that the connection has a gap that may be filled.
@@ -52,32 +133,39 @@ func (p *Processor) await(c *connection) {
 
 // fillGaps gives up the gaps that will not be filled any more.
 func (p *Processor) fillGaps() {
+	var due []*connection
 	p.waiting = slices.DeleteFunc(p.waiting, func(c *connection) bool {
-		if c.key == (connectionKey{}) || c.opaque {
+		if c.key == (connectionKey{}) || c.opaque || !c.send.Waiting() && !c.receive.Waiting() {
+			c.awaited = false
 			return true
 		}
-		late := p.ticks-c.waitTick >= gapTicks
-		changed := false
-		for _, s := range []interface {
-			Overdue(int64) bool
-			GiveUpGap()
-		}{&c.send, &c.receive} {
-			if s.Overdue(c.node.watermark) {
-				changed = true
-			} else if late {
-				s.GiveUpGap()
-				changed = true
-			}
+		if p.ticks-c.waitTick < gapTicks && !c.send.IsOverdue(c.node.watermark) && !c.receive.IsOverdue(c.node.watermark) {
+			return false
 		}
-		if changed {
-			c.waitTick = p.ticks
-			w := p.seat(c)
-			w.parse(c)
-			p.unseat(w)
-		}
-		c.awaited = !c.opaque && (c.send.Waiting() || c.receive.Waiting())
-		return !c.awaited
+		due = append(due, c)
+		return true
 	})
+	inOrder(due, func(c *connection) int64 { return 0 })
+	for _, c := range due {
+		p.fillGap(c)
+	}
+}
+
+// fillGap gives up the first gap of each direction of c that waited for too long, and waits for the others from now on.
+func (p *Processor) fillGap(c *connection) {
+	late := p.ticks-c.waitTick >= gapTicks
+	for _, s := range [2]*stream.Stream{&c.send, &c.receive} {
+		if late || s.IsOverdue(c.node.watermark) {
+			s.GiveUpGap()
+		}
+	}
+	w := p.seat(c)
+	w.parse(c)
+	p.unseat(w)
+	c.awaited = false
+	if !c.opaque && (c.send.Waiting() || c.receive.Waiting()) {
+		p.await(c)
+	}
 }
 
 // expire ends the exchanges that have waited too long for a response.

@@ -228,7 +228,7 @@ func (o *Options) deadline(now int64) int64 {
 	if now == 0 {
 		return 0 // set by the first tick
 	}
-	return now + int64(o.ExchangeTimeout)
+	return now + step + int64(o.ExchangeTimeout) // it may be a step later than now
 }
 
 // serving is the task that serves the request whose head a read to its end. A goroutine that only reads for the one that made it, and

@@ -76,14 +76,8 @@ func (s *Stream) oldest() int64 {
 // Waiting reports whether events wait for bytes before them.
 func (s *Stream) Waiting() bool { return len(s.pending) > 0 }
 
-// Overdue gives up the gap if events later than now (node time, ns) make it certain that it stays. It reports whether it did.
-func (s *Stream) Overdue(now int64) bool {
-	if !s.overdue(now) {
-		return false
-	}
-	s.GiveUpGap()
-	return true
-}
+// IsOverdue reports whether events later than now (node time, ns) make it certain that the gap before the waiting events stays.
+func (s *Stream) IsOverdue(now int64) bool { return s.overdue(now) }
 
 // GiveUpGap declares the bytes before the oldest waiting event lost, and goes on behind them.
 func (s *Stream) GiveUpGap() {
