@@ -24,6 +24,12 @@ static __always_inline void remember_ignored(u64 flow)
 	bpf_map_update_elem(&ignored_flows, &pair, &one, BPF_ANY);
 }
 
+/*
+ * Set by user space once system calls are looked at. A connection that is made before may move bytes that nobody sees: it is one of those
+ * that were there at the start.
+ */
+u32 calls_seen = 0;
+
 /* When the sockets that are connecting began to, until they are connected. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -39,6 +45,7 @@ static __always_inline void established(struct sock *sk, int old_state)
 	struct connection connection = {}, *known;
 	struct listener listener = {};
 	u64 key = (u64)sk, now = bpf_ktime_get_ns(), *began;
+	bool whole = calls_seen;
 	u8 *own;
 
 	if (old_state == TCP_SYN_SENT) {
@@ -50,15 +57,15 @@ static __always_inline void established(struct sock *sk, int old_state)
 	}
 	read_addresses(sk, &connection.facts);
 	connection.facts.id = new_identity(now);
-	connection.facts.opened = now;
+	connection.facts.opened = whole ? now : 0;
 	connection.facts.role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
 	connection.facts.send_flow =
 		(u64)(BPF_CORE_READ(tcp, snd_nxt) - (u32)(BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans)))
 			<< 32 |
 		(u32)(BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received));
-	connection.sides[SIDE_SEND].started = connection.sides[SIDE_RECEIVE].started = 1;
+	connection.sides[SIDE_SEND].started = connection.sides[SIDE_RECEIVE].started = whole;
 	known = bpf_map_lookup_elem(&connections, &key);
-	if (known && known->facts.opened && known->facts.send_flow == connection.facts.send_flow)
+	if (known && (known->facts.opened || !whole) && known->facts.send_flow == connection.facts.send_flow)
 		return; /* told twice, see preemption_of() */
 	if (known)
 		connection.flags = known->flags & CONNECTION_IGNORED;

@@ -227,15 +227,15 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 }
 
 /*
- * Whether the event concerns us, going by the protocol. Sets *ship to whether its payload does too. A small event is read on the
- * way.
+ * Whether the event concerns us, going by the protocol. A small event is read on the way. Nothing is told of a connection that was joined
+ * before a token shows what it carries: it may be in the middle of a TLS record, which must not be shipped, and should it be given up and
+ * taken up again, the bytes in between would be taken for lost.
  */
-static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct connection *c, struct direction *d, bool *ship)
+static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
 {
 	u8 protocol = c->facts.protocol, token;
 	bool joined = !c->facts.opened;
 
-	*ship = true;
 	if (protocol == PROTOCOL_TLS)
 		return false;
 	if (protocol == PROTOCOL_UNKNOWN && (!joined || ++c->tries % RETRY_EVENTS))
@@ -264,18 +264,16 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 	if (protocol == PROTOCOL_UNKNOWN)
 		return false;
 	if (!w->buffer && !w->iov) /* nothing to tell it by */
-		return true;
+		return !joined;
 	/* The first bytes may come one by one. */
 	if ((joined || d->next + w->count >= TOKEN_BYTES) && ++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
 		c->facts.protocol = PROTOCOL_UNKNOWN;
 		c->tries = 0;
 		return false;
 	}
-	/* What was joined may be in the middle of a TLS record: that must not be shipped. */
-	*ship = !joined;
 	if (!d->budget)
 		d->budget = HEAD_BYTES + TAIL_BYTES;
-	return true;
+	return !joined;
 }
 
 /* How many of the first bytes to ship. */
@@ -335,13 +333,14 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 	u16 flags = 0;
 	u64 offset, size;
 	long failed;
-	bool ship;
 
 	if (is_ignored(c))
 		return 0;
 	w->filled = w->segments = w->unreadable = 0;
-	if (!is_wanted(s, w, c, d, &ship)) {
-		d->started = 0; /* the position is not followed any more */
+	if (!is_wanted(s, w, c, d)) {
+		d->started = 0; /* the position is not followed any more, but where only counting tells it to both ends alike */
+		if (c->facts.transport == TRANSPORT_UNIX)
+			d->next += w->count;
 		return 0;
 	}
 	if (!c->facts.owner)
@@ -356,9 +355,7 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 		c->flags |= CONNECTION_LOST;
 		return 0;
 	}
-	if (!ship) {
-		w->filled = w->unreadable = 0;
-	} else if (!w->filled && !w->unreadable && w->count && (w->buffer || w->iov)) {
+	if (!w->filled && !w->unreadable && w->count && (w->buffer || w->iov)) {
 		gather(head_bytes(s, w, c, d));
 	}
 	if (w->unreadable) {

@@ -202,6 +202,10 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		feature.Active = err == nil
 		k.features = append(k.features, feature)
 	}
+	// The programs for calls were the last.
+	if err := k.collection.Variables["calls_seen"].Set(uint32(1)); err != nil {
+		return fmt.Errorf("set calls_seen of the capture object: %w", err)
+	}
 	preemption := Feature{Name: "preemption", Active: missed == nil, Lost: "calls that end while a task is preempted in the program on their CPU; they are counted as lost"}
 	if missed != nil {
 		preemption.Reason, preemption.Log = reasonOf(missed), verifierLog(missed)
