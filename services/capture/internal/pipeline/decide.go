@@ -59,6 +59,7 @@ func (p *Pipeline) replay(proc *process.Process) {
 		if proc.Selection.State == process.Conditional {
 			s, ok := p.Rules.Connection(proc, ev.Connection)
 			if !ok {
+				h.connection.leave(ev)
 				continue
 			}
 			p.selected(proc, s)

@@ -78,18 +78,6 @@ type Pipeline struct {
 	flushedAt, clockAt, sweptAt, lossAt, servicesAt time.Time
 }
 
-// connection is the state of a connection end.
-type connection struct {
-	redact  redact.Connection
-	batch   batch.Connection
-	owner   *process.Process
-	builder *batch.Builder
-	// opened waits for the owner: an accepted connection has none until its process reads or writes.
-	opened   *kernel.Event
-	used     time.Time
-	closedAt time.Time
-}
-
 // New makes a pipeline.
 func New(o Options) (*Pipeline, error) {
 	redactor, err := redact.New(o.Config.Redact)
@@ -156,75 +144,6 @@ func (p *Pipeline) onExit(ev *kernel.Event) {
 	p.leaveRuntime(proc)
 }
 
-// onConnection finds the connection's owner and passes the event on.
-func (p *Pipeline) onConnection(ev *kernel.Event) {
-	c := p.connections[ev.Connection]
-	if c == nil {
-		c = &connection{}
-		p.connections[ev.Connection] = c
-	}
-	c.used = p.now
-	if c.owner == nil {
-		pid := ev.Connection.Owner
-		if pid == 0 && (ev.Kind == kernel.Send || ev.Kind == kernel.Receive) {
-			pid = ev.PID
-		}
-		c.owner = p.Inventory.Lookup(pid)
-	}
-	if c.owner == nil {
-		p.withoutOwner(c, ev)
-		return
-	}
-	if c.opened != nil {
-		opened := c.opened
-		c.opened = nil
-		p.pass(c, opened)
-	}
-	p.pass(c, ev)
-	if ev.Kind == kernel.Close || ev.Kind == kernel.Reset {
-		c.closedAt = p.now
-	}
-}
-
-// withoutOwner keeps an opening until there is an owner. A connection that ends without one moved no data for anybody, unless the event
-// names who acted.
-func (p *Pipeline) withoutOwner(c *connection, ev *kernel.Event) {
-	if ev.Kind == kernel.Open {
-		opened := *ev
-		opened.Payload, opened.Segments = nil, nil
-		c.opened = &opened
-		return
-	}
-	c.closedAt = p.now
-	c.opened = nil
-}
-
-// pass redacts an event of a connection and routes it, unless it is known not to be watched.
-func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
-	switch c.owner.Selection.State {
-	case process.Ignored:
-		return
-	case process.Conditional:
-		s, ok := p.Rules.Connection(c.owner, ev.Connection)
-		if !ok {
-			p.wantPorts(c, ev)
-			return
-		}
-		p.selected(c.owner, s)
-	case process.Selected, process.Undecided: // route sends or holds.
-	}
-	p.redactor.Event(&c.redact, ev)
-	p.route(c.owner, c, ev)
-}
-
-// wantPorts asks for a look at listening ports when a connection came in on a port that the owner is not known to listen on.
-func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
-	if ev.Kind == kernel.Open && ev.Connection.Role == millracev1.Role_ROLE_SERVER && ev.Connection.Local.IsValid() &&
-		!slices.Contains(c.owner.Facts().ListenPorts, uint32(ev.Connection.Local.Port())) {
-		p.Inventory.Ports()
-	}
-}
-
 // route sends an event of a process to its batch, holds it, or leaves it.
 func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event) {
 	switch proc.Selection.State {
@@ -250,12 +169,13 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 		return
 	}
 	proc.Active = true
+	facts := c.facts(ev)
 	if c.builder == nil {
 		c.builder = p.builder(proc)
 		p.wantPorts(c, ev)
 	}
 	b := c.builder
-	reference, first := b.Intern(&c.batch, ev.Connection, proc.ID)
+	reference, first := b.Intern(&c.batch, facts, proc.ID)
 	if first {
 		b.Process(proc.ID, proc.Encoded())
 	}
@@ -389,21 +309,4 @@ func (p *Pipeline) Finish() {
 	p.now = time.Now()
 	p.flushAll()
 	close(p.runtimes)
-}
-
-// sweep forgets connections that were closed, and the idle ones when there are too many.
-func (p *Pipeline) sweep() {
-	p.sweptAt = p.now
-	for k, c := range p.connections {
-		if !c.closedAt.IsZero() && p.now.Sub(c.closedAt) > closedFor {
-			delete(p.connections, k)
-		}
-	}
-	for idle := 10 * time.Minute; len(p.connections) > maxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
-		for k, c := range p.connections {
-			if p.now.Sub(c.used) > idle {
-				delete(p.connections, k)
-			}
-		}
-	}
 }

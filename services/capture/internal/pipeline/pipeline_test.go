@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -194,6 +195,35 @@ func TestSelectedByConnection(t *testing.T) {
 	}
 	if f.source.policies[f.pid].Ignore {
 		t.Error("a process that may yet be selected is ignored")
+	}
+}
+
+// A connection whose bytes were left, because nothing had selected its process yet, is not told of as seen from its beginning: what was left
+// would count as lost.
+func TestLeftBeforeSelected(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, config.Discovery{Services: []config.Service{{Name: "db", OpenPorts: "6379"}}})
+	other, redis := f.connect("127.0.0.1:80"), f.connect("127.0.0.1:6379")
+	other.OpenedNS, redis.OpenedNS, redis.Socket = 3, 3, 2
+	idle := f.connect("127.0.0.1:81")
+	idle.OpenedNS, idle.Socket = 3, 3
+	f.Handle(&kernel.Event{Kind: kernel.Open, Connection: idle, PID: f.pid})
+	f.send(other, 0, "GET / HTTP/1.1\r\n\r\n")
+	f.send(redis, 0, "*1\r\n$4\r\nPING\r\n")
+	f.send(other, 18, "GET /after HTTP/1.1\r\n\r\n")
+	f.send(idle, 0, "GET /first HTTP/1.1\r\n\r\n")
+	f.flushAll()
+	opened := map[uint64]uint64{}
+	for _, b := range f.out.batches {
+		for _, c := range b.Connections {
+			opened[c.Socket] = c.OpenedNs
+		}
+	}
+	if want := map[uint64]uint64{1: 0, 2: 3, 3: 3}; !maps.Equal(opened, want) {
+		t.Errorf("opened %v, not %v", opened, want)
+	}
+	if other.OpenedNS != 3 {
+		t.Error("what others know of the connection was changed")
 	}
 }
 

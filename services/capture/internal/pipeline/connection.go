@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"slices"
+	"time"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/batch"
+	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/process"
+	"millrace.dev/services/capture/internal/redact"
+)
+
+// connection is the state of a connection end.
+type connection struct {
+	redact  redact.Connection
+	batch   batch.Connection
+	owner   *process.Process
+	builder *batch.Builder
+	// opened waits for the owner: an accepted connection has none until its process reads or writes.
+	opened   *kernel.Event
+	left     bool               // moved bytes before it was watched
+	joined   *kernel.Connection // what is told of it then
+	used     time.Time
+	closedAt time.Time
+}
+
+// onConnection finds the connection's owner and passes the event on.
+func (p *Pipeline) onConnection(ev *kernel.Event) {
+	c := p.connections[ev.Connection]
+	if c == nil {
+		c = &connection{}
+		p.connections[ev.Connection] = c
+	}
+	c.used = p.now
+	if c.owner == nil {
+		pid := ev.Connection.Owner
+		if pid == 0 && (ev.Kind == kernel.Send || ev.Kind == kernel.Receive) {
+			pid = ev.PID
+		}
+		c.owner = p.Inventory.Lookup(pid)
+	}
+	if c.owner == nil {
+		p.withoutOwner(c, ev)
+		return
+	}
+	if c.opened != nil {
+		opened := c.opened
+		c.opened = nil
+		p.pass(c, opened)
+	}
+	p.pass(c, ev)
+	if ev.Kind == kernel.Close || ev.Kind == kernel.Reset {
+		c.closedAt = p.now
+	}
+}
+
+// withoutOwner keeps an opening until there is an owner. A connection that ends without one moved no data for anybody, unless the event
+// names who acted.
+func (p *Pipeline) withoutOwner(c *connection, ev *kernel.Event) {
+	if ev.Kind == kernel.Open {
+		opened := *ev
+		opened.Payload, opened.Segments = nil, nil
+		c.opened = &opened
+		return
+	}
+	c.closedAt = p.now
+	c.opened = nil
+}
+
+// pass redacts an event of a connection and routes it, unless it is known not to be watched.
+func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
+	switch c.owner.Selection.State {
+	case process.Ignored:
+		c.leave(ev)
+		return
+	case process.Conditional:
+		s, ok := p.Rules.Connection(c.owner, ev.Connection)
+		if !ok {
+			c.leave(ev)
+			p.wantPorts(c, ev)
+			return
+		}
+		p.selected(c.owner, s)
+	case process.Selected, process.Undecided: // route sends or holds.
+	}
+	p.redactor.Event(&c.redact, ev)
+	p.route(c.owner, c, ev)
+}
+
+// leave notes that an event is not passed on. Should the connection be watched later, it is one that was joined: what came before is not lost.
+func (c *connection) leave(ev *kernel.Event) {
+	c.left = c.left || ev.Kind <= kernel.Receive && ev.Length > 0
+}
+
+// facts are what is told of the connection of ev.
+func (c *connection) facts(ev *kernel.Event) *kernel.Connection {
+	if c.builder == nil && c.left {
+		joined := *ev.Connection
+		joined.OpenedNS = 0
+		c.joined = &joined
+	}
+	if c.joined != nil {
+		return c.joined
+	}
+	return ev.Connection
+}
+
+// wantPorts asks for a look at listening ports when a connection came in on a port that the owner is not known to listen on.
+func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
+	if ev.Kind == kernel.Open && ev.Connection.Role == millracev1.Role_ROLE_SERVER && ev.Connection.Local.IsValid() &&
+		!slices.Contains(c.owner.Facts().ListenPorts, uint32(ev.Connection.Local.Port())) {
+		p.Inventory.Ports()
+	}
+}
+
+// sweep forgets connections that were closed, and the idle ones when there are too many.
+func (p *Pipeline) sweep() {
+	p.sweptAt = p.now
+	for k, c := range p.connections {
+		if !c.closedAt.IsZero() && p.now.Sub(c.closedAt) > closedFor {
+			delete(p.connections, k)
+		}
+	}
+	for idle := 10 * time.Minute; len(p.connections) > maxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
+		for k, c := range p.connections {
+			if p.now.Sub(c.used) > idle {
+				delete(p.connections, k)
+			}
+		}
+	}
+}
