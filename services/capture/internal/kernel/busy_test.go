@@ -122,6 +122,7 @@ func TestAttachWhileBusy(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		r := record(t, Options{})
 		time.Sleep(150 * time.Millisecond)
+		r.wait(t, c, 100, Send, Receive)
 		losses, err := r.Losses()
 		r.Close()
 		if err != nil || len(losses) > 0 {
