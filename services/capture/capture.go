@@ -51,13 +51,20 @@ func Run(ctx context.Context, env *service.Env) error {
 	if err := inventory.Scan(); err != nil {
 		return err
 	}
-	k, err := kernel.Attach(kernelOptions(cfg))
+	with := parts{node: node, rules: rules, inventory: inventory}
+	options := kernelOptions(cfg)
+	options.Prepare = func(k *kernel.Kernel) { with.probes = probes(env.Telemetry.Log, k) }
+	k, err := kernel.Attach(options)
 	if err != nil {
+		if with.probes != nil {
+			_ = with.probes.Close() // Why capture did not start says more.
+		}
 		return fmt.Errorf("start the kernel side: %w", err)
 	}
 	defer func() { _ = k.Close() }() // For the early returns; run closes it and reports the error.
 	report(env.Telemetry.Log, k.Features())
-	return run(ctx, env, parts{node: node, rules: rules, inventory: inventory, source: k, probes: probes(env.Telemetry.Log, k), features: k.Features()})
+	with.source, with.features = k, k.Features()
+	return run(ctx, env, with)
 }
 
 func kernelOptions(cfg config.Capture) kernel.Options {

@@ -78,14 +78,18 @@ func Attach(options Options) (_ *Kernel, err error) {
 			return nil, err
 		}
 	}
-	if err := k.attach(spec); err != nil {
-		return nil, startError(err)
-	}
+	// What takes long comes before calls are looked at: from then on the ring buffer fills, and nobody reads it yet.
 	if k.ring, err = newRing(k.collection.Maps["events"]); err != nil {
 		return nil, err
 	}
 	if k.alarm, err = newAlarm(k.collection.Maps["events"].FD()); err != nil {
 		return nil, err
+	}
+	if options.Prepare != nil {
+		options.Prepare(k)
+	}
+	if err := k.attach(spec); err != nil {
+		return nil, startError(err)
 	}
 	return k, nil
 }
@@ -173,6 +177,8 @@ func (k *Kernel) loadOptional(spec *ebpf.CollectionSpec, name string) (*ebpf.Pro
 func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	preemptible := k.preemptible(spec)
 	missed := k.attachTables(spec, preemptible) // why calls can be missed
+	// Without it verdicts are written from user space.
+	_, noVerdicts := k.loadOptional(spec, programVerdict)
 	for _, p := range programs {
 		if p.name == programURingCount && k.uring != uringNone {
 			continue
@@ -211,12 +217,11 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		preemption.Reason, preemption.Log = reasonOf(missed), verifierLog(missed)
 	}
 	k.features = append(k.features, preemption)
-	// Without it verdicts are written from user space.
-	if _, err := k.loadOptional(spec, programVerdict); err != nil {
-		k.features = append(k.features, Feature{Name: "verdicts", Lost: "verdicts on a connection's protocol may race with its traffic", Reason: reasonOf(err), Log: verifierLog(err)})
-	} else {
-		k.features = append(k.features, Feature{Name: "verdicts", Active: true})
+	verdicts := Feature{Name: "verdicts", Active: noVerdicts == nil, Lost: "verdicts on a connection's protocol may race with its traffic"}
+	if noVerdicts != nil {
+		verdicts.Reason, verdicts.Log = reasonOf(noVerdicts), verifierLog(noVerdicts)
 	}
+	k.features = append(k.features, verdicts)
 	return nil
 }
 

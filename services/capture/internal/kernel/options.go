@@ -30,6 +30,9 @@ type Options struct {
 	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About 200 bytes of
 	// kernel memory each. Default 65,536.
 	MaxConnections int
+	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may be used: for what takes
+	// long and would otherwise come between Attach and Run, while the ring buffer fills. May be nil.
+	Prepare func(*Kernel)
 }
 
 func (o Options) withDefaults() (Options, error) {
