@@ -112,7 +112,7 @@ func talk(address string, turns int, known bool, end time.Time) error {
 func TestAttachWhileBusy(t *testing.T) {
 	const attaches, most = 20, 40 * time.Second
 	c := newChild(t, nil)
-	c.begin(command{Do: "busy", Times: int(2 * most / time.Millisecond)})
+	c.begin(command{Do: "busy", Times: int(5 * time.Minute / time.Millisecond)})
 	defer func() { _ = c.cmd.Process.Kill() }()
 	begun, i := time.Now(), 0
 	for ; i < attaches && !t.Failed(); i++ {
