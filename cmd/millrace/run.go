@@ -96,7 +96,7 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 		return err
 	}
 	defer pipeline.Close()
-	pipeline.start(ctx, group, capture.Run, "capture")
+	pipeline.start(ctx, group, captureApart, "capture")
 	pipeline.start(ctx, group, decoder.Run, "decoder")
 	pipeline.start(ctx, group, enricher.Run, "enricher")
 	pipeline.start(ctx, group, exporter.Run, "exporter")
@@ -110,6 +110,15 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 		return err
 	}
 	return nil
+}
+
+// captureApart runs capture with a connection of its own: what it has seen must not be dropped because a burst of spans waits to be stored.
+func captureApart(ctx context.Context, env *service.Env) (err error) {
+	apart := *env
+	if apart.Bus, err = env.Bus.Apart(ctx, "capture"); err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	return capture.Run(ctx, &apart)
 }
 
 func nodeName(cfg *config.Config) string {

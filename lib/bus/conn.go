@@ -68,15 +68,16 @@ type Conn struct {
 	watched   sync.WaitGroup
 	closeOnce sync.Once
 
-	// What Control connects with.
+	// What Control and Apart connect with.
 	clientName string
 	options    []nats.Option
 	connecting sync.Mutex // guards control
 	control    *Conn
 
-	denials *denials // shared with control
+	denials *denials // shared with control and connections apart
 
 	mu      sync.Mutex
+	apart   []*Conn
 	ensured map[string]bool                     // streams that EnsureStreams was called for
 	drift   map[string]bool                     // streams whose limits differ and may not be changed
 	buckets map[string]jetstream.KeyValueConfig // that KeyValue has handed out
@@ -260,6 +261,20 @@ func (c *Conn) Control(ctx context.Context) (*Conn, error) {
 	return c.control, nil
 }
 
+// Apart makes another connection with the same settings, which is closed with c; it must not be called while c is being closed. What is published on it has a bound of its own
+// (bus.max_pending) and waits for nothing that c carries: it is for a part of the process whose data must not be lost because other parts have
+// much to say.
+func (c *Conn) Apart(ctx context.Context, purpose string) (*Conn, error) {
+	other, err := connect(ctx, c.cfg, c.clientName+" "+purpose, nil, c.denials, c.options)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apart = append(c.apart, other)
+	return other, nil
+}
+
 // Partitions of every stream.
 func (c *Conn) Partitions() int { return c.cfg.Partitions }
 
@@ -276,8 +291,16 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) (*F
 	return c.publisher.publish(ctx, subject, id, data)
 }
 
-// PendingBytes is how many bytes are published and not acknowledged, as they are on the wire.
-func (c *Conn) PendingBytes() int64 { return c.publisher.pendingBytes() }
+// PendingBytes is how many bytes are published and not acknowledged, as they are on the wire, also on connections apart.
+func (c *Conn) PendingBytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := c.publisher.pendingBytes()
+	for _, other := range c.apart {
+		sum += other.PendingBytes()
+	}
+	return sum
+}
 
 // Flush waits until everything that was published before is acknowledged or given up.
 func (c *Conn) Flush(ctx context.Context) error { return c.publisher.flush(ctx) }
@@ -300,6 +323,12 @@ func (c *Conn) Close() {
 			c.control.Close()
 		}
 		c.connecting.Unlock()
+		c.mu.Lock()
+		apart := c.apart
+		c.mu.Unlock()
+		for _, other := range apart {
+			other.Close()
+		}
 		c.observe(Closed, nil)
 	})
 }

@@ -230,8 +230,12 @@ func TestAwayIsBounded(t *testing.T) {
 	cfg.URL = "nats://" + cfg.Embedded.Listen
 	ns := start(t, cfg)
 	conn := connect(t, cfg)
+	apart, err := conn.Apart(bounded(t), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ns.Shutdown()
-	eventually(t, "disconnected", func() bool { return !conn.NATS().IsConnected() })
+	eventually(t, "disconnected", func() bool { return !conn.NATS().IsConnected() && !apart.NATS().IsConnected() })
 	var futures []*bus.Future
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -247,6 +251,14 @@ func TestAwayIsBounded(t *testing.T) {
 	}
 	if len(futures) != 15 {
 		t.Errorf("%d messages of 64 KiB fit into 1 MiB, want 15", len(futures))
+	}
+	if future, err := apart.Publish(bounded(t), bus.RawSubject(0, "node"), "", make([]byte, 64<<10)); err != nil {
+		t.Errorf("what is published apart waits for the rest: %v", err)
+	} else {
+		futures = append(futures, future)
+	}
+	if pending := conn.PendingBytes(); pending < 16*64<<10 {
+		t.Errorf("%d bytes are pending, in both", pending)
 	}
 	begin := time.Now()
 	conn.Close()
