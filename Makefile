@@ -76,7 +76,7 @@ test-fuzz: ## Fuzz every target for FUZZTIME each
 	test/fuzz.sh
 
 test-chaos: test-packages build ## Kill, stop, cut off and starve processes under an exactly counted load and compare with the truth (root)
-	cd lib && go test -count=1 -timeout 20m -run Crash ./stage/... -args -crash.duration=120s
+	cd lib && go test -count=1 -timeout 20m -run Crash ./stage -args -crash.duration=120s
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 40m -v ./chaos -args -chaos.duration=60s
 
 test-chaos-short: test-packages build ## The part of test-chaos that is about instances of services, three minutes

@@ -348,39 +348,55 @@ type crashOutput struct {
 	stored     time.Time
 }
 
-func readOutputs(t *testing.T, stream jetstream.Stream) map[string]crashOutput {
+// readAll calls read with every message of a stream that nobody writes to any more. Servers that are busy with something else may be silent for
+// a while, and each round of a consumer may end early: what ends this is the last message.
+func readAll(t *testing.T, stream jetstream.Stream, read func(m jetstream.Msg, at *jetstream.MsgMetadata)) {
 	t.Helper()
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, at := info.State.LastSeq, uint64(0)
+	if info.State.Msgs == 0 {
+		return
+	}
 	consumer, err := stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs := map[string]crashOutput{}
-	for {
+	for heard := time.Now(); at < last; {
 		batch, err := consumer.Fetch(1000, jetstream.FetchMaxWait(time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := 0
-		for msg := range batch.Messages() {
-			n++
-			metadata, err := msg.Metadata()
+		for m := range batch.Messages() {
+			metadata, err := m.Metadata()
 			if err != nil {
 				t.Fatal(err)
 			}
-			id := msg.Headers().Get(jetstream.MsgIDHeader)
-			if _, found := outputs[id]; found {
-				t.Errorf("output %s is stored twice", id)
-			}
-			partition, _, _ := strings.Cut(id, ".")
-			if !strings.HasPrefix(msg.Subject(), "millrace.span."+partition+".") {
-				t.Errorf("output %s on %s", id, msg.Subject())
-			}
-			outputs[id] = crashOutput{
-				binary.BigEndian.Uint64(msg.Data()), binary.BigEndian.Uint64(msg.Data()[8:]), metadata.Timestamp,
-			}
+			heard, at = time.Now(), metadata.Sequence.Stream
+			read(m, metadata)
 		}
-		if n == 0 {
-			return outputs
+		if time.Since(heard) > 30*time.Second {
+			t.Fatalf("reading a stream: silence after %d of %d (%v)", at, last, batch.Error())
 		}
 	}
+}
+
+// readOutputs gives the outputs by their ids.
+func readOutputs(t *testing.T, stream jetstream.Stream) map[string]crashOutput {
+	t.Helper()
+	outputs := map[string]crashOutput{}
+	readAll(t, stream, func(m jetstream.Msg, at *jetstream.MsgMetadata) {
+		id := m.Headers().Get(jetstream.MsgIDHeader)
+		if _, found := outputs[id]; found {
+			t.Errorf("output %s is stored twice", id)
+		}
+		partition, _, _ := strings.Cut(id, ".")
+		if !strings.HasPrefix(m.Subject(), "millrace.span."+partition+".") {
+			t.Errorf("output %s on %s", id, m.Subject())
+		}
+		outputs[id] = crashOutput{binary.BigEndian.Uint64(m.Data()), binary.BigEndian.Uint64(m.Data()[8:]), at.Timestamp}
+	})
+	return outputs
 }
