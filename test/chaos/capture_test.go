@@ -39,8 +39,6 @@ func TestCapture(t *testing.T) {
 		}
 	})
 	d.must(capture.Ready(30 * time.Second))
-	time.Sleep(3 * time.Second)
-	d.settled()
 	running, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	counts := make([]int, 4)

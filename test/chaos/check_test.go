@@ -164,24 +164,8 @@ func rounded(list []time.Duration) (out []time.Duration) {
 	return out
 }
 
-// settled takes what was lost so far for what it is: of connections that were open when capture began, the first moments are seen in part.
-func (d *deployment) settled() {
-	d.lostBefore = map[string]float64{}
-	d.eachLoss(func(name string, value float64) { d.lostBefore[name] = value })
-}
-
-// losses gives the counters of loss of what runs that have grown.
+// losses gives the counters of loss of what runs that are not zero.
 func (d *deployment) losses() (out []string) {
-	d.eachLoss(func(name string, value float64) {
-		if value -= d.lostBefore[name]; value != 0 {
-			out = append(out, fmt.Sprintf("%s %g", name, value))
-		}
-	})
-	slices.Sort(out)
-	return out
-}
-
-func (d *deployment) eachLoss(f func(name string, value float64)) {
 	for kind, list := range d.running {
 		for _, i := range list {
 			m, err := i.Metrics()
@@ -189,12 +173,14 @@ func (d *deployment) eachLoss(f func(name string, value float64)) {
 				continue // It runs in another network.
 			}
 			for name, value := range m {
-				if isLoss(name) {
-					f(fmt.Sprintf("%s %d: %s", kind, i.PID(), name), value)
+				if value != 0 && isLoss(name) {
+					out = append(out, fmt.Sprintf("%s %d: %s %g", kind, i.PID(), name, value))
 				}
 			}
 		}
 	}
+	slices.Sort(out)
+	return out
 }
 
 func isLoss(name string) bool {

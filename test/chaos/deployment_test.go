@@ -74,8 +74,6 @@ type deployment struct {
 	// Spans at the backend that are not of the load, and how many.
 	ignore  func(backend.Received) bool
 	foreign int
-	// Counters of loss that do not count, by name.
-	lostBefore map[string]float64
 }
 
 // deploy starts everything and the load, and waits until spans arrive.
