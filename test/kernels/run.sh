@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 : "${TEST_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
-tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks)$'}
+tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks|TestJoinedBeforeItIsKnown)$'}
 export VM_TIMEOUT=${VM_TIMEOUT:-600} # emulation is slow, and slower beside other work
 logs=build/kernels
 mkdir -p "$logs"
