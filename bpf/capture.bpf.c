@@ -122,7 +122,8 @@ static __always_inline u64 duration_of(u64 now, u32 thread, u64 number)
 	return now - entry->time;
 }
 
-/* Address of Go's g: on amd64 the word before the thread's local storage points to it, on arm64 it is in R28 at a call's exit. */
+/* Address of Go's g: on amd64 the word before the thread's local storage points to it, on arm64 it is in R28 at a
+ * call's exit. */
 static __always_inline u64 current_g(struct pt_regs *regs)
 {
 #if defined(__TARGET_ARCH_x86)
@@ -200,7 +201,8 @@ __noinline int messages_length(u64 vector, u64 count)
 	return total;
 }
 
-/* recvmmsg and sendmmsg: each message is a transfer of its own, placed from behind because positions are known at the end. */
+/* recvmmsg and sendmmsg: each message is a transfer of its own, placed from behind because positions are known at the
+ * end. */
 __noinline int transfer_messages(u64 vector, u64 count)
 {
 	struct work *w = current_work();
@@ -382,13 +384,14 @@ u32 event_preemption = PREEMPTION_UNKNOWN;
 const volatile u32 agent = 0;
 
 /*
- * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task of the CPU
- * until the preempted one is done with it: what those do would be missed. A program may never migrate, so either preemption is
- * off or migration is, and the latter can be seen. At perf's side of the same tracepoints preemption is always off, for some more
- * ns per event: there the programs *_perf are attached instead. But perf runs no two programs of any kind inside of each other on
- * a CPU, and a packet's interrupt may come while one runs: what happens to sockets is therefore told by both sides, and the second
- * to come changes nothing. For the same reason user space changes and reads tables by running programs (set_policy, sum_losses): its
- * own system calls on tables keep perf's programs from running, and it can be preempted in them.
+ * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task of
+ * the CPU until the preempted one is done with it: what those do would be missed. A program may never migrate, so
+ * either preemption is off or migration is, and the latter can be seen. At perf's side of the same tracepoints
+ * preemption is always off, for some more ns per event: there the programs *_perf are attached instead. But perf runs
+ * no two programs of any kind inside of each other on a CPU, and a packet's interrupt may come while one runs: what
+ * happens to sockets is therefore told by both sides, and the second to come changes nothing. For the same reason user
+ * space changes and reads tables by running programs (set_policy, sum_losses): its own system calls on tables keep
+ * perf's programs from running, and it can be preempted in them.
  */
 static __always_inline int preemption_of(u32 *preemption)
 {

@@ -72,7 +72,8 @@ struct connection {
 	u8 pad;
 };
 
-/* TCP, by address of the sock: entries go when the kernel destroys it, so an address cannot mean an older connection. */
+/* TCP, by address of the sock: entries go when the kernel destroys it, so an address cannot mean an older connection.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -154,15 +155,16 @@ static __always_inline bool is_locked(struct sock *sk)
 	return false;
 }
 
-/* Reads that must see the same values twice, and an unlocked socket, to be taken; after that the last is taken if it was stable. */
+/* Reads that must see the same values twice, and an unlocked socket, to be taken; after that the last is taken if it
+ * was stable. */
 #define SNAPSHOT_TRIES 8
 
 /*
- * Identity of a connection at any moment of its life. snd_una and bytes_acked move together (tcp_snd_una_update), as do rcv_nxt
- * and bytes_received (tcp_rcv_nxt_update), whatever is in flight, retransmitted, dropped on this host or closed: FINs count in
- * both. But the SYN of the end that connected counts in bytes_acked too. snd_nxt - (bytes_sent - bytes_retrans) is without the
- * SYN, so the two differ by 1 at the client and by 0 at the server. It runs ahead when the local queue refused a packet; then
- * the listening sockets tell the role.
+ * Identity of a connection at any moment of its life. snd_una and bytes_acked move together (tcp_snd_una_update), as do
+ * rcv_nxt and bytes_received (tcp_rcv_nxt_update), whatever is in flight, retransmitted, dropped on this host or
+ * closed: FINs count in both. But the SYN of the end that connected counts in bytes_acked too. snd_nxt - (bytes_sent -
+ * bytes_retrans) is without the SYN, so the two differ by 1 at the client and by 0 at the server. It runs ahead when
+ * the local queue refused a packet; then the listening sockets tell the role.
  */
 static __always_inline bool derive_identity(struct sock *sk, struct connection *connection, bool check_lock)
 {

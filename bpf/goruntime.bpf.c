@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Causality inside Go programs: which goroutine caused the request that another one writes, and which goroutine made which.
- * services/capture/internal/goruntime attaches these probes and says why each sits where it does.
+ * Causality inside Go programs: which goroutine caused the request that another one writes, and which goroutine made
+ * which. services/capture/internal/goruntime attaches these probes and says why each sits where it does.
  *
  * Go passes arguments in registers since 1.17 (amd64) and 1.18 (arm64), and keeps the running g in one of them; see
- * https://go.dev/s/regabi and src/cmd/compile/abi-internal.md. At each of the three places they still hold what the caller put there.
+ * https://go.dev/s/regabi and src/cmd/compile/abi-internal.md. At each of the three places they still hold what the
+ * caller put there.
  */
 #include "millrace.h"
 
@@ -71,8 +72,8 @@ struct go_connection_key {
 };
 
 /*
- * Requests on their way from roundTrip to write, microseconds. Between them a connection has one, except for http.ClientConn of Go
- * 1.26, where several goroutines may wait in roundTrip for their turn.
+ * Requests on their way from roundTrip to write, microseconds. Between them a connection has one, except for
+ * http.ClientConn of Go 1.26, where several goroutines may wait in roundTrip for their turn.
  */
 #define CALLERS 4
 
@@ -80,7 +81,8 @@ struct go_connection {
 	struct go_caller callers[CALLERS];
 };
 
-/* Nothing tells when a connection ends: those not used for long make room. An entry is made once and then changed in place. */
+/* Nothing tells when a connection ends: those not used for long make room. An entry is made once and then changed in
+ * place. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -105,7 +107,8 @@ static __always_inline struct go_layout *layout_of(u32 pid)
 	return policy && policy->flags & POLICY_IGNORE ? NULL : layout;
 }
 
-/* One word of the program's memory. The goroutine in question just used it, so it is resident; if it is not, that is counted. */
+/* One word of the program's memory. The goroutine in question just used it, so it is resident; if it is not, that is
+ * counted. */
 static __always_inline bool word(u64 *to, u64 address)
 {
 	if (!bpf_probe_read_user(to, sizeof(*to), (void *)address))

@@ -6,7 +6,8 @@
 #include "connection.h"
 
 /*
- * Programs whose name ends in _perf do the same as those without it, from perf's side of the tracepoint; see preemption_of().
+ * Programs whose name ends in _perf do the same as those without it, from perf's side of the tracepoint; see
+ * preemption_of().
  */
 
 static __always_inline u32 own_flags(void)
@@ -25,8 +26,8 @@ static __always_inline void remember_ignored(u64 flow)
 }
 
 /*
- * Set by user space once system calls are looked at. A connection that is made before may move bytes that nobody sees: it is one of those
- * that were there at the start.
+ * Set by user space once system calls are looked at. A connection that is made before may move bytes that nobody sees:
+ * it is one of those that were there at the start.
  */
 u32 calls_seen = 0;
 
@@ -266,7 +267,8 @@ static __always_inline int exec(void)
 	record.pid = id >> 32;
 	record.thread = (u32)id;
 	record.time = bpf_ktime_get_ns();
-	/* What /proc says of the program is there for as long as it runs, which may be a few ms. An exec costs far more than the wake-up. */
+	/* What /proc says of the program is there for as long as it runs, which may be a few ms. An exec costs far more
+	 * than the wake-up. */
 	send_record_with(&record, sizeof(record), 0, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }

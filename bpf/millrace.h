@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What Millrace's programs share with each other and with user space: the records of the ring buffer, the tables that every
- * object uses, and how to send a record. An object of its own (for example the Go runtime's probes) includes this file; the
- * loader puts the tables of the capture object in the place of its own (MapReplacements by name: events, policies, losses).
+ * What Millrace's programs share with each other and with user space: the records of the ring buffer, the tables that
+ * every object uses, and how to send a record. An object of its own (for example the Go runtime's probes) includes this
+ * file; the loader puts the tables of the capture object in the place of its own (MapReplacements by name: events,
+ * policies, losses).
  */
 #ifndef MILLRACE_H
 #define MILLRACE_H
@@ -13,8 +14,9 @@
 #include <bpf/bpf_core_read.h>
 
 /*
- * Reading a kernel structure through a pointer that the verifier does not trust. With bpf_rdonly_cast (6.2) it is a load instead
- * of a call of bpf_probe_read_kernel. User space sets fast_reads where the kernel has it and takes it back if loading fails.
+ * Reading a kernel structure through a pointer that the verifier does not trust. With bpf_rdonly_cast (6.2) it is a
+ * load instead of a call of bpf_probe_read_kernel. User space sets fast_reads where the kernel has it and takes it back
+ * if loading fails.
  */
 extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 #define FAST(type, pointer) ((struct type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(struct type)))
@@ -54,8 +56,8 @@ enum loss_cause {
 };
 
 /*
- * Head of every record. Times are CLOCK_MONOTONIC in ns, ids are those of the host's PID namespace. Fields that a kind does not
- * need are 0. A data record is followed by `segments` pairs (struct segment), then by `payload` bytes.
+ * Head of every record. Times are CLOCK_MONOTONIC in ns, ids are those of the host's PID namespace. Fields that a kind
+ * does not need are 0. A data record is followed by `segments` pairs (struct segment), then by `payload` bytes.
  */
 struct record {
 	u8 kind;
@@ -162,7 +164,8 @@ static __always_inline void count_loss(u32 cause, u64 bytes)
 	loss->bytes += bytes;
 }
 
-/* Sends a record with BPF_RB_*_WAKEUP. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much payload would be lost. */
+/* Sends a record with BPF_RB_*_WAKEUP. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much
+ * payload would be lost. */
 static __always_inline long send_record_with(void *record, u64 size, u64 bytes, u64 wakeup)
 {
 	long failed = bpf_ringbuf_output(&events, record, size, wakeup);

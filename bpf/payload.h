@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which bytes of an event are shipped: telling protocols by their first bytes, budgets, and gathering from user memory. */
+/* Which bytes of an event are shipped: telling protocols by their first bytes, budgets, and gathering from user memory.
+ */
 #ifndef MILLRACE_PAYLOAD_H
 #define MILLRACE_PAYLOAD_H
 
@@ -50,8 +51,9 @@ struct work {
 #define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
 
 /*
- * A record in the making: with segments it begins at `cut`, without at `whole`, and payload follows either way. The work is in front of it
- * so that a small event touches one page of this: with page table isolation each page that a program touches is a miss in the TLB.
+ * A record in the making: with segments it begins at `cut`, without at `whole`, and payload follows either way. The
+ * work is in front of it so that a small event touches one page of this: with page table isolation each page that a
+ * program touches is a miss in the TLB.
  */
 struct scratch {
 	struct work work;
@@ -136,8 +138,8 @@ static __always_inline struct work *current_work(void)
 }
 
 /*
- * Kernels that let programs be preempted can start one of another kind (system call, io_uring) on this CPU before the first is
- * done. The kernel itself keeps a program from starting twice. What comes second is counted as lost.
+ * Kernels that let programs be preempted can start one of another kind (system call, io_uring) on this CPU before the
+ * first is done. The kernel itself keeps a program from starting twice. What comes second is counted as lost.
  */
 static __always_inline bool take_work(struct work *w, u64 bytes)
 {
@@ -150,8 +152,9 @@ static __always_inline bool take_work(struct work *w, u64 bytes)
 }
 
 /*
- * The functions below that are not static are verified once, on their own, instead of at each call; inlined they exceed the
- * verifier's limit of a million steps. On 5.10 such a function takes scalars only, so it looks its memory up itself.
+ * The functions below that are not static are verified once, on their own, instead of at each call; inlined they exceed
+ * the verifier's limit of a million steps. On 5.10 such a function takes scalars only, so it looks its memory up
+ * itself.
  */
 
 /* The protocol of which the peeked bytes could be the start of a message, else PROTOCOL_NONE. */
@@ -266,8 +269,8 @@ static __always_inline void peek(struct scratch *s, struct work *w)
 }
 
 /*
- * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads one byte ahead
- * while a handler runs, so most of its requests arrive as one byte and the rest.
+ * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads one
+ * byte ahead while a handler runs, so most of its requests arrive as one byte and the rest.
  */
 static __always_inline int token_of(struct work *w, struct direction *d)
 {
@@ -321,8 +324,8 @@ __noinline int framing_at(u64 from, u64 protocol)
 }
 
 /*
- * Whether the first bytes of an event hold the framing of small messages. Asked when the budget is used up: the middle of a long
- * body has none, a long pipeline has it everywhere and must be shipped.
+ * Whether the first bytes of an event hold the framing of small messages. Asked when the budget is used up: the middle
+ * of a long body has none, a long pipeline has it everywhere and must be shipped.
  */
 static __always_inline bool has_framing(struct scratch *s, struct work *w, u8 protocol)
 {
@@ -434,7 +437,8 @@ __noinline int gather_buffer(u64 index, u64 limit)
 }
 
 /*
- * Copies the first `limit` bytes to s->payload and, if there are more, the last ones and the beginnings of the first buffers.
+ * Copies the first `limit` bytes to s->payload and, if there are more, the last ones and the beginnings of the first
+ * buffers.
  */
 __noinline int gather(u64 limit)
 {

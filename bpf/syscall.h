@@ -28,8 +28,8 @@ enum operation {
 #endif
 
 /*
- * Comparisons rather than a table: this runs twice in every system call of the node, where a table's page is a miss in the TLB.
- * preadv2 and pwritev2 act on sockets with position -1: like readv and writev.
+ * Comparisons rather than a table: this runs twice in every system call of the node, where a table's page is a miss in
+ * the TLB. preadv2 and pwritev2 act on sockets with position -1: like readv and writev.
  */
 static __always_inline u32 operation_of(u64 number)
 {

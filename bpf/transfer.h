@@ -6,7 +6,8 @@
 #include "payload.h"
 #include "lifecycle.h"
 
-/* Data events without a known token before a connection is given up. One that was joined may be in the middle of a message. */
+/* Data events without a known token before a connection is given up. One that was joined may be in the middle of a
+ * message. */
 #define TRIES_FRESH 4
 /* The longest token, a method and its space. */
 #define TOKEN_BYTES 8
@@ -47,8 +48,8 @@ static __always_inline u32 unix_inode(struct sock *sk)
 }
 
 /*
- * Both ends are entered when one is seen first, so that they agree on the identity. The inode of an end that is not accepted yet
- * does not exist; the complement of the other's stands in for it.
+ * Both ends are entered when one is seen first, so that they agree on the identity. The inode of an end that is not
+ * accepted yet does not exist; the complement of the other's stands in for it.
  */
 static __noinline struct connection *unix_connection(struct sock *sk)
 {
@@ -196,7 +197,8 @@ static __always_inline bool fin_counted(struct sock *sk, u32 side)
 	       BPF_CORE_READ(tcp, copied_seq) == BPF_CORE_READ(tcp, rcv_nxt);
 }
 
-/* Offset of the first byte that moved, from where the socket is now. Sets FLAG_CONCURRENT if it does not follow the last one. */
+/* Offset of the first byte that moved, from where the socket is now. Sets FLAG_CONCURRENT if it does not follow the
+ * last one. */
 static __always_inline u64 position_of(struct work *w, struct connection *c, struct direction *d, u16 *flags)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)w->key;
@@ -227,9 +229,9 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 }
 
 /*
- * Whether the event concerns us, going by the protocol. A small event is read on the way. Nothing is told of a connection that was joined
- * before a token shows what it carries: it may be in the middle of a TLS record, which must not be shipped, and should it be given up and
- * taken up again, the bytes in between would be taken for lost.
+ * Whether the event concerns us, going by the protocol. A small event is read on the way. Nothing is told of a
+ * connection that was joined before a token shows what it carries: it may be in the middle of a TLS record, which must
+ * not be shipped, and should it be given up and taken up again, the bytes in between would be taken for lost.
  */
 static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
 {

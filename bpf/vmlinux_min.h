@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The few kernel types that Millrace's programs touch, with only the members that they read. Every access is relocated against
- * the running kernel's BTF (preserve_access_index), so neither the order of the members nor what is missing between them
- * matters, and a build needs no kernel at hand. Members that only some kernels have are tested with
+ * The few kernel types that Millrace's programs touch, with only the members that they read. Every access is relocated
+ * against the running kernel's BTF (preserve_access_index), so neither the order of the members nor what is missing
+ * between them matters, and a build needs no kernel at hand. Members that only some kernels have are tested with
  * bpf_core_field_exists() before use.
  */
 #ifndef MILLRACE_VMLINUX_MIN_H

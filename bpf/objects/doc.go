@@ -1,2 +1,3 @@
-// Package objects carries the compiled objects of the kernel side, one set for each architecture, so that a build needs no clang.
+// Package objects carries the compiled objects of the kernel side, one set for each architecture, so that a build needs
+// no clang.
 package objects

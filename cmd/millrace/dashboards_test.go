@@ -261,8 +261,8 @@ func exported(t *testing.T) map[string]bool {
 	return names
 }
 
-// describe gives the metrics that the services register: decoder, enricher and exporter run in this process until they are ready; capture,
-// which needs a kernel, says what it would register.
+// describe gives the metrics that the services register: decoder, enricher and exporter run in this process until they
+// are ready; capture, which needs a kernel, says what it would register.
 func describe(t *testing.T) map[string]bool {
 	t.Helper()
 	cfg := config.Default()

@@ -1,4 +1,5 @@
-// Command millrace is Millrace in one binary: everything in one process, each service by itself, and the tools around them.
+// Command millrace is Millrace in one binary: everything in one process, each service by itself, and the tools around
+// them.
 package main
 
 import (

@@ -93,8 +93,8 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 	return c
 }
 
-// connectTool connects a command-line tool, in a role of package access, to the bus that the configuration names: an all-in-one's own, if it
-// listens.
+// connectTool connects a command-line tool, in a role of package access, to the bus that the configuration names: an
+// all-in-one's own, if it listens.
 func connectTool(ctx context.Context, cfg *config.Config, role string) (*bus.Conn, error) {
 	b := cfg.Bus
 	if b.URL == "" && b.Embedded.Listen != "" {

@@ -112,7 +112,8 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 	return nil
 }
 
-// captureApart runs capture with a connection of its own: what it has seen must not be dropped because a burst of spans waits to be stored.
+// captureApart runs capture with a connection of its own: what it has seen must not be dropped because a burst of spans
+// waits to be stored.
 func captureApart(ctx context.Context, env *service.Env) (err error) {
 	apart := *env
 	if apart.Bus, err = env.Bus.Apart(ctx, "capture"); err != nil {

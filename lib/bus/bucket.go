@@ -31,8 +31,8 @@ var buckets = []struct {
 	{BucketTargets, "Millrace: what capture is to look at", 0, 0},
 }
 
-// BucketConfigs gives the configuration of each bucket as a connection with this configuration creates it: with the storage and the replicas
-// of the streams, and a history of one.
+// BucketConfigs gives the configuration of each bucket as a connection with this configuration creates it: with the
+// storage and the replicas of the streams, and a history of one.
 func (c *Conn) BucketConfigs() []jetstream.KeyValueConfig {
 	configs := make([]jetstream.KeyValueConfig, 0, len(buckets))
 	for _, b := range buckets {
@@ -49,8 +49,8 @@ func (c *Conn) BucketConfigs() []jetstream.KeyValueConfig {
 	return configs
 }
 
-// EnsureBuckets creates the buckets that do not exist, and brings the settings of those that do up to date. Services need not call it: they
-// create what they use where they are permitted to.
+// EnsureBuckets creates the buckets that do not exist, and brings the settings of those that do up to date. Services
+// need not call it: they create what they use where they are permitted to.
 func EnsureBuckets(ctx context.Context, c *Conn) error {
 	for _, cfg := range c.BucketConfigs() {
 		if _, err := c.jetStream.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
@@ -60,8 +60,9 @@ func EnsureBuckets(ctx context.Context, c *Conn) error {
 	return nil
 }
 
-// Setup creates what does not exist of the buckets and the streams, and brings the settings of the others up to date. Streams come last:
-// a service that may create neither waits for its streams, and finds every bucket once they are there.
+// Setup creates what does not exist of the buckets and the streams, and brings the settings of the others up to date.
+// Streams come last: a service that may create neither waits for its streams, and finds every bucket once they are
+// there.
 func Setup(ctx context.Context, c *Conn) error {
 	if err := EnsureBuckets(ctx, c); err != nil {
 		return err
@@ -69,9 +70,9 @@ func Setup(ctx context.Context, c *Conn) error {
 	return EnsureStreams(ctx, c)
 }
 
-// KeyValue gives a bucket, created when it does not exist and the credentials permit it (see [Conn.BucketConfigs]). options change the
-// configuration with which it is created (an existing bucket keeps its own). From then on the connection creates the bucket again when a
-// server has lost it.
+// KeyValue gives a bucket, created when it does not exist and the credentials permit it (see [Conn.BucketConfigs]).
+// options change the configuration with which it is created (an existing bucket keeps its own). From then on the
+// connection creates the bucket again when a server has lost it.
 func (c *Conn) KeyValue(ctx context.Context, bucket string, options ...func(*jetstream.KeyValueConfig)) (jetstream.KeyValue, error) {
 	cfg := jetstream.KeyValueConfig{Bucket: bucket, History: 1, Storage: storageType(c.cfg.Storage), Replicas: max(c.cfg.Replicas, 1)}
 	for _, known := range c.BucketConfigs() {

@@ -52,8 +52,9 @@ func (s State) String() string {
 	}
 }
 
-// Observer is told about the state of a connection: once per failed first attempt, and at each change after that. err says why a
-// connection is [Waiting]. It is called from goroutines of the connection, one call at a time, and must not block.
+// Observer is told about the state of a connection: once per failed first attempt, and at each change after that. err
+// says why a connection is [Waiting]. It is called from goroutines of the connection, one call at a time, and must not
+// block.
 type Observer func(state State, err error)
 
 // Conn is a connection to NATS. It is safe for concurrent use.
@@ -83,13 +84,13 @@ type Conn struct {
 	buckets map[string]jetstream.KeyValueConfig // that KeyValue has handed out
 }
 
-// Connect connects to the servers of cfg.URL, or to where options lead (an in-process server). It tries again with growing pauses until
-// a server answers or ctx ends; only settings that can never work (a missing credentials file, a malformed URL) fail at once. ctx does not
-// limit the life of the connection, [Conn.Close] does. clientName is what the server's operators see, and answers come below
-// [InboxPrefix] of it.
+// Connect connects to the servers of cfg.URL, or to where options lead (an in-process server). It tries again with
+// growing pauses until a server answers or ctx ends; only settings that can never work (a missing credentials file, a
+// malformed URL) fail at once. ctx does not limit the life of the connection, [Conn.Close] does. clientName is what the
+// server's operators see, and answers come below [InboxPrefix] of it.
 //
-// The connection reconnects for ever, and while it is away requests and core publishes fail at once instead of being buffered:
-// [Conn.Publish] has its own, bounded buffer.
+// The connection reconnects for ever, and while it is away requests and core publishes fail at once instead of being
+// buffered: [Conn.Publish] has its own, bounded buffer.
 func Connect(ctx context.Context, cfg config.Bus, clientName string, options ...nats.Option) (*Conn, error) {
 	return ConnectObserved(ctx, cfg, clientName, nil, options...)
 }
@@ -149,7 +150,8 @@ func natsOptions(cfg config.Bus, clientName string, denied *denials) ([]nats.Opt
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(retryDelay),
-		// Without it the client closes the connection for good after two refusals, for example while credentials are rotated.
+		// Without it the client closes the connection for good after two refusals, for example while credentials are
+		// rotated.
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1),
 		// A stalled server is noticed in 20 s instead of 6 min.
@@ -175,8 +177,8 @@ func natsOptions(cfg config.Bus, clientName string, denied *denials) ([]nats.Opt
 	return options, nil
 }
 
-// InboxPrefix is where the answers to a client's requests come, unless an option sets another prefix: each service has a part of _INBOX to
-// itself, so that permissions can keep the others from reading it.
+// InboxPrefix is where the answers to a client's requests come, unless an option sets another prefix: each service has
+// a part of _INBOX to itself, so that permissions can keep the others from reading it.
 func InboxPrefix(clientName string) string { return "_INBOX." + Token(clientName) }
 
 func retryDelay(attempts int) time.Duration {
@@ -215,7 +217,8 @@ func permanent(err error) bool {
 	return errors.As(err, &path) || errors.As(err, &malformed)
 }
 
-// Redacted gives a NATS URL (or several, separated by commas) without user names, passwords and tokens, for logs and errors.
+// Redacted gives a NATS URL (or several, separated by commas) without user names, passwords and tokens, for logs and
+// errors.
 func Redacted(url string) string {
 	if url == "" {
 		return "the embedded server"
@@ -243,8 +246,9 @@ func (c *Conn) NATS() *nats.Conn { return c.nats }
 // JetStream is for reading streams and for what this package does not cover. Publish through [Conn.Publish].
 func (c *Conn) JetStream() jetstream.JetStream { return c.jetStream }
 
-// Control is a second connection with the same settings, for small messages that must not wait behind what c carries: under load that is
-// megabytes, both ways, in order. It is made at the first call, shared by all callers, and closed with c.
+// Control is a second connection with the same settings, for small messages that must not wait behind what c carries:
+// under load that is megabytes, both ways, in order. It is made at the first call, shared by all callers, and closed
+// with c.
 func (c *Conn) Control(ctx context.Context) (*Conn, error) {
 	c.connecting.Lock()
 	defer c.connecting.Unlock()
@@ -261,9 +265,9 @@ func (c *Conn) Control(ctx context.Context) (*Conn, error) {
 	return c.control, nil
 }
 
-// Apart makes another connection with the same settings, which is closed with c; it must not be called while c is being closed. What is published on it has a bound of its own
-// (bus.max_pending) and waits for nothing that c carries: it is for a part of the process whose data must not be lost because other parts have
-// much to say.
+// Apart makes another connection with the same settings, which is closed with c; it must not be called while c is being
+// closed. What is published on it has a bound of its own (bus.max_pending) and waits for nothing that c carries: it is
+// for a part of the process whose data must not be lost because other parts have much to say.
 func (c *Conn) Apart(ctx context.Context, purpose string) (*Conn, error) {
 	other, err := connect(ctx, c.cfg, c.clientName+" "+purpose, nil, c.denials, c.options)
 	if err != nil {
@@ -281,17 +285,19 @@ func (c *Conn) Partitions() int { return c.cfg.Partitions }
 // Config is what the connection was made with.
 func (c *Conn) Config() config.Bus { return c.cfg }
 
-// Publish sends data to the stream of subject, compressed as configured. id is the message's identity for the stream's duplicate window
-// (see [EnsureStreams]); without one, a message whose acknowledgement was lost with a connection may be stored twice.
+// Publish sends data to the stream of subject, compressed as configured. id is the message's identity for the stream's
+// duplicate window (see [EnsureStreams]); without one, a message whose acknowledgement was lost with a connection may
+// be stored twice.
 //
-// Publish waits while as many bytes as bus.max_pending allows are on their way, and ctx bounds that wait; ctx has no meaning for the
-// message after Publish has returned. Messages of one caller are stored in the order in which Publish was called, also across
-// reconnects. data is the caller's again when Publish returns.
+// Publish waits while as many bytes as bus.max_pending allows are on their way, and ctx bounds that wait; ctx has no
+// meaning for the message after Publish has returned. Messages of one caller are stored in the order in which Publish
+// was called, also across reconnects. data is the caller's again when Publish returns.
 func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) (*Future, error) {
 	return c.publisher.publish(ctx, subject, id, data)
 }
 
-// PendingBytes is how many bytes are published and not acknowledged, as they are on the wire, also on connections apart.
+// PendingBytes is how many bytes are published and not acknowledged, as they are on the wire, also on connections
+// apart.
 func (c *Conn) PendingBytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -305,8 +311,8 @@ func (c *Conn) PendingBytes() int64 {
 // Flush waits until everything that was published before is acknowledged or given up.
 func (c *Conn) Flush(ctx context.Context) error { return c.publisher.flush(ctx) }
 
-// Close waits for outstanding acknowledgements for up to five seconds when a server is there, then ends the connection. What is still not
-// acknowledged fails with [ErrClosed]. Further calls do nothing.
+// Close waits for outstanding acknowledgements for up to five seconds when a server is there, then ends the connection.
+// What is still not acknowledged fails with [ErrClosed]. Further calls do nothing.
 func (c *Conn) Close() {
 	c.closeOnce.Do(func() {
 		if c.nats.IsConnected() {

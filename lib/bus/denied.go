@@ -14,12 +14,12 @@ import (
 // ErrDenied is the error of what the server does not permit to the credentials of a connection.
 var ErrDenied = errors.New("not permitted with these NATS credentials")
 
-// denialShown is how long a refusal that nobody waited for is told to the observer: longer than it takes for what is tried again to be refused
-// again, so that a state which lasts does not flicker.
+// denialShown is how long a refusal that nobody waited for is told to the observer: longer than it takes for what is
+// tried again to be refused again, so that a state which lasts does not flicker.
 const denialShown = ackTimeout + 5*time.Second
 
-// denials are what the server refused. A refusal comes apart from the request, which itself is never answered: without them, whatever is not
-// permitted looks like a server that is slow.
+// denials are what the server refused. A refusal comes apart from the request, which itself is never answered: without
+// them, whatever is not permitted looks like a server that is slow.
 type denials struct {
 	mu      sync.Mutex
 	waiting map[*denialWait]struct{}
@@ -68,16 +68,16 @@ func (d *denials) recent() error {
 	return d.last
 }
 
-// Denied counts requests that the server refused and that no call of [Conn.Permitted] waited for: mistakes in the permissions of these
-// credentials, or in their use.
+// Denied counts requests that the server refused and that no call of [Conn.Permitted] waited for: mistakes in the
+// permissions of these credentials, or in their use.
 func (c *Conn) Denied() uint64 {
 	c.denials.mu.Lock()
 	defer c.denials.mu.Unlock()
 	return c.denials.count
 }
 
-// Permitted runs f, which makes a request on a subject that begins with prefix, and ends it with [ErrDenied] when the server refuses such a
-// request. Without it the request would wait for an answer until its context ends.
+// Permitted runs f, which makes a request on a subject that begins with prefix, and ends it with [ErrDenied] when the
+// server refuses such a request. Without it the request would wait for an answer until its context ends.
 func (c *Conn) Permitted(ctx context.Context, prefix string, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

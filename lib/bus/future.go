@@ -19,8 +19,8 @@ type Future struct {
 // Done is closed when the message is stored or given up.
 func (f *Future) Done() <-chan struct{} { return f.done }
 
-// Wait waits for the outcome: nil once the stream has stored the message, the reason why it never will, or the error of ctx, after
-// which the message is still on its way.
+// Wait waits for the outcome: nil once the stream has stored the message, the reason why it never will, or the error of
+// ctx, after which the message is still on its way.
 func (f *Future) Wait(ctx context.Context) error {
 	select {
 	case <-f.done:
@@ -35,8 +35,9 @@ func (f *Future) Wait(ctx context.Context) error {
 	}
 }
 
-// Err is the outcome, to be called once [Future.Done] is closed: nil, or why the stream will not store the message. A lost connection,
-// a server that restarts, or a stream that has no leader for a while are no errors: the message is sent again.
+// Err is the outcome, to be called once [Future.Done] is closed: nil, or why the stream will not store the message. A
+// lost connection, a server that restarts, or a stream that has no leader for a while are no errors: the message is
+// sent again.
 func (f *Future) Err() error {
 	select {
 	case <-f.done:

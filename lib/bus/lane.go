@@ -11,10 +11,10 @@ const maxProbe = 500 * time.Millisecond
 // probeTimeout is when a lane tries again whose probe got no answer.
 const probeTimeout = 2 * time.Second
 
-// lane is the state of one kind of messages, which all go to one stream. A stream that refuses a message (it has no leader, or the server
-// is still starting), or that may have come back with a new connection, gets no more than one message of the kind, again and again,
-// until it takes that; then the rest follows. Otherwise it would refuse one and take the next, and the order would be lost.
-// The publisher's mu guards it.
+// lane is the state of one kind of messages, which all go to one stream. A stream that refuses a message (it has no
+// leader, or the server is still starting), or that may have come back with a new connection, gets no more than one
+// message of the kind, again and again, until it takes that; then the rest follows. Otherwise it would refuse one and
+// take the next, and the order would be lost. The publisher's mu guards it.
 type lane struct {
 	passed   uint64 // the newest message that was stored
 	held     bool   // messages wait in the list
@@ -24,7 +24,8 @@ type lane struct {
 	due      time.Time // of the next probe
 }
 
-// lane gives the lane of a message by the second token of its subject, which says what a message is. The caller holds mu.
+// lane gives the lane of a message by the second token of its subject, which says what a message is. The caller holds
+// mu.
 func (p *publisher) lane(m *message) *lane {
 	_, rest, _ := strings.Cut(m.msg.Subject, ".")
 	kind, _, _ := strings.Cut(rest, ".")
@@ -62,7 +63,8 @@ func (l *lane) hold(reconnected bool, now time.Time) {
 	}
 }
 
-// probes reports whether the first message of the lane is to be sent, if it is due by itself or because the lane is held.
+// probes reports whether the first message of the lane is to be sent, if it is due by itself or because the lane is
+// held.
 func (l *lane) probes(token uint64, now time.Time) bool {
 	if !l.held || l.open {
 		return true

@@ -19,24 +19,24 @@ import (
 )
 
 const (
-	// ackTimeout is when a message without an answer is sent again, although the connection stands: the server may have dropped
-	// it under pressure, or a stream's leader gone in between.
+	// ackTimeout is when a message without an answer is sent again, although the connection stands: the server may have
+	// dropped it under pressure, or a stream's leader gone in between.
 	ackTimeout = 10 * time.Second
-	// overtakenAfter is the same for a message when one of the same kind that was published later has its answer: a stream takes what
-	// comes over one connection in order, so this one was lost, as with the leader of a stream. Waiting longer would have it
-	// stored far behind its neighbours. It doubles with each attempt.
+	// overtakenAfter is the same for a message when one of the same kind that was published later has its answer: a
+	// stream takes what comes over one connection in order, so this one was lost, as with the leader of a stream.
+	// Waiting longer would have it stored far behind its neighbours. It doubles with each attempt.
 	overtakenAfter = 500 * time.Millisecond
-	// messageOverhead stands for what a pending message costs besides its payload (subject, headers, bookkeeping), so that the
-	// bound holds for small messages too.
+	// messageOverhead stands for what a pending message costs besides its payload (subject, headers, bookkeeping), so
+	// that the bound holds for small messages too.
 	messageOverhead = 512
 )
 
 // publisher sends messages to streams and keeps each until a stream has acknowledged it.
 //
-// jetstream.PublishMsgAsync is not used because it bounds messages rather than bytes, stalls callers for a fixed time rather than for their
-// context, and fails everything outstanding when the connection is lost; callers would then have to send again themselves, each in its own
-// order. Here the outstanding messages are one list in the order of publishing, and a reconnect sends the list again before
-// anything new.
+// jetstream.PublishMsgAsync is not used because it bounds messages rather than bytes, stalls callers for a fixed time
+// rather than for their context, and fails everything outstanding when the connection is lost; callers would then have
+// to send again themselves, each in its own order. Here the outstanding messages are one list in the order of
+// publishing, and a reconnect sends the list again before anything new.
 type publisher struct {
 	nats        *nats.Conn
 	compression string

@@ -65,8 +65,8 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// A message that is lost on its way to a stream is sent again when a later one was stored, one that was refused as well, and none of them
-// waits for the time that a stream without an answer is given. The stream is played here.
+// A message that is lost on its way to a stream is sent again when a later one was stored, one that was refused as
+// well, and none of them waits for the time that a stream without an answer is given. The stream is played here.
 func TestOvertaken(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default().Bus
@@ -272,8 +272,8 @@ func TestAwayIsBounded(t *testing.T) {
 	}
 }
 
-// TestRestartWhilePublishing takes an embedded server with file storage away and gives it back, under load: everything that was published is
-// stored once, in the order of each publisher.
+// TestRestartWhilePublishing takes an embedded server with file storage away and gives it back, under load: everything
+// that was published is stored once, in the order of each publisher.
 func TestRestartWhilePublishing(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default().Bus
@@ -333,8 +333,8 @@ func TestKillExternalServer(t *testing.T) {
 	})
 }
 
-// publishAcross publishes from several goroutines to a subject each while interrupt takes the server away and gives it back, twice, and
-// checks what the streams have in the end.
+// publishAcross publishes from several goroutines to a subject each while interrupt takes the server away and gives it
+// back, twice, and checks what the streams have in the end.
 func publishAcross(t *testing.T, cfg config.Bus, interrupt func()) {
 	t.Helper()
 	const publishers = 3

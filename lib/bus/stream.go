@@ -74,11 +74,12 @@ func storageType(storage string) jetstream.StorageType {
 	return jetstream.MemoryStorage
 }
 
-// EnsureStreams creates the named streams that do not exist, or all of Millrace's when no name is given, and checks those that do. Limits
-// (age, bytes, replicas, duplicate window) that differ from the configuration are updated; what cannot change while a stream lives (partitions,
-// storage) is an error that says what to do. Credentials that may not create streams get an error that says who may; those that may not update them
-// leave the limits as they are, see [Conn.Drifted]. Several services may call it at once. From then on the connection creates the streams again
-// when a server has lost them.
+// EnsureStreams creates the named streams that do not exist, or all of Millrace's when no name is given, and checks
+// those that do. Limits (age, bytes, replicas, duplicate window) that differ from the configuration are updated; what
+// cannot change while a stream lives (partitions, storage) is an error that says what to do. Credentials that may not
+// create streams get an error that says who may; those that may not update them leave the limits as they are, see
+// [Conn.Drifted]. Several services may call it at once. From then on the connection creates the streams again when a
+// server has lost them.
 func EnsureStreams(ctx context.Context, c *Conn, names ...string) error {
 	for _, want := range StreamConfigs(c.cfg) {
 		if len(names) > 0 && !slices.Contains(names, want.Name) {
@@ -186,8 +187,9 @@ func storageName(s jetstream.StorageType) string {
 	return config.StorageMemory
 }
 
-// Temporary reports whether an error of [EnsureStreams] or [Conn.KeyValue] may pass by itself: no answer, no leader, JetStream not started
-// yet, connection lost, not permitted so far. What the configuration or the server must change for is not temporary.
+// Temporary reports whether an error of [EnsureStreams] or [Conn.KeyValue] may pass by itself: no answer, no leader,
+// JetStream not started yet, connection lost, not permitted so far. What the configuration or the server must change
+// for is not temporary.
 func Temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {

@@ -27,8 +27,8 @@ const (
 	BucketTargets     = "millrace_targets"
 )
 
-// HeaderEncoding names the compression of a message: absent or "identity", or "s2" (github.com/klauspost/compress/s2 block
-// format). Readers refuse others with an error.
+// HeaderEncoding names the compression of a message: absent or "identity", or "s2" (github.com/klauspost/compress/s2
+// block format). Readers refuse others with an error.
 const HeaderEncoding = "Millrace-Encoding"
 
 // DefaultPartitions is the number of partitions of a new deployment.
@@ -39,8 +39,8 @@ func RawSubject(partition int, node string) string {
 	return "millrace.raw." + strconv.Itoa(partition) + "." + Token(node)
 }
 
-// WatermarkSubject is where decoders say how far the nodes are that tell them. It belongs to StreamRaw, and every partition of it reads it: behind
-// such a message in the stream, each has read all that the message speaks for.
+// WatermarkSubject is where decoders say how far the nodes are that tell them. It belongs to StreamRaw, and every
+// partition of it reads it: behind such a message in the stream, each has read all that the message speaks for.
 const WatermarkSubject = "millrace.raw.progress"
 
 // ExchangeSubject is where the decoder publishes exchanges of a partition.
@@ -49,10 +49,12 @@ func ExchangeSubject(partition int) string { return "millrace.exchange." + strco
 // LinkSubject is where links of a partition are published. It belongs to StreamExchange.
 func LinkSubject(partition int) string { return "millrace.link." + strconv.Itoa(partition) }
 
-// ProgressSubject is where decoders say how far they are. It belongs to StreamExchange, and every partition of it reads it.
+// ProgressSubject is where decoders say how far they are. It belongs to StreamExchange, and every partition of it reads
+// it.
 const ProgressSubject = "millrace.link.progress"
 
-// TimeSubject is where stages put marks of time into a stream of Millrace's, see lib/stage. Every partition of the stream reads it.
+// TimeSubject is where stages put marks of time into a stream of Millrace's, see lib/stage. Every partition of the
+// stream reads it.
 func TimeSubject(stream string) string {
 	return "millrace.time." + strings.ToLower(strings.TrimPrefix(stream, "MILLRACE_"))
 }
@@ -76,8 +78,8 @@ func KeptSubject(partition int) string { return "millrace.kept." + strconv.Itoa(
 // FlowSubject is where network flows of a partition are published.
 func FlowSubject(partition int) string { return "millrace.flow." + strconv.Itoa(partition) }
 
-// Token makes a subject token of any string: letters, digits, '-' and '_' stand for themselves, every other byte becomes
-// "=" and two hexadecimal digits. The empty string becomes "_", and "_" itself "=5F".
+// Token makes a subject token of any string: letters, digits, '-' and '_' stand for themselves, every other byte
+// becomes "=" and two hexadecimal digits. The empty string becomes "_", and "_" itself "=5F".
 func Token(s string) string {
 	switch s {
 	case "":
@@ -121,13 +123,15 @@ func NodePartition(node string, partitions int) int {
 	return int(identity.Node(node) % uint64(partitions))
 }
 
-// ConnectionPartition is the partition of exchanges and links of the connection to which flow (of either direction) belongs.
+// ConnectionPartition is the partition of exchanges and links of the connection to which flow (of either direction)
+// belongs.
 func ConnectionPartition(flow uint64, partitions int) int {
 	return int(identity.Connection(flow) % uint64(partitions))
 }
 
-// TracePartition is the partition of spans of a trace: that of the connection on which the trace began, for trace ids of Millrace's own
-// making. Of others it takes the first half, or the second where the first is zero, as in 64-bit trace ids.
+// TracePartition is the partition of spans of a trace: that of the connection on which the trace began, for trace ids
+// of Millrace's own making. Of others it takes the first half, or the second where the first is zero, as in 64-bit
+// trace ids.
 func TracePartition(trace [16]byte, partitions int) int {
 	h := binary.BigEndian.Uint64(trace[:8])
 	if h == 0 {

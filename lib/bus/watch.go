@@ -18,7 +18,8 @@ const (
 
 // watch repairs what a lost connection broke, until ctx ends.
 func (c *Conn) watch(ctx context.Context) {
-	// The channel's events only make it quicker: nats.go drops them when the channel is full, the ticker misses nothing.
+	// The channel's events only make it quicker: nats.go drops them when the channel is full, the ticker misses
+	// nothing.
 	events := c.nats.StatusChanged(nats.CONNECTED, nats.RECONNECTING)
 	defer c.nats.RemoveStatusListener(events)
 	ticker := time.NewTicker(watchInterval)

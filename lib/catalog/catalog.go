@@ -54,8 +54,8 @@ const (
 
 var perService = []Feature{Application, ApplicationHost, ApplicationProcess}
 
-// metrics is the list. Metrics of the features application, application_host and application_process are the same, with a resource of
-// more and more detail.
+// metrics is the list. Metrics of the features application, application_host and application_process are the same, with
+// a resource of more and more detail.
 var metrics = []Metric{
 	duration("http.server.request.duration", "Duration of HTTP requests that the service answered.", httpServer, httpServerMore),
 	duration("http.client.request.duration", "Duration of HTTP requests that the service made.", httpClient, httpClientMore),
@@ -96,7 +96,8 @@ var metrics = []Metric{
 		"Time that requests and their responses spent between two services: the client's duration minus the server's."),
 }
 
-// Attributes of metrics: what the semantic conventions recommend and eBPF agents give by default, and what may be added.
+// Attributes of metrics: what the semantic conventions recommend and eBPF agents give by default, and what may be
+// added.
 var (
 	httpServer = []string{
 		"http.request.method", "http.response.status_code", "http.route", "url.scheme", "server.address", "server.port", "error.type",
@@ -141,8 +142,8 @@ func size(name, description string, attributes, optional []string) Metric {
 	}
 }
 
-// Names of span and service graph metrics are those that the dashboards of Grafana Tempo's metrics generator and of eBPF agents use,
-// without suffixes of units.
+// Names of span and service graph metrics are those that the dashboards of Grafana Tempo's metrics generator and of
+// eBPF agents use, without suffixes of units.
 func span(kind Kind, name, unit, description string) Metric {
 	return Metric{
 		Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationSpan},
@@ -174,8 +175,9 @@ func ByName(name string) (*Metric, bool) {
 	return m, found
 }
 
-// Selected gives the attributes that a metric has under attributes.select: what include names of all its attributes (the default ones
-// where it is empty), without what exclude names. Both are globs over names in either spelling, with dots or with underscores.
+// Selected gives the attributes that a metric has under attributes.select: what include names of all its attributes
+// (the default ones where it is empty), without what exclude names. Both are globs over names in either spelling, with
+// dots or with underscores.
 func (m *Metric) Selected(include, exclude []string) []string {
 	candidates := m.Attributes
 	if len(include) > 0 {
@@ -190,7 +192,8 @@ func (m *Metric) Selected(include, exclude []string) []string {
 	return selected
 }
 
-// Named reports whether a glob over names of metrics, under OpenTelemetry's conventions or Prometheus's, names the metric.
+// Named reports whether a glob over names of metrics, under OpenTelemetry's conventions or Prometheus's, names the
+// metric.
 func (m *Metric) Named(glob string) bool {
 	globs := []string{glob}
 	return Matches(globs, m.Name) || Matches(globs, m.Prometheus)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ByteSize is a number of bytes. In text it is a plain integer, or a number with a unit: B, KB, MB, GB, TB (powers of 1000) or
-// KiB, MiB, GiB, TiB (powers of 1024), for example "64MiB" or "1.5GB". Case of the unit does not matter.
+// ByteSize is a number of bytes. In text it is a plain integer, or a number with a unit: B, KB, MB, GB, TB (powers of
+// 1000) or KiB, MiB, GiB, TiB (powers of 1024), for example "64MiB" or "1.5GB". Case of the unit does not matter.
 type ByteSize int64
 
 // Binary sizes, for writing defaults and tests.

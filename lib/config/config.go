@@ -39,7 +39,8 @@ const (
 
 // Bus says which NATS to use.
 type Bus struct {
-	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services need it.
+	// URL of the NATS server or servers, separated by commas. Empty: `millrace run` embeds a server; other services
+	// need it.
 	URL string `yaml:"url" secret:"url"`
 	// CredentialsFile is a NATS credentials file (.creds).
 	CredentialsFile string `yaml:"credentials_file"`
@@ -53,10 +54,11 @@ type Bus struct {
 	Replicas int `yaml:"replicas" oneof:"1 3 5"`
 	// MaxAge of messages in the streams: how long an outage of what comes after a stream may last.
 	MaxAge time.Duration `yaml:"max_age" range:"1m..8760h"`
-	// MaxBytes of each stream; beyond it the oldest messages go. The server sets as much aside for each of the six streams.
+	// MaxBytes of each stream; beyond it the oldest messages go. The server sets as much aside for each of the six
+	// streams.
 	MaxBytes ByteSize `yaml:"max_bytes" range:"1MiB..16TiB"`
-	// MaxPending bounds the bytes that one service has published and that no server has acknowledged yet. When it is reached,
-	// publishing waits: capture then drops its oldest batches (counted), the other services fall behind.
+	// MaxPending bounds the bytes that one service has published and that no server has acknowledged yet. When it is
+	// reached, publishing waits: capture then drops its oldest batches (counted), the other services fall behind.
 	MaxPending ByteSize `yaml:"max_pending" range:"1MiB..4GiB"`
 	// Compression of messages: s2 or none.
 	Compression string `yaml:"compression" oneof:"s2 none"`
@@ -74,7 +76,8 @@ type Embedded struct {
 
 // TLS is client-side TLS.
 type TLS struct {
-	// CAFile is a PEM file of the authorities that may have signed the server's certificate. Empty: those of the system.
+	// CAFile is a PEM file of the authorities that may have signed the server's certificate. Empty: those of the
+	// system.
 	CAFile string `yaml:"ca_file"`
 	// CertFile is this client's certificate in PEM, for servers that ask for one. Goes with key_file.
 	CertFile string `yaml:"cert_file"`
@@ -86,7 +89,8 @@ type TLS struct {
 type Capture struct {
 	// Node name of this machine. Empty: the host name.
 	Node string `yaml:"node"`
-	// FlushInterval is the longest time an event waits for its batch. 50ms to 200ms suit most: shorter costs processor time, longer costs latency.
+	// FlushInterval is the longest time an event waits for its batch. 50ms to 200ms suit most: shorter costs processor
+	// time, longer costs latency.
 	FlushInterval time.Duration `yaml:"flush_interval" range:"10ms..5s"`
 	// BatchBytes is the size at which a batch is published at once.
 	BatchBytes ByteSize `yaml:"batch_bytes" range:"4KiB..4MiB"`
@@ -121,10 +125,11 @@ func (c Capture) NodeName() (string, error) {
 type Redact struct {
 	// Enable blanking of credentials: the headers below, cookies, and password messages.
 	Enable bool `yaml:"enable"`
-	// Headers whose values are blanked, besides the built-in ones (Authorization, Proxy-Authorization, Cookie, Set-Cookie,
-	// X-Api-Key, X-Auth-Token and the like). Case does not matter; globs are allowed.
+	// Headers whose values are blanked, besides the built-in ones (Authorization, Proxy-Authorization, Cookie,
+	// Set-Cookie, X-Api-Key, X-Auth-Token and the like). Case does not matter; globs are allowed.
 	Headers []string `yaml:"headers"`
-	// QueryParameters whose values are blanked in HTTP targets, besides the built-in ones (token, password and the like).
+	// QueryParameters whose values are blanked in HTTP targets, besides the built-in ones (token, password and the
+	// like).
 	QueryParameters []string `yaml:"query_parameters"`
 }
 
@@ -148,8 +153,9 @@ type Enricher struct {
 	MaxPending int `yaml:"max_pending" range:"1..100000000"`
 }
 
-// Exporters are where spans and metrics go. Settings below a name are those of the OpenTelemetry Collector's exporter of that name; every
-// exporter of spans and metrics takes signals, temporality, filter and attributes besides, as exporters.file has them.
+// Exporters are where spans and metrics go. Settings below a name are those of the OpenTelemetry Collector's exporter
+// of that name; every exporter of spans and metrics takes signals, temporality, filter and attributes besides, as
+// exporters.file has them.
 type Exporters struct {
 	// OTLP is OTLP over gRPC: endpoint, tls, headers, compression, timeout, retry_on_failure, ...
 	OTLP map[string]any `yaml:"otlp"`
@@ -161,8 +167,8 @@ type Exporters struct {
 	File *FileExporter `yaml:"file"`
 	// Prometheus serves metrics for scraping.
 	Prometheus *PrometheusExporter `yaml:"prometheus"`
-	// Named are further exporters of a kind, as many as needed: the kind, a slash and a name of your choice, for example otlp/tempo or
-	// otlphttp/mimir. Their settings are those of the kind.
+	// Named are further exporters of a kind, as many as needed: the kind, a slash and a name of your choice, for
+	// example otlp/tempo or otlphttp/mimir. Their settings are those of the kind.
 	Named map[string]map[string]any `yaml:"<kind>/<name>" kinds:"otlp otlphttp debug file"`
 }
 
@@ -202,8 +208,8 @@ type ExportFilter struct {
 	Metrics Globs `yaml:"metrics" mapstructure:"metrics"`
 }
 
-// ExportAttributes is which attributes a destination gets. Series that differ only in what is left out become one series. Attributes
-// service.name and service.namespace always stay.
+// ExportAttributes is which attributes a destination gets. Series that differ only in what is left out become one
+// series. Attributes service.name and service.namespace always stay.
 type ExportAttributes struct {
 	// Spans are the attributes of spans.
 	Spans Globs `yaml:"spans" mapstructure:"spans"`

@@ -46,7 +46,8 @@ type Service struct {
 	Routes ServiceRoutes `yaml:"routes"`
 	// Metrics of these services. Needs `name`.
 	Metrics ServiceMetrics `yaml:"metrics"`
-	// Exports says what is made of these services: metrics, traces or both. Absent: both. An empty list: nothing. Needs `name`.
+	// Exports says what is made of these services: metrics, traces or both. Absent: both. An empty list: nothing. Needs
+	// `name`.
 	Exports []string `yaml:"exports" absent:"true" oneof:"metrics traces"`
 }
 
@@ -69,6 +70,6 @@ func (s Service) Overrides() bool {
 	return len(s.Routes.Incoming)+len(s.Routes.Outgoing) > 0 || s.Metrics.Features != nil || s.Exports != nil
 }
 
-// Selects reports whether the rule has a criterion that has an effect in this version. A rule that has none selects nothing: with its
-// criteria left out it would select everything.
+// Selects reports whether the rule has a criterion that has an effect in this version. A rule that has none selects
+// nothing: with its criteria left out it would select everything.
 func (s Service) Selects() bool { return s.OpenPorts != "" || s.ExePath != "" || s.Languages != "" }

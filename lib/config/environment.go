@@ -13,12 +13,13 @@ import (
 
 const (
 	envPrefix = "MILLRACE_"
-	// EnvConfig is the variable with the path of the configuration file, for commands that are started without --config.
+	// EnvConfig is the variable with the path of the configuration file, for commands that are started without
+	// --config.
 	EnvConfig = "MILLRACE_CONFIG"
 )
 
-// serviceLink matches the variables that Kubernetes sets in every pod for each Service of its namespace (and Docker for links). A Service
-// called millrace-nats makes MILLRACE_NATS_SERVICE_HOST, which is nobody's mistake.
+// serviceLink matches the variables that Kubernetes sets in every pod for each Service of its namespace (and Docker for
+// links). A Service called millrace-nats makes MILLRACE_NATS_SERVICE_HOST, which is nobody's mistake.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // variable is an environment variable that overrides a key.
@@ -138,8 +139,9 @@ func setList(v reflect.Value, text string) error {
 	return nil
 }
 
-// setFreeForm sets a key of a section that another module checks. Two underscores stand for one level: MILLRACE_EXPORTERS_OTLP_ENDPOINT is
-// exporters.otlp.endpoint, MILLRACE_EXPORTERS_OTLP_TLS__INSECURE is exporters.otlp.tls.insecure. The value is read as YAML.
+// setFreeForm sets a key of a section that another module checks. Two underscores stand for one level:
+// MILLRACE_EXPORTERS_OTLP_ENDPOINT is exporters.otlp.endpoint, MILLRACE_EXPORTERS_OTLP_TLS__INSECURE is
+// exporters.otlp.tls.insecure. The value is read as YAML.
 func setFreeForm(v reflect.Value, name, key, text string) error {
 	var value any
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {

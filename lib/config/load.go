@@ -22,9 +22,10 @@ const (
 	maxNodes = 100_000
 )
 
-// Load reads the configuration: defaults, then the file at path (none when path is empty), then environ, which has the form of
-// [os.Environ]. Variables with the prefix MILLRACE_ override keys: MILLRACE_BUS_URL is bus.url, lists are separated by commas, and an
-// empty variable counts as absent. Unknown keys and unknown variables are errors that name the nearest one. The result is valid.
+// Load reads the configuration: defaults, then the file at path (none when path is empty), then environ, which has the
+// form of [os.Environ]. Variables with the prefix MILLRACE_ override keys: MILLRACE_BUS_URL is bus.url, lists are
+// separated by commas, and an empty variable counts as absent. Unknown keys and unknown variables are errors that name
+// the nearest one. The result is valid.
 //
 // All errors that were found are reported, each on a line of its own.
 func Load(path string, environ []string) (*Config, error) {
@@ -179,7 +180,8 @@ func orTop(path string) string {
 	return path
 }
 
-// freeForm is a section that another module checks. A key without a value is an empty section, as in the OpenTelemetry Collector.
+// freeForm is a section that another module checks. A key without a value is an empty section, as in the OpenTelemetry
+// Collector.
 func (d *decoder) freeForm(node *yaml.Node, v reflect.Value, path string, null bool) {
 	if null {
 		v.Set(reflect.ValueOf(map[string]any{}))

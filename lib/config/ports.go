@@ -15,7 +15,8 @@ func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <
 // maxPortRanges bounds one rule.
 const maxPortRanges = 1024
 
-// ParsePorts reads a list of ports and ranges, for example "80,8000-8999", as discovery.services[].open_ports has it. The empty text gives none.
+// ParsePorts reads a list of ports and ranges, for example "80,8000-8999", as discovery.services[].open_ports has it.
+// The empty text gives none.
 func ParsePorts(text string) ([]PortRange, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil

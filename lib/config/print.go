@@ -15,8 +15,8 @@ const masked = "***"
 // secretName matches keys of free-form sections whose values are masked.
 var secretName = regexp.MustCompile(`(?i)password|passwd|secret|token|credential|authorization|api[_-]?key|access[_-]?key|_pem$|^auth$`)
 
-// Print gives c as YAML in the order of the reference, with secrets masked: passwords in URLs, the values of all headers, and free-form
-// keys whose names speak of secrets. Without masked values the output can be loaded again.
+// Print gives c as YAML in the order of the reference, with secrets masked: passwords in URLs, the values of all
+// headers, and free-form keys whose names speak of secrets. Without masked values the output can be loaded again.
 func (c *Config) Print() (string, error) {
 	var out strings.Builder
 	encoder := yaml.NewEncoder(&out)
@@ -143,8 +143,8 @@ func redactURL(text string) string {
 	return userInfo.ReplaceAllString(text, "${1}"+masked+"@")
 }
 
-// Inactive lists the keys that are set to something else than their default and have no effect in this version, sorted. Services log each
-// once at start.
+// Inactive lists the keys that are set to something else than their default and have no effect in this version, sorted.
+// Services log each once at start.
 func (c *Config) Inactive() []string {
 	var keys []string
 	collectInactive(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem(), "", &keys)

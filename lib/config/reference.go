@@ -86,8 +86,8 @@ func (r *reference) readComments() {
 	}
 }
 
-// sentence makes documentation of a comment, in one line: "URL of the server" stays, "MaxAge of messages" becomes "`max_age` of messages", and
-// "FlushInterval is the longest time" becomes "The longest time".
+// sentence makes documentation of a comment, in one line: "URL of the server" stays, "MaxAge of messages" becomes
+// "`max_age` of messages", and "FlushInterval is the longest time" becomes "The longest time".
 func sentence(comment, name, key string) string {
 	text := strings.Join(strings.Fields(comment), " ")
 	rest, found := strings.CutPrefix(text, name)

@@ -9,25 +9,28 @@ const (
 	HeadIgnore  = "ignore"
 )
 
-// Sampling keeps whole traces or drops them, once they are complete. Policies are those of the OpenTelemetry Collector's tail sampling
-// processor. See sampling.md.
+// Sampling keeps whole traces or drops them, once they are complete. Policies are those of the OpenTelemetry
+// Collector's tail sampling processor. See sampling.md.
 type Sampling struct {
 	// DecisionWait is how long after its first span a trace is decided on.
 	DecisionWait time.Duration `yaml:"decision_wait" range:"100ms..1h"`
 	// NumTraces bounds the traces that wait for a decision in one partition; beyond it the oldest is decided early.
 	NumTraces int `yaml:"num_traces" range:"1..100000000"`
-	// MaxBytes bounds the memory of the traces that wait for a decision in one partition; beyond it the oldest is decided early.
+	// MaxBytes bounds the memory of the traces that wait for a decision in one partition; beyond it the oldest is
+	// decided early.
 	MaxBytes ByteSize `yaml:"max_bytes" range:"64KiB..512MiB"`
 	// DecisionCache remembers decisions, for spans that come after them.
 	DecisionCache DecisionCache `yaml:"decision_cache"`
-	// Head is what becomes of a trace whose trace context says that it is not sampled: respect drops it, ignore leaves it to the policies.
-	// auto is respect where there are policies; without policies no trace is looked at, unless this is respect.
+	// Head is what becomes of a trace whose trace context says that it is not sampled: respect drops it, ignore leaves
+	// it to the policies. auto is respect where there are policies; without policies no trace is looked at, unless this
+	// is respect.
 	Head string `yaml:"head" oneof:"auto respect ignore"`
 	// Policies: a trace is kept when one of them wants it. Empty: every trace is kept.
 	Policies []SamplingPolicy `yaml:"policies"`
 }
 
-// Enabled reports whether spans go through the sampler, so that destinations read what it kept, and only kept traces have examples.
+// Enabled reports whether spans go through the sampler, so that destinations read what it kept, and only kept traces
+// have examples.
 func (s *Sampling) Enabled() bool { return len(s.Policies) > 0 || s.Head == HeadRespect }
 
 // RespectsHead reports whether traces whose context says that they are not sampled are dropped.
@@ -45,8 +48,8 @@ type DecisionCache struct {
 type SamplingPolicy struct {
 	// Name of the policy, for metrics; each once.
 	Name string `yaml:"name" check:"required"`
-	// Type of the policy; the section of the same name holds its settings. always_sample and trace_flags (a span's context says that it is
-	// sampled) have none.
+	// Type of the policy; the section of the same name holds its settings. always_sample and trace_flags (a span's
+	// context says that it is sampled) have none.
 	Type string `yaml:"type" check:"required" oneof:"always_sample latency numeric_attribute probabilistic status_code string_attribute boolean_attribute rate_limiting bytes_limiting span_count trace_state trace_flags kernel and not drop composite"`
 	// Latency keeps traces that took longer.
 	Latency *LatencyPolicy `yaml:"latency"`
@@ -106,8 +109,8 @@ type NumericAttributePolicy struct {
 type ProbabilisticPolicy struct {
 	// SamplingPercentage of the traces that are kept.
 	SamplingPercentage float64 `yaml:"sampling_percentage" range:"0..100"`
-	// HashSalt makes the choice another one. With the same salt and percentage the Collector chooses the same traces. Empty: the
-	// Collector's default.
+	// HashSalt makes the choice another one. With the same salt and percentage the Collector chooses the same traces.
+	// Empty: the Collector's default.
 	HashSalt string `yaml:"hash_salt"`
 }
 
@@ -123,7 +126,8 @@ type StringAttributePolicy struct {
 	Key string `yaml:"key" check:"required"`
 	// Values that are kept.
 	Values []string `yaml:"values" check:"required"`
-	// EnabledRegexMatching reads values as regular expressions, which match any part of the attribute unless they have ^ and $.
+	// EnabledRegexMatching reads values as regular expressions, which match any part of the attribute unless they have
+	// ^ and $.
 	EnabledRegexMatching bool `yaml:"enabled_regex_matching"`
 	// CacheMaxSize is how many results of regular expressions are remembered. 0: 128.
 	CacheMaxSize int `yaml:"cache_max_size" range:"0..1000000"`
@@ -173,8 +177,8 @@ type TraceStatePolicy struct {
 	Values []string `yaml:"values" check:"required"`
 }
 
-// KernelPolicy is by what the kernel saw of a trace's requests. A trace is kept when one span shows one of the symptoms that are set; 0 and an
-// empty list do not look.
+// KernelPolicy is by what the kernel saw of a trace's requests. A trace is kept when one span shows one of the symptoms
+// that are set; 0 and an empty list do not look.
 type KernelPolicy struct {
 	// MinRetransmits is the least number of TCP segments retransmitted during a request (millrace.tcp.retransmits).
 	MinRetransmits int `yaml:"min_retransmits" range:"0..1000000000"`
@@ -182,7 +186,8 @@ type KernelPolicy struct {
 	MinSRTTMS float64 `yaml:"min_srtt_ms" range:"0..86400000"`
 	// MinNetworkMS is the least time between the two ends of a request, in milliseconds (millrace.network.duration).
 	MinNetworkMS float64 `yaml:"min_network_ms" range:"0..86400000"`
-	// MinNetworkShare is the least share of that time in the client's duration, from 0 to 1. With min_network_ms both must hold for one span.
+	// MinNetworkShare is the least share of that time in the client's duration, from 0 to 1. With min_network_ms both
+	// must hold for one span.
 	MinNetworkShare float64 `yaml:"min_network_share" range:"0..1"`
 	// Outcomes: how a request ended that got no complete response (millrace.outcome).
 	Outcomes []string `yaml:"outcomes" oneof:"closed reset lost expired one_way"`
@@ -212,7 +217,8 @@ type DropPolicy struct {
 type CompositePolicy struct {
 	// MaxTotalSpansPerSecond that are kept at most, over all partitions.
 	MaxTotalSpansPerSecond int64 `yaml:"max_total_spans_per_second" range:"1..1000000000"`
-	// PolicyOrder is the names of the policies in the order in which they are asked; those not named come after, as they are written.
+	// PolicyOrder is the names of the policies in the order in which they are asked; those not named come after, as
+	// they are written.
 	PolicyOrder []string `yaml:"policy_order"`
 	// Policies, of any type but drop and composite.
 	Policies []SamplingPolicy `yaml:"composite_sub_policy" check:"required"`

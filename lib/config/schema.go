@@ -19,7 +19,8 @@ import (
 //	check     a named check, see validate.go
 //	inactive  "true": accepted, and without effect in this version
 //	absent    "true": an empty list is not the same as none, which is printed as nothing
-//	kinds     of a map of free-form sections: it takes the keys of the section that begin with one of these kinds and a slash
+//	kinds     of a map of free-form sections: it takes the keys of the section that begin with one of these kinds and a
+//	          slash
 //	secret    how the value is masked when it is printed: "url" or "all"
 type field struct {
 	index    int
@@ -204,7 +205,8 @@ func nearest(key string, candidates []string) string {
 	return best
 }
 
-// editDistance is the Levenshtein distance, with a swap of neighbours as one edit; long inputs are as far apart as can be.
+// editDistance is the Levenshtein distance, with a swap of neighbours as one edit; long inputs are as far apart as can
+// be.
 func editDistance(a, b string) int {
 	if len(a) > 200 || len(b) > 200 {
 		return math.MaxInt

@@ -5,16 +5,18 @@ import "time"
 // Metrics is which metrics are made, of every exchange, before any sampling.
 type Metrics struct {
 	// Features are the groups of metrics: application, application_host, application_process, application_span,
-	// application_service_graph. network and network_inter_zone are accepted and have no effect yet. An empty list: no metrics.
+	// application_service_graph. network and network_inter_zone are accepted and have no effect yet. An empty list: no
+	// metrics.
 	Features []string `yaml:"features" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
 	// Interval is the length of the windows over which exchanges are added up before they are sent on.
 	Interval time.Duration `yaml:"interval" range:"1s..10m"`
-	// HistogramAggregation is how measurements are counted: by explicit_bucket_histogram or base2_exponential_bucket_histogram.
+	// HistogramAggregation is how measurements are counted: by explicit_bucket_histogram or
+	// base2_exponential_bucket_histogram.
 	HistogramAggregation string `yaml:"histogram_aggregation" oneof:"explicit_bucket_histogram base2_exponential_bucket_histogram"`
 	// Buckets are the upper bounds of histograms with explicit buckets.
 	Buckets Buckets `yaml:"buckets"`
-	// CardinalityLimit bounds the series of one metric of one service, in a window of a partition and at a destination. What goes beyond is
-	// counted in a series of its own with the attribute otel.metric.overflow.
+	// CardinalityLimit bounds the series of one metric of one service, in a window of a partition and at a destination.
+	// What goes beyond is counted in a series of its own with the attribute otel.metric.overflow.
 	CardinalityLimit int `yaml:"cardinality_limit" range:"1..1000000"`
 	// MaxSeries bounds the series of one partition, in a window and at a destination, in the same way.
 	MaxSeries int `yaml:"max_series" range:"100..10000000"`
@@ -48,8 +50,8 @@ type Network struct {
 type Attributes struct {
 	// Kubernetes metadata.
 	Kubernetes KubernetesAttributes `yaml:"kubernetes"`
-	// Select attributes per metric: the key is the metric's name in either spelling, or a glob over names. Of several that match, the one
-	// that names the metric wins, then the longest.
+	// Select attributes per metric: the key is the metric's name in either spelling, or a glob over names. Of several
+	// that match, the one that names the metric wins, then the longest.
 	Select map[string]AttributeSelection `yaml:"select"`
 }
 
@@ -59,7 +61,8 @@ type KubernetesAttributes struct {
 	Enable string `yaml:"enable" inactive:"true" oneof:"autodetect true false"`
 }
 
-// AttributeSelection is which attributes a metric has. Names may be written with dots or with underscores; docs/metrics.md lists them.
+// AttributeSelection is which attributes a metric has. Names may be written with dots or with underscores;
+// docs/metrics.md lists them.
 type AttributeSelection struct {
 	// Include these attributes; globs are allowed. Empty: the metric's default attributes.
 	Include []string `yaml:"include"`
@@ -75,12 +78,13 @@ type Routes struct {
 	IgnoredPatterns []string `yaml:"ignored_patterns"`
 	// IgnoreMode is what is not made of ignored paths: all, metrics or traces.
 	IgnoreMode string `yaml:"ignore_mode" oneof:"all metrics traces"`
-	// Unmatched is the route of other paths: unset (none), path (the path itself), wildcard (/**), heuristic (segments that look like ids are
-	// replaced), or low-cardinality (so are segments with too many values).
+	// Unmatched is the route of other paths: unset (none), path (the path itself), wildcard (/**), heuristic (segments
+	// that look like ids are replaced), or low-cardinality (so are segments with too many values).
 	Unmatched string `yaml:"unmatched" oneof:"unset path wildcard heuristic low-cardinality"`
 	// WildcardChar replaces variable segments in heuristic and low-cardinality mode; one character.
 	WildcardChar string `yaml:"wildcard_char"`
-	// MaxPathSegmentCardinality is how many values a segment may have in low-cardinality mode before it becomes a wildcard.
+	// MaxPathSegmentCardinality is how many values a segment may have in low-cardinality mode before it becomes a
+	// wildcard.
 	MaxPathSegmentCardinality int `yaml:"max_path_segment_cardinality" range:"1..100000"`
 }
 
@@ -92,6 +96,7 @@ type EBPF struct {
 	MySQLPreparedStatementsCacheSize int `yaml:"mysql_prepared_statements_cache_size" inactive:"true" range:"1..1000000"`
 	// PostgresPreparedStatementsCacheSize is how many prepared statements of a PostgreSQL connection are remembered.
 	PostgresPreparedStatementsCacheSize int `yaml:"postgres_prepared_statements_cache_size" inactive:"true" range:"1..1000000"`
-	// ContextPropagation writes trace context into traffic: disabled, headers, ip, http, tcp or all. Millrace joins traces without it.
+	// ContextPropagation writes trace context into traffic: disabled, headers, ip, http, tcp or all. Millrace joins
+	// traces without it.
 	ContextPropagation string `yaml:"context_propagation" inactive:"true" oneof:"disabled headers ip http tcp all"`
 }

@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// Validate checks every value. All errors that were found are reported, each on a line of its own, with the key, its value and what is
-// allowed. [Load] calls it; code that changes a configuration calls it again.
+// Validate checks every value. All errors that were found are reported, each on a line of its own, with the key, its
+// value and what is allowed. [Load] calls it; code that changes a configuration calls it again.
 func (c *Config) Validate() error {
 	v := &validator{}
 	v.walk(reflect.ValueOf(c).Elem(), "", field{})

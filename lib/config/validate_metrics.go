@@ -55,8 +55,8 @@ func (v *validator) patterns(at string, patterns []string) {
 	}
 }
 
-// Unmatched lists what attributes.select names and no metric has, each with what was probably meant: a mistake in a name, or a name that
-// other agents know. Services log it once at start.
+// Unmatched lists what attributes.select names and no metric has, each with what was probably meant: a mistake in a
+// name, or a name that other agents know. Services log it once at start.
 func (c *Config) Unmatched() []string {
 	var unmatched []string
 	for _, name := range slices.Sorted(maps.Keys(c.Attributes.Select)) {

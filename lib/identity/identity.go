@@ -68,9 +68,9 @@ func Span(k Key, side millracev1.Side) uint64 {
 	return nonZero(xxhash.Sum64(b[:]))
 }
 
-// Trace gives the trace id of a trace that begins with exchange k; never all zeros. Its first half is the identity of the connection, so
-// that spans are partitioned as exchanges are and most of them stay in their partition; its second half is a hash of the key, as random
-// as samplers that go by the last bytes of a trace id expect it.
+// Trace gives the trace id of a trace that begins with exchange k; never all zeros. Its first half is the identity of
+// the connection, so that spans are partitioned as exchanges are and most of them stay in their partition; its second
+// half is a hash of the key, as random as samplers that go by the last bytes of a trace id expect it.
 func Trace(k Key) [16]byte {
 	var b [25]byte
 	var id [16]byte
@@ -81,8 +81,8 @@ func Trace(k Key) [16]byte {
 	return id
 }
 
-// Process gives the fleet-wide identity of a process: boot id of its machine, pid in the host's namespace, and start time in
-// clock ticks since boot as /proc/pid/stat gives it; never 0.
+// Process gives the fleet-wide identity of a process: boot id of its machine, pid in the host's namespace, and start
+// time in clock ticks since boot as /proc/pid/stat gives it; never 0.
 func Process(bootID string, pid uint32, startTicks uint64) uint64 {
 	b := make([]byte, 0, 64)
 	b = append(b, domainProcess)

@@ -8,8 +8,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// The known answers were computed by an independent implementation of XXH64. They are a wire format: a change of one of them breaks pairing
-// between versions.
+// The known answers were computed by an independent implementation of XXH64. They are a wire format: a change of one of
+// them breaks pairing between versions.
 
 func TestConnectionKnownAnswers(t *testing.T) {
 	t.Parallel()

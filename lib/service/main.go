@@ -40,9 +40,10 @@ const stopTimeout = 10 * time.Second
 // errStopTimeout is the error of a service that did not return in time.
 var errStopTimeout = errors.New("did not stop within 10 s")
 
-// Main is the main function of a service's command: it reads flags and configuration, runs the service until it fails or the process gets
-// SIGTERM or SIGINT, and gives the exit code. After the first signal the service has ten seconds to stop; a second one ends the process
-// at once. A panic, in whichever goroutine, ends the process with its stack, as Go does.
+// Main is the main function of a service's command: it reads flags and configuration, runs the service until it fails
+// or the process gets SIGTERM or SIGINT, and gives the exit code. After the first signal the service has ten seconds to
+// stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as Go
+// does.
 func Main(name string, run Run) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -80,8 +81,9 @@ func (c command) main(ctx context.Context) int {
 	return ExitOK
 }
 
-// Start is [Main] for a command line that reads flags and handles signals itself: it runs the service with the configuration at path (none
-// when path is empty) and the environment of the process until ctx ends, and gives the reason why it could not go on.
+// Start is [Main] for a command line that reads flags and handles signals itself: it runs the service with the
+// configuration at path (none when path is empty) and the environment of the process until ctx ends, and gives the
+// reason why it could not go on.
 func Start(ctx context.Context, name, path string, run Run) error {
 	c := command{name: name, run: run, environ: os.Environ(), stderr: os.Stderr, stopTimeout: stopTimeout}
 	cfg, tel, err := c.prepare(path)
@@ -196,9 +198,9 @@ func orStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// Connect connects to NATS, waiting for a server if need be, and creates or checks the streams that the service of that name uses. It logs once per change of the connection's
-// state and keeps the readiness component "bus" up to date. It is apart from [Main] for the all-in-one, which gives the option of its
-// embedded server.
+// Connect connects to NATS, waiting for a server if need be, and creates or checks the streams that the service of that
+// name uses. It logs once per change of the connection's state and keeps the readiness component "bus" up to date. It
+// is apart from [Main] for the all-in-one, which gives the option of its embedded server.
 func Connect(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry, clientName string, options ...nats.Option) (*bus.Conn, error) {
 	report := &reporter{tel: tel, state: -1}
 	tel.Announce("bus")
@@ -226,7 +228,8 @@ func Connect(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry, 
 	return conn, nil
 }
 
-// ensure creates or checks the streams, and tries again what may pass: JetStream that is still starting, or a cluster without a leader.
+// ensure creates or checks the streams, and tries again what may pass: JetStream that is still starting, or a cluster
+// without a leader.
 func ensure(ctx context.Context, conn *bus.Conn, streams []string, report *reporter) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)

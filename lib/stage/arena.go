@@ -2,8 +2,9 @@ package stage
 
 import "sync"
 
-// arena is memory that the records of one batch are decompressed into, until the processor has returned. The workers of the process share arenas: few
-// are at work at a time, so that what one writes to is still in a cache, and was touched before, where each worker's own would be neither.
+// arena is memory that the records of one batch are decompressed into, until the processor has returned. The workers of
+// the process share arenas: few are at work at a time, so that what one writes to is still in a cache, and was touched
+// before, where each worker's own would be neither.
 type arena struct {
 	memory []byte
 	used   int
@@ -21,7 +22,8 @@ func takeArena() *arena { return arenas.Get().(*arena) }
 // rest is the memory that is free, for [bus.Decompress].
 func (a *arena) rest() []byte { return a.memory[a.used:a.used] }
 
-// take notes that n bytes were asked for. They were put into the rest if they fitted there; otherwise they have memory of their own.
+// take notes that n bytes were asked for. They were put into the rest if they fitted there; otherwise they have memory
+// of their own.
 func (a *arena) take(n int) {
 	a.wanted += n
 	if n <= cap(a.memory)-a.used {

@@ -38,8 +38,8 @@ func cpu(t testing.TB) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkStage is what the runtime itself costs: a message through a stage that publishes what it reads, in messages of several sizes. The server
-// is a process of its own and not counted.
+// BenchmarkStage is what the runtime itself costs: a message through a stage that publishes what it reads, in messages
+// of several sizes. The server is a process of its own and not counted.
 func BenchmarkStage(b *testing.B) {
 	for _, size := range []int{512, 4 << 10, 32 << 10} {
 		b.Run(strconv.Itoa(size)+"B", func(b *testing.B) {
@@ -80,7 +80,8 @@ func BenchmarkStage(b *testing.B) {
 
 const benchPartitions = 8
 
-// fill starts a server in a process of its own, puts n messages of that size into MILLRACE_RAW, and gives the connection to it.
+// fill starts a server in a process of its own, puts n messages of that size into MILLRACE_RAW, and gives the
+// connection to it.
 func fill(b *testing.B, size, n int) *bus.Conn {
 	_, line := launch(b, "server", "")
 	cfg := config.Default().Bus

@@ -9,16 +9,18 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// checkpoint is the manifest of a checkpoint: everything but the bytes of a large snapshot, which are in chunks beside it.
+// checkpoint is the manifest of a checkpoint: everything but the bytes of a large snapshot, which are in chunks beside
+// it.
 //
-// The entry's revision in the bucket is the fence. A new owner writes the manifest again, unchanged but for its epoch, before it
-// processes anything ("sealing"); from then on every compare-and-set of a predecessor fails.
+// The entry's revision in the bucket is the fence. A new owner writes the manifest again, unchanged but for its epoch,
+// before it processes anything ("sealing"); from then on every compare-and-set of a predecessor fails.
 type checkpoint struct {
 	// epoch of the lease under which it was written.
 	epoch uint64
 	// sequence in the input stream up to which records of the partition are in the snapshot.
 	sequence uint64
-	// stream is when the input stream was created, in nanoseconds: sequence numbers of another stream of the same name mean nothing.
+	// stream is when the input stream was created, in nanoseconds: sequence numbers of another stream of the same name
+	// mean nothing.
 	stream int64
 	// told is the stream time that the processor was told last, in nanoseconds.
 	told int64

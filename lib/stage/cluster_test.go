@@ -102,8 +102,8 @@ func whole(ctx context.Context, js jetstream.JetStream) bool {
 	return ok && n > 0 && streams.Err() == nil
 }
 
-// TestCrashCluster kills one node of a NATS cluster after the other under an exactly counted load, with two instances, and compares the
-// outputs with what the input stream holds.
+// TestCrashCluster kills one node of a NATS cluster after the other under an exactly counted load, with two instances,
+// and compares the outputs with what the input stream holds.
 func TestCrashCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs three NATS servers")
@@ -200,8 +200,8 @@ func TestCrashCluster(t *testing.T) {
 	t.Logf("%d nodes killed in %v, %d records", kills, time.Since(began).Round(time.Second), total)
 }
 
-// readInputs gives partition and number of every record, in the order of the stream: a producer's records may change places while a
-// stream has no leader.
+// readInputs gives partition and number of every record, in the order of the stream: a producer's records may change
+// places while a stream has no leader.
 func readInputs(t *testing.T, js jetstream.JetStream, read func(partition int, n uint64)) {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), bus.StreamRaw)

@@ -31,10 +31,11 @@ var (
 
 // puller reads one partition's messages in stream order with an ephemeral pull consumer that acknowledges nothing.
 //
-// It is not jetstream's ordered consumer, because that hides resets, reads through a goroutine of its own, and cannot be asked whether it
-// waits at the server. Messages arrive straight from the connection's read loop in [puller.messages]; one pull request is out at a time,
-// bounded in bytes and in records, and the next is sent before a batch is processed, so that the round trip hides behind it.
-// The consumer's own sequence in each message has no holes unless something was lost on the way, and then it is made again.
+// It is not jetstream's ordered consumer, because that hides resets, reads through a goroutine of its own, and cannot
+// be asked whether it waits at the server. Messages arrive straight from the connection's read loop in
+// [puller.messages]; one pull request is out at a time, bounded in bytes and in records, and the next is sent before a
+// batch is processed, so that the round trip hides behind it. The consumer's own sequence in each message has no holes
+// unless something was lost on the way, and then it is made again.
 type puller struct {
 	nats      *nats.Conn
 	jetStream jetstream.JetStream
@@ -117,7 +118,8 @@ func (p *puller) pull() error {
 	return nil
 }
 
-// accept takes one of p.messages. record is false for messages of the protocol. An error means that the consumer must be made again.
+// accept takes one of p.messages. record is false for messages of the protocol. An error means that the consumer must
+// be made again.
 func (p *puller) accept(msg *nats.Msg) (d delivery, record bool, err error) {
 	p.lastHeard = p.clock()
 	if len(msg.Data) == 0 && msg.Reply == "" {
@@ -193,8 +195,8 @@ func (p *puller) close() {
 // errNoMessage is the server's code for a lookup that finds nothing.
 const errNoMessage = 10037
 
-// exists reports whether the stream holds a message on one of the subjects at or after sequence from. It asks the stream's leader: a
-// follower might not have it yet.
+// exists reports whether the stream holds a message on one of the subjects at or after sequence from. It asks the
+// stream's leader: a follower might not have it yet.
 func (p *puller) exists(ctx context.Context, from uint64) (bool, error) {
 	for _, subject := range p.subjects {
 		request, err := json.Marshal(struct {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Lease says who owns a partition. It has no expiry of its own: it holds as long as its owner's heartbeats do, so that an instance with
-// many partitions renews all of them with one small write.
+// Lease says who owns a partition. It has no expiry of its own: it holds as long as its owner's heartbeats do, so that
+// an instance with many partitions renews all of them with one small write.
 type Lease struct {
 	// Owner is the id of an instance, empty when the partition was released.
 	Owner string `json:"owner"`
@@ -67,7 +67,8 @@ const (
 	doAbort
 	// doRelease: compare-and-set the lease from action.revision to action.lease, then call released.
 	doRelease
-	// doResume: compare-and-set the lease from action.revision to action.lease, which differs in the heartbeat alone, then call resumed.
+	// doResume: compare-and-set the lease from action.revision to action.lease, which differs in the heartbeat alone,
+	// then call resumed.
 	doResume
 )
 
@@ -78,8 +79,9 @@ type action struct {
 	lease     Lease
 }
 
-// coordinator decides which partitions an instance acquires and gives up. It is a state machine over values: what happened goes in with
-// the local monotonic time, what is to be done comes out of [coordinator.decide]. It is not safe for concurrent use.
+// coordinator decides which partitions an instance acquires and gives up. It is a state machine over values: what
+// happened goes in with the local monotonic time, what is to be done comes out of [coordinator.decide]. It is not safe
+// for concurrent use.
 type coordinator struct {
 	stage  string
 	self   string
@@ -104,9 +106,9 @@ func newCoordinator(stage, self string, partitions int, ttl, margin time.Duratio
 	}
 }
 
-// heartbeatStored tells that the own heartbeat sent at the given time was acknowledged with a revision, and that this was known at
-// now. An acknowledgement that comes after the leases have ended does not renew them, even if nobody has noticed their end yet: the heartbeat
-// may have been stored so late that another has taken partitions in between.
+// heartbeatStored tells that the own heartbeat sent at the given time was acknowledged with a revision, and that this
+// was known at now. An acknowledgement that comes after the leases have ended does not renew them, even if nobody has
+// noticed their end yet: the heartbeat may have been stored so late that another has taken partitions in between.
 func (c *coordinator) heartbeatStored(sent time.Duration, revision uint64, now time.Duration) {
 	c.lapse(now)
 	if until := sent + c.roster.ttl - c.margin; until > c.validUntil {
@@ -135,8 +137,8 @@ func (c *coordinator) lapse(now time.Duration) {
 	}
 }
 
-// resumed tells how doResume ended; revision is that of the renewed lease. It reports whether the worker may go on. An unknown outcome is
-// reported as not ok: if it was stored after all, the watch shows it.
+// resumed tells how doResume ended; revision is that of the renewed lease. It reports whether the worker may go on. An
+// unknown outcome is reported as not ok: if it was stored after all, the watch shows it.
 func (c *coordinator) resumed(partition int, revision uint64, ok bool, now time.Duration) bool {
 	h := &c.holdings[partition]
 	if h.state != resuming {
@@ -161,8 +163,8 @@ func (c *coordinator) resumed(partition int, revision uint64, ok bool, now time.
 	return true
 }
 
-// kept reports whether the newest lease of a suspended partition is still ours. Every lease of ours that is newer than the one held was
-// written by doResume, from the one held: another's cannot have been in between.
+// kept reports whether the newest lease of a suspended partition is still ours. Every lease of ours that is newer than
+// the one held was written by doResume, from the one held: another's cannot have been in between.
 func (c *coordinator) kept(h *holding) bool {
 	if h.seenRevision > h.revision && h.seen.Owner == c.self && h.seen.Epoch == h.lease.Epoch {
 		h.revision = h.seenRevision
@@ -170,8 +172,8 @@ func (c *coordinator) kept(h *holding) bool {
 	return h.seenRevision == h.revision
 }
 
-// leaseSeen tells what the leases bucket holds for a partition; a deleted entry is a lease without an owner. Older revisions than the one
-// known are ignored: the watch may lag behind our own writes.
+// leaseSeen tells what the leases bucket holds for a partition; a deleted entry is a lease without an owner. Older
+// revisions than the one known are ignored: the watch may lag behind our own writes.
 func (c *coordinator) leaseSeen(partition int, lease Lease, revision uint64, now time.Duration) {
 	h := &c.holdings[partition]
 	if revision < h.seenRevision {
@@ -183,15 +185,16 @@ func (c *coordinator) leaseSeen(partition int, lease Lease, revision uint64, now
 	}
 }
 
-// leasesLost tells that the leases bucket is another than before (a server without disks restarted): what was held is not any more.
+// leasesLost tells that the leases bucket is another than before (a server without disks restarted): what was held is
+// not any more.
 func (c *coordinator) leasesLost() {
 	for p := range c.holdings {
 		c.holdings[p].seen, c.holdings[p].seenRevision = Lease{}, 0
 	}
 }
 
-// acquired tells how doAcquire ended; revision is that of the new lease. An unknown outcome is reported as not ok: if it was
-// stored after all, the watch shows a lease of ours, which can be acquired again.
+// acquired tells how doAcquire ended; revision is that of the new lease. An unknown outcome is reported as not ok: if
+// it was stored after all, the watch shows a lease of ours, which can be acquired again.
 func (c *coordinator) acquired(partition int, lease Lease, revision uint64, ok bool, now time.Duration) (start bool) {
 	h := &c.holdings[partition]
 	if h.state != acquiring {
@@ -213,8 +216,8 @@ func (c *coordinator) acquired(partition int, lease Lease, revision uint64, ok b
 	return true
 }
 
-// stopped tells that a partition's worker ended by itself or after doDrain. refuse says that this instance cannot run the partition for
-// some time, and another should.
+// stopped tells that a partition's worker ended by itself or after doDrain. refuse says that this instance cannot run
+// the partition for some time, and another should.
 func (c *coordinator) stopped(partition int, lost, refuse bool, now time.Duration) {
 	h := &c.holdings[partition]
 	switch h.state {

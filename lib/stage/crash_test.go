@@ -105,8 +105,8 @@ func instanceProcess(cfg config.Bus, factory stage.Factory, checkpoints time.Dur
 	return 0
 }
 
-// ordinal numbers the records of a partition and adds up their content. Each output carries both, so one record lost, doubled or out of
-// order makes every later output another.
+// ordinal numbers the records of a partition and adds up their content. Each output carries both, so one record lost,
+// doubled or out of order makes every later output another.
 type ordinal struct {
 	partition int
 	count     uint64
@@ -265,8 +265,8 @@ func TestCrash(t *testing.T) {
 	t.Logf("%d records; the longest that a partition stood still, over faults on top of each other, is %v", total, slowest)
 }
 
-// faults runs three instances, and kills, stops, or replaces one of them again and again. After a kill it waits until every partition moves
-// again, and measures that; other faults may fall on top of each other.
+// faults runs three instances, and kills, stops, or replaces one of them again and again. After a kill it waits until
+// every partition moves again, and measures that; other faults may fall on top of each other.
 func faults(t *testing.T, rng *rand.Rand, url string, stream jetstream.Stream, until time.Time) {
 	t.Helper()
 	var live []crashProcess

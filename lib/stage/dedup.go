@@ -9,12 +9,12 @@ import (
 // Key identifies a record's content to a [Dedup]: 64 bits or 128.
 type Key interface{ uint64 | [16]byte }
 
-// Dedup remembers keys, to drop what comes twice: records that an upstream stage published again after a takeover, or that were stored
-// twice because an acknowledgement was lost. It belongs into a processor's snapshot.
+// Dedup remembers keys, to drop what comes twice: records that an upstream stage published again after a takeover, or
+// that were stored twice because an acknowledgement was lost. It belongs into a processor's snapshot.
 //
-// It holds two generations of at most half its limit each. When the younger is full, the older is forgotten and they swap, so the
-// last limit/2 distinct keys at least are known, at a constant cost per key and without times. Choose the limit to cover the
-// records of a few checkpoint intervals: that is how far back a predecessor's replay reaches.
+// It holds two generations of at most half its limit each. When the younger is full, the older is forgotten and they
+// swap, so the last limit/2 distinct keys at least are known, at a constant cost per key and without times. Choose the
+// limit to cover the records of a few checkpoint intervals: that is how far back a predecessor's replay reaches.
 //
 // It is not safe for concurrent use.
 type Dedup[K Key] struct {
@@ -24,8 +24,8 @@ type Dedup[K Key] struct {
 	dropped uint64
 }
 
-// NewDedup makes a Dedup of at most limit keys, at least 2. 128-bit keys cost about 40 bytes each, 64-bit keys about 20; memory grows
-// with use.
+// NewDedup makes a Dedup of at most limit keys, at least 2. 128-bit keys cost about 40 bytes each, 64-bit keys about
+// 20; memory grows with use.
 func NewDedup[K Key](limit int) *Dedup[K] {
 	return &Dedup[K]{half: max(limit/2, 1), young: map[K]struct{}{}, old: map[K]struct{}{}}
 }
@@ -67,8 +67,8 @@ const dedupVersion = 1
 
 var errDedup = errors.New("damaged de-duplication state")
 
-// Snapshot appends the state to dst: a version byte, the width of keys in bytes, and for each generation, the older first, its number of keys
-// as a varint and the keys.
+// Snapshot appends the state to dst: a version byte, the width of keys in bytes, and for each generation, the older
+// first, its number of keys as a varint and the keys.
 func (d *Dedup[K]) Snapshot(dst []byte) []byte {
 	width := keyWidth[K]()
 	dst = append(dst, dedupVersion, byte(width))
@@ -81,8 +81,8 @@ func (d *Dedup[K]) Snapshot(dst []byte) []byte {
 	return dst
 }
 
-// Restore replaces the state by the one at the start of src and gives what follows it. A state of a larger limit than this Dedup's is taken
-// as it is, and shrinks with use.
+// Restore replaces the state by the one at the start of src and gives what follows it. A state of a larger limit than
+// this Dedup's is taken as it is, and shrinks with use.
 func (d *Dedup[K]) Restore(src []byte) (rest []byte, err error) {
 	width := keyWidth[K]()
 	if len(src) < 2 {

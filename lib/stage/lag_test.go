@@ -41,7 +41,8 @@ func (g *gate) Tick(context.Context, time.Time, stage.Output) error {
 	return nil
 }
 
-// The lag of a partition whose processor blocks counts what the processor has, what was received meanwhile, and what waits at the server.
+// The lag of a partition whose processor blocks counts what the processor has, what was received meanwhile, and what
+// waits at the server.
 func TestLagOfBlocked(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

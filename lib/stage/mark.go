@@ -10,13 +10,14 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Marks of time are empty messages that instances put into their input stream while a partition of theirs waits for records. Every
-// partition reads them, in order with its records, and the time at which the stream stored one is the time that its processor is told. So time
-// has its place in the stream, as records have: no record that was stored before a time can come after it, whichever server stamped it, however
-// long it was on its way and however often it is read again. A clock beside the stream cannot say that.
+// Marks of time are empty messages that instances put into their input stream while a partition of theirs waits for
+// records. Every partition reads them, in order with its records, and the time at which the stream stored one is the
+// time that its processor is told. So time has its place in the stream, as records have: no record that was stored
+// before a time can come after it, whichever server stamped it, however long it was on its way and however often it is
+// read again. A clock beside the stream cannot say that.
 const (
-	// markAfter is how long a partition waits without a word of the time before its instance puts a mark; markSpread is added at random, so
-	// that one instance is mostly quicker than the others.
+	// markAfter is how long a partition waits without a word of the time before its instance puts a mark; markSpread is
+	// added at random, so that one instance is mostly quicker than the others.
 	markAfter  = 150 * time.Millisecond
 	markSpread = 100 * time.Millisecond
 	// markQuiet is the same when the instance had neither records nor outputs for [quietAfter].
@@ -35,7 +36,8 @@ type marker struct {
 	spread   time.Duration
 }
 
-// consider puts a mark if a partition has waited long enough. Only owners do: others' partitions are not theirs to wake.
+// consider puts a mark if a partition has waited long enough. Only owners do: others' partitions are not theirs to
+// wake.
 func (m *marker) consider(ctx context.Context, now time.Duration, workers []*worker, quiet bool) {
 	i := m.instance
 	after := markAfter + m.spread
@@ -91,8 +93,8 @@ type markFailure struct {
 	since time.Duration
 }
 
-// timeless is the error of an instance whose partitions hear nothing of the time while they wait: what waits for time to pass stands still. Where
-// records tell the time after all, no mark is put any more that could be stored.
+// timeless is the error of an instance whose partitions hear nothing of the time while they wait: what waits for time
+// to pass stands still. Where records tell the time after all, no mark is put any more that could be stored.
 func (i *instance) timeless(now time.Duration) error {
 	f := i.unmarked.Load()
 	if f == nil || now-f.since < markFailures {

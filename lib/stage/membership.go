@@ -20,8 +20,8 @@ type Member struct {
 	// Process id and start, for people.
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
-	// Refused partitions: the instance could not restore their state (for example a snapshot of a newer version during an upgrade) and
-	// leaves them to others for a while.
+	// Refused partitions: the instance could not restore their state (for example a snapshot of a newer version during
+	// an upgrade) and leaves them to others for a while.
 	Refused []int `json:"refused,omitempty"`
 	// Partitions that it runs.
 	Partitions []MemberPartition `json:"partitions,omitempty"`
@@ -49,7 +49,8 @@ type MemberPartition struct {
 // watchPause is the pause before a broken watch is begun again.
 const watchPause = 500 * time.Millisecond
 
-// maxBeating is how many heartbeats may be on their way: a late acknowledgement of one must not keep the next from being sent.
+// maxBeating is how many heartbeats may be on their way: a late acknowledgement of one must not keep the next from
+// being sent.
 const maxBeating = 4
 
 // heartbeat announces the instance.
@@ -120,8 +121,8 @@ func (i *instance) setLease(ctx context.Context, a action, then func(revision ui
 	i.post(func() { then(revision, err) })
 }
 
-// watchMembers follows the members bucket, and once it is known the leases bucket, in that order: a lease is judged by its owner's
-// heartbeats.
+// watchMembers follows the members bucket, and once it is known the leases bucket, in that order: a lease is judged by
+// its owner's heartbeats.
 func (i *instance) watchMembers(ctx context.Context) {
 	leases := false
 	i.watch(ctx, &i.members, func(_ time.Time, anew bool) {
@@ -180,9 +181,9 @@ func (i *instance) leaseSeen(name string, e jetstream.KeyValueEntry) {
 	i.coordinator.leaseSeen(partition, lease, e.Revision(), i.clock())
 }
 
-// watch follows the entries of this stage in a bucket, until ctx ends. seen, lost (the bucket is another than before) and known (the
-// entries that were there have been seen) run in the goroutine of run. After a reconnect it begins anew: the client's own recovery takes
-// many seconds, and does not notice a bucket that was made again.
+// watch follows the entries of this stage in a bucket, until ctx ends. seen, lost (the bucket is another than before)
+// and known (the entries that were there have been seen) run in the goroutine of run. After a reconnect it begins anew:
+// the client's own recovery takes many seconds, and does not notice a bucket that was made again.
 func (i *instance) watch(ctx context.Context, bucket *jetstream.KeyValue, lost func(created time.Time, anew bool), seen func(string, jetstream.KeyValueEntry), known func()) {
 	var created time.Time
 	for ctx.Err() == nil {

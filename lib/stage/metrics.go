@@ -12,7 +12,8 @@ import (
 const (
 	// lossRetention: the stream's limits removed messages before they were read. An estimate, see [share].
 	lossRetention = "retention"
-	// lossRecreated: the input stream was made anew, for example because a server without disks restarted. Counts events, not records.
+	// lossRecreated: the input stream was made anew, for example because a server without disks restarted. Counts
+	// events, not records.
 	lossRecreated = "stream_recreated"
 	// lossCheckpoint: a checkpoint that was written is gone, so state began empty. Counts events.
 	lossCheckpoint = "checkpoint_missing"

@@ -12,8 +12,8 @@ import (
 
 // Options of a stage. Zero values of everything below Bus stand for defaults.
 type Options struct {
-	// Name of the stage, for example "decoder": letters, digits, '-' and '_'. Instances of one name share the partitions. It is part of
-	// keys in the buckets, and a label of metrics.
+	// Name of the stage, for example "decoder": letters, digits, '-' and '_'. Instances of one name share the
+	// partitions. It is part of keys in the buckets, and a label of metrics.
 	Name string
 	// Stream to read.
 	Stream string
@@ -24,30 +24,32 @@ type Options struct {
 	// Bus to read from and to publish to. It must outlive Run.
 	Bus *bus.Conn
 
-	// Progress, if not nil, makes the message that tells readers of the outputs how far this instance's partitions are. It is
-	// published four times a second.
+	// Progress, if not nil, makes the message that tells readers of the outputs how far this instance's partitions are.
+	// It is published four times a second.
 	Progress func(partitions []Progress) (subject string, data []byte)
-	// Watermarks, if not nil, makes the message that tells every partition of the input stream what those of this instance witness, see
-	// [Watermarker]; a zero time stands for nothing. It goes to the input stream as often, as long as there is something to tell, and may get lost.
+	// Watermarks, if not nil, makes the message that tells every partition of the input stream what those of this
+	// instance witness, see [Watermarker]; a zero time stands for nothing. It goes to the input stream as often, as
+	// long as there is something to tell, and may get lost.
 	Watermarks func(partitions []Progress) (subject string, data []byte)
 
 	// Telemetry for metrics, log and readiness (component Name). Nil: none.
 	Telemetry *telemetry.Telemetry
 	// Partitions of the stream. Default: those of Bus.
 	Partitions int
-	// TickInterval is how often [Processor.Tick] is called, and how far records may be apart that are handed in without a Tick in
-	// between. Default 100 ms.
+	// TickInterval is how often [Processor.Tick] is called, and how far records may be apart that are handed in without
+	// a Tick in between. Default 100 ms.
 	TickInterval time.Duration
-	// CheckpointInterval is the longest time between checkpoints of a partition in which something happens, and so how much a crash
-	// replays. Default 5 s.
+	// CheckpointInterval is the longest time between checkpoints of a partition in which something happens, and so how
+	// much a crash replays. Default 5 s.
 	CheckpointInterval time.Duration
 	// HeartbeatInterval is how often an instance announces itself. Default 1 s.
 	HeartbeatInterval time.Duration
-	// LeaseTTL is how long after its last heartbeat an instance's partitions may be taken by others, at least three heartbeat
-	// intervals. The owner itself stops a fifth of it earlier. Default 4 s. All instances of a stage must have the same.
+	// LeaseTTL is how long after its last heartbeat an instance's partitions may be taken by others, at least three
+	// heartbeat intervals. The owner itself stops a fifth of it earlier. Default 4 s. All instances of a stage must
+	// have the same.
 	LeaseTTL time.Duration
-	// PrefetchBytes bounds what one pull request brings for one partition, compressed; at most two are in memory, one being
-	// processed and one arriving. Never less than the server's max_payload. Default 2 MiB.
+	// PrefetchBytes bounds what one pull request brings for one partition, compressed; at most two are in memory, one
+	// being processed and one arriving. Never less than the server's max_payload. Default 2 MiB.
 	PrefetchBytes int
 	// PrefetchRecords bounds the same in records, and the records handed to Process at once. Default 1024.
 	PrefetchRecords int

@@ -17,7 +17,8 @@ type future interface {
 // outputs publishes what one session emits and knows how far it is stored.
 type outputs struct {
 	ctx context.Context // ends with the worker: what is published after that is dropped
-	// enter waits while the lease is suspended and gives a context that ends at the next lapse, nil when the lease is lost.
+	// enter waits while the lease is suspended and gives a context that ends at the next lapse, nil when the lease is
+	// lost.
 	enter   func() context.Context
 	publish func(ctx context.Context, subject, id string, data []byte) (future, error)
 	metrics *metrics

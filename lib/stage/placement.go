@@ -15,12 +15,13 @@ type candidate struct {
 	refused []int
 }
 
-// place gives the owner that each partition should have, "" for a partition that every candidate refuses. It is a pure function of its
-// arguments (the order of candidates does not matter), so that instances which see the same members agree without talking.
+// place gives the owner that each partition should have, "" for a partition that every candidate refuses. It is a pure
+// function of its arguments (the order of candidates does not matter), so that instances which see the same members
+// agree without talking.
 //
-// It is rendezvous hashing with a bound: each partition goes to the candidate with the highest hash of (stage, partition, candidate) that has
-// fewer than ceil(partitions/candidates) already. Plain rendezvous hashing moves a little less when members change, but with 32
-// partitions it gives some member twice the load of another.
+// It is rendezvous hashing with a bound: each partition goes to the candidate with the highest hash of (stage,
+// partition, candidate) that has fewer than ceil(partitions/candidates) already. Plain rendezvous hashing moves a
+// little less when members change, but with 32 partitions it gives some member twice the load of another.
 func place(stage string, partitions int, candidates []candidate) []string {
 	owners := make([]string, partitions)
 	if len(candidates) == 0 {

@@ -17,29 +17,33 @@ type Record struct {
 	Data []byte
 }
 
-// Output takes what a processor emits. It is not safe for concurrent use; the stage gives each call of the processor one.
+// Output takes what a processor emits. It is not safe for concurrent use; the stage gives each call of the processor
+// one.
 type Output interface {
-	// Publish queues data for subject; it copies data, which is the processor's again when it returns. The message is stored before the
-	// checkpoint that covers the record that caused it. id identifies the message's content: a message published twice under one id within
-	// the stream's duplicate window is stored once. An empty id means that readers drop duplicates by the records' own keys.
+	// Publish queues data for subject; it copies data, which is the processor's again when it returns. The message is
+	// stored before the checkpoint that covers the record that caused it. id identifies the message's content: a
+	// message published twice under one id within the stream's duplicate window is stored once. An empty id means that
+	// readers drop duplicates by the records' own keys.
 	Publish(subject, id string, data []byte)
 }
 
-// Processor is the pure part of a stage: state of one partition and what to do with records. It knows nothing of NATS. The stage
-// never calls one processor concurrently; several processors (of several partitions) run in parallel. After an error of Process, Tick or
-// Snapshot, or a panic, the processor is discarded, and a new one is restored from the last checkpoint that was written and gets the
-// records after it again. A processor that is an io.Closer is closed when it is discarded.
+// Processor is the pure part of a stage: state of one partition and what to do with records. It knows nothing of NATS.
+// The stage never calls one processor concurrently; several processors (of several partitions) run in parallel. After
+// an error of Process, Tick or Snapshot, or a panic, the processor is discarded, and a new one is restored from the
+// last checkpoint that was written and gets the records after it again. A processor that is an io.Closer is closed when
+// it is discarded.
 type Processor interface {
-	// Process handles records in stream order. Malformed records are counted and skipped by the processor; an error means
-	// that the processor cannot go on, and that the records will be handed in again after a pause. Process may block, for
-	// example on a backend that is away: the stage then shows lag, not memory. It must return when ctx ends.
+	// Process handles records in stream order. Malformed records are counted and skipped by the processor; an error
+	// means that the processor cannot go on, and that the records will be handed in again after a pause. Process may
+	// block, for example on a backend that is away: the stage then shows lag, not memory. It must return when ctx ends.
 	Process(ctx context.Context, records []Record, out Output) error
-	// Tick tells the stream's time, which never goes back: that of the next record before it is handed in when it was stored 100 ms or
-	// more after the time told last, and that of marks, which instances put into the stream while they wait for records (four or five a second, one a
-	// second when there was nothing for ten). No record that was stored before comes after it. A processor that works off a backlog is
-	// so told the time at which records came, not at which it gets to them, and waits that it measures by now end at
-	// the same record in a replay. Local clocks do not matter. It is also called about every 100 ms without a new time (every 500 ms when there
-	// was nothing for ten seconds), for what is not to wait longer in this process.
+	// Tick tells the stream's time, which never goes back: that of the next record before it is handed in when it was
+	// stored 100 ms or more after the time told last, and that of marks, which instances put into the stream while they
+	// wait for records (four or five a second, one a second when there was nothing for ten). No record that was stored
+	// before comes after it. A processor that works off a backlog is so told the time at which records came, not at
+	// which it gets to them, and waits that it measures by now end at the same record in a replay. Local clocks do not
+	// matter. It is also called about every 100 ms without a new time (every 500 ms when there was nothing for ten
+	// seconds), for what is not to wait longer in this process.
 	Tick(ctx context.Context, now time.Time, out Output) error
 	// Snapshot appends the state to dst. The bytes begin with a version.
 	Snapshot(dst []byte) ([]byte, error)
@@ -47,34 +51,37 @@ type Processor interface {
 	Restore(snapshot []byte) error
 }
 
-// Follower is what a [Processor] may be besides: one whose state others look at from outside, for example a scrape. After a takeover the
-// state is at first that of the checkpoint, older than what the predecessor has shown.
+// Follower is what a [Processor] may be besides: one whose state others look at from outside, for example a scrape.
+// After a takeover the state is at first that of the checkpoint, older than what the predecessor has shown.
 type Follower interface {
-	// CaughtUp is called once per processor, when nothing was left to read for the first time: the state then has everything that any
-	// earlier owner can have processed. It is called between other calls of the processor, never concurrently with them.
+	// CaughtUp is called once per processor, when nothing was left to read for the first time: the state then has
+	// everything that any earlier owner can have processed. It is called between other calls of the processor, never
+	// concurrently with them.
 	//
-	// owned reports whether the instance still owns the partition, by the rule that a processor is called and outputs are published (guarantee
-	// 4): while it is true nobody else shows this partition. It is quick and safe for concurrent use, also after the processor was
-	// discarded; it may become true again after a lapse without a rival.
+	// owned reports whether the instance still owns the partition, by the rule that a processor is called and outputs
+	// are published (guarantee 4): while it is true nobody else shows this partition. It is quick and safe for
+	// concurrent use, also after the processor was discarded; it may become true again after a lapse without a rival.
 	CaughtUp(owned func() bool)
 }
 
-// Sender is what a [Processor] may be besides: one that sends something out of Millrace when time passes, without a record. A checkpoint is not made
-// for that, since a replay comes to the same, but a partition that is handed over should not send it again.
+// Sender is what a [Processor] may be besides: one that sends something out of Millrace when time passes, without a
+// record. A checkpoint is not made for that, since a replay comes to the same, but a partition that is handed over
+// should not send it again.
 type Sender interface {
-	// Sent reports whether anything was sent since the newest snapshot was taken or restored. It is called between other calls of the
-	// processor, never concurrently with them.
+	// Sent reports whether anything was sent since the newest snapshot was taken or restored. It is called between
+	// other calls of the processor, never concurrently with them.
 	Sent() bool
 }
 
-// Watermarker is what a [Processor] may be besides: one whose records tell of things that happened before they were stored, and that knows how far
-// back some may still come. It lowers the time that [Progress] tells.
+// Watermarker is what a [Processor] may be besides: one whose records tell of things that happened before they were
+// stored, and that knows how far back some may still come. It lowers the time that [Progress] tells.
 type Watermarker interface {
-	// Watermark gives the time before which everything that happened has been processed, given that every record that was stored before read was:
-	// at most read. What is told does not go back when it does. It is called between other calls of the processor, never concurrently with them.
+	// Watermark gives the time before which everything that happened has been processed, given that every record that
+	// was stored before read was: at most read. What is told does not go back when it does. It is called between other
+	// calls of the processor, never concurrently with them.
 	Watermark(read time.Time) time.Time
-	// Witness gives the time before which everything that happened is stored, as far as this partition alone was told; zero if it was told nothing.
-	// See [Options.Watermarks].
+	// Witness gives the time before which everything that happened is stored, as far as this partition alone was told;
+	// zero if it was told nothing. See [Options.Watermarks].
 	Witness() time.Time
 }
 

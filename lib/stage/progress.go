@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// Progress is how far a partition is: the outputs of all its records that were stored before Time are stored. Of a processor that is a
-// [Watermarker], they also have everything that happened before Time, as far as it knows of what is still to come.
+// Progress is how far a partition is: the outputs of all its records that were stored before Time are stored. Of a
+// processor that is a [Watermarker], they also have everything that happened before Time, as far as it knows of what is
+// still to come.
 //
-// It is a fact and stays one, whoever owns the partition when it is told and whatever becomes of the instance that tells it.
+// It is a fact and stays one, whoever owns the partition when it is told and whatever becomes of the instance that
+// tells it.
 type Progress struct {
 	Partition int
 	Time      time.Time
@@ -28,7 +30,8 @@ type milestone struct {
 	reached atomic.Int64
 }
 
-// pass notes that everything before told was processed, after which so many outputs were issued, of which some are stored.
+// pass notes that everything before told was processed, after which so many outputs were issued, of which some are
+// stored.
 func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	if !m.told.IsZero() && stored >= m.after {
 		m.reached.Store(max(m.reached.Load(), m.told.UnixNano()))
@@ -78,8 +81,8 @@ func (i *instance) announcements(ctx context.Context) {
 	}
 }
 
-// tellWatermarks tells the partitions of the stream what the workers witness, and reports whether they witness anything. That they do no longer is told
-// once.
+// tellWatermarks tells the partitions of the stream what the workers witness, and reports whether they witness
+// anything. That they do no longer is told once.
 func (i *instance) tellWatermarks(workers []*worker, before bool) (witnessed bool) {
 	if i.options.Watermarks == nil {
 		return false

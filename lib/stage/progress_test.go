@@ -11,7 +11,8 @@ import (
 	"millrace.dev/lib/stage"
 )
 
-// An instance tells how far its partitions are: never past a record that is not processed and whose outputs are not stored.
+// An instance tells how far its partitions are: never past a record that is not processed and whose outputs are not
+// stored.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, 2)

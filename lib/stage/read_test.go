@@ -7,8 +7,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// readAll calls read with every message of a stream that nobody writes to any more. Servers that are busy with something else may be silent for
-// a while, and each round of a consumer may end early: what ends this is the last message.
+// readAll calls read with every message of a stream that nobody writes to any more. Servers that are busy with
+// something else may be silent for a while, and each round of a consumer may end early: what ends this is the last
+// message.
 func readAll(t *testing.T, stream jetstream.Stream, read func(m jetstream.Msg, at *jetstream.MsgMetadata)) {
 	t.Helper()
 	info, err := stream.Info(t.Context())

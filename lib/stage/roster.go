@@ -4,11 +4,12 @@ import "time"
 
 // roster is one instance's view of which instances are alive.
 //
-// Times are the instance's own monotonic clock; clocks of different machines are never compared. A holder counts its lease from the moment
-// it *sent* a heartbeat that was acknowledged, everyone else from the moment that heartbeat was *seen*, which is later. An
-// observer could be slow in seeing heartbeats that were long stored, so its clock for this purpose is not now, but the time at which it sent
-// the newest of its own heartbeats that came back to it through the same ordered watch: whatever was stored before that has been seen.
-// So no observer ever takes a holder for dead before the holder's own deadline has passed.
+// Times are the instance's own monotonic clock; clocks of different machines are never compared. A holder counts its
+// lease from the moment it *sent* a heartbeat that was acknowledged, everyone else from the moment that heartbeat was
+// *seen*, which is later. An observer could be slow in seeing heartbeats that were long stored, so its clock for this
+// purpose is not now, but the time at which it sent the newest of its own heartbeats that came back to it through the
+// same ordered watch: whatever was stored before that has been seen. So no observer ever takes a holder for dead before
+// the holder's own deadline has passed.
 type roster struct {
 	self string
 	ttl  time.Duration
@@ -64,8 +65,9 @@ func (r *roster) heard(id string, revision uint64, refused []int, now time.Durat
 	}
 }
 
-// proven notes that another instance has stored a heartbeat of the given revision, which a lease of it names. Members and leases are
-// watched separately, so a lease may be seen before the heartbeat that it rests on. A revision that the watch has passed adds nothing.
+// proven notes that another instance has stored a heartbeat of the given revision, which a lease of it names. Members
+// and leases are watched separately, so a lease may be seen before the heartbeat that it rests on. A revision that the
+// watch has passed adds nothing.
 func (r *roster) proven(id string, revision uint64, now time.Duration) {
 	if revision <= r.newest {
 		return

@@ -19,9 +19,9 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Run is one instance of a stage. It blocks until ctx ends, then hands its partitions over and returns nil. An error means that it could
-// not begin, because options are wrong; whatever may pass (NATS away, no stream yet, a processor that fails) is tried again, shown in metrics
-// and readiness.
+// Run is one instance of a stage. It blocks until ctx ends, then hands its partitions over and returns nil. An error
+// means that it could not begin, because options are wrong; whatever may pass (NATS away, no stream yet, a processor
+// that fails) is tried again, shown in metrics and readiness.
 func Run(ctx context.Context, options Options) error {
 	if err := options.complete(); err != nil {
 		return err
@@ -56,8 +56,8 @@ func Run(ctx context.Context, options Options) error {
 	return nil
 }
 
-// instance is one running stage. The coordinator, workers and what is not atomic belong to the goroutine of run; others reach it by
-// sending functions to events.
+// instance is one running stage. The coordinator, workers and what is not atomic belong to the goroutine of run; others
+// reach it by sending functions to events.
 type instance struct {
 	options Options
 	clock   clock
@@ -108,8 +108,8 @@ func newID() string {
 	return bus.Token(host) + "-" + hex.EncodeToString(random[:])
 }
 
-// valid reports whether leases hold that held after the given number of lapses. The order of the loads matters: when validUntil is one
-// that came after a lapse, the count of lapses shows it.
+// valid reports whether leases hold that held after the given number of lapses. The order of the loads matters: when
+// validUntil is one that came after a lapse, the count of lapses shows it.
 func (i *instance) valid(lapse uint64) bool {
 	return int64(i.clock()) < i.validUntil.Load() && lapse == i.lapses.Load()
 }
@@ -274,8 +274,9 @@ const (
 	quietTicks = 5
 )
 
-// metronome puts marks of time and wakes the workers for their ticks, all at once and at multiples of the interval, so that the stages of one process wake it
-// together. With a timer of its own per partition, idle stages cost four times the CPU.
+// metronome puts marks of time and wakes the workers for their ticks, all at once and at multiples of the interval, so
+// that the stages of one process wake it together. With a timer of its own per partition, idle stages cost four times
+// the CPU.
 func (i *instance) metronome(ctx context.Context) {
 	interval := i.options.TickInterval
 	timer := time.NewTimer(0)

@@ -20,20 +20,22 @@ type sink interface {
 	Output
 	// issued is how many outputs were published.
 	issued() uint64
-	// settled is how many of the first outputs are stored, without a hole, and an error if one never will be or could not be published.
+	// settled is how many of the first outputs are stored, without a hole, and an error if one never will be or could
+	// not be published.
 	settled() (uint64, error)
 }
 
-// session is one processor over one partition from one restored checkpoint on: what was handed in, what time it was told, what of it is in
-// which checkpoint. It is plain bookkeeping, driven by a worker or a simulation, and not safe for concurrent use.
+// session is one processor over one partition from one restored checkpoint on: what was handed in, what time it was
+// told, what of it is in which checkpoint. It is plain bookkeeping, driven by a worker or a simulation, and not safe
+// for concurrent use.
 //
-// Its invariant: state = the checkpoint's snapshot with every record of the partition in (checkpoint, position] handed in once, in stream
-// order, with the stream's time.
+// Its invariant: state = the checkpoint's snapshot with every record of the partition in (checkpoint, position] handed
+// in once, in stream order, with the stream's time.
 type session struct {
 	processor Processor
 	out       sink
-	// enter waits while the lease is suspended and gives the context for a call of the processor, nil when the lease is lost. It is asked
-	// before every call.
+	// enter waits while the lease is suspended and gives the context for a call of the processor, nil when the lease is
+	// lost. It is asked before every call.
 	enter     func() context.Context
 	tickEvery time.Duration
 	interval  time.Duration
@@ -68,10 +70,12 @@ type pendingCheckpoint struct {
 	writing  bool
 }
 
-// markRun is how much time may pass by marks alone until there is a checkpoint, which bounds how many a replay goes through.
+// markRun is how much time may pass by marks alone until there is a checkpoint, which bounds how many a replay goes
+// through.
 const markRun = 5 * time.Minute
 
-// deliver hands records in, in stream order, telling the time of the stream in between: at marks, and as if records came one tick apart.
+// deliver hands records in, in stream order, telling the time of the stream in between: at marks, and as if records
+// came one tick apart.
 func (s *session) deliver(records []Record) error {
 	for len(records) > 0 && records[0].Sequence <= s.position {
 		records = records[1:] // A consumer that was made again may begin before where we are.
@@ -128,8 +132,8 @@ func (s *session) caughtUp(owned func() bool) error {
 	})
 }
 
-// watermark gives how far what was processed goes, when every record that was stored before read was handed in, and what is witnessed, in nanoseconds
-// since the Unix epoch, 0 for nothing.
+// watermark gives how far what was processed goes, when every record that was stored before read was handed in, and
+// what is witnessed, in nanoseconds since the Unix epoch, 0 for nothing.
 func (s *session) watermark(read time.Time) (told time.Time, witnessed int64, err error) {
 	marker, ok := s.processor.(Watermarker)
 	if !ok || read.IsZero() {
@@ -148,7 +152,8 @@ func (s *session) watermark(read time.Time) (told time.Time, witnessed int64, er
 	return told, witnessed, err
 }
 
-// call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other services, with it.
+// call makes a panic of the processor an error: it must not take the other partitions, or in the all-in-one the other
+// services, with it.
 func (s *session) call(f func(context.Context) error) (err error) {
 	ctx := s.enter()
 	if ctx == nil {
@@ -176,13 +181,14 @@ func (s *session) skip(sequence uint64) {
 // settle makes the position one to be saved, however it was come to.
 func (s *session) settle() { s.changed = s.position }
 
-// dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone comes about again.
+// dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone
+// comes about again.
 func (s *session) dirty() bool {
 	return s.changed > s.saved || s.out.issued() != s.savedAt || s.position > s.saved && s.told.Sub(s.savedTold) >= markRun
 }
 
-// unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only marks came, or when only time has passed, if what a
-// processor did on it would be done again.
+// unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only marks came, or when only
+// time has passed, if what a processor did on it would be done again.
 func (s *session) unsaved(handOver bool) bool {
 	if s.dirty() || !handOver {
 		return s.dirty()
@@ -215,7 +221,8 @@ func (s *session) prepare(now time.Duration, force bool) error {
 	return nil
 }
 
-// ready gives the pending checkpoint if it may be written now: every output of the records in it is stored. It gives it once.
+// ready gives the pending checkpoint if it may be written now: every output of the records in it is stored. It gives it
+// once.
 func (s *session) ready() (*pendingCheckpoint, error) {
 	settled, err := s.out.settled()
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// simInstance is an instance of the stage: a real coordinator and real sessions, with simulated messages between them and the server.
+// simInstance is an instance of the stage: a real coordinator and real sessions, with simulated messages between them
+// and the server.
 type simInstance struct {
 	s     *simulation
 	id    string
@@ -105,7 +106,8 @@ func (i *simInstance) pause(d time.Duration) {
 	i.s.after(d, func() {
 		inbox := i.inbox
 		i.inbox = nil
-		// What was ready runs in some order: timers, answers and watches are different goroutines. Watches stay in order.
+		// What was ready runs in some order: timers, answers and watches are different goroutines. Watches stay in
+		// order.
 		for len(inbox) > 0 && !i.dead {
 			k := i.s.rng.IntN(len(inbox))
 			if which := inbox[k].watch; which >= 0 {

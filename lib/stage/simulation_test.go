@@ -16,9 +16,10 @@ var (
 	simSeed     = flag.Uint64("simulation-seed", 0, "the only seed that TestSimulation tries, if not 0")
 )
 
-// TestSimulation runs coordinators and sessions of several instances over a simulated NATS, one event after the other, from a seed:
-// instances are killed, paused past their leases and cut off, clocks run at different speeds, messages and answers are delayed, lost and
-// repeated, reads are stale. What must hold is checked in [simulation.check] and its callers.
+// TestSimulation runs coordinators and sessions of several instances over a simulated NATS, one event after the other,
+// from a seed: instances are killed, paused past their leases and cut off, clocks run at different speeds, messages and
+// answers are delayed, lost and repeated, reads are stale. What must hold is checked in [simulation.check] and its
+// callers.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	if *simSeed != 0 {
@@ -132,14 +133,16 @@ type simManifest struct {
 	epoch    uint64
 }
 
-// simSent is what was sent at a boundary of time, after how many takeovers that were no hand-over, and whether by an instance whose clock stood still.
+// simSent is what was sent at a boundary of time, after how many takeovers that were no hand-over, and whether by an
+// instance whose clock stood still.
 type simSent struct {
 	state  simState
 	broken int
 	lied   bool
 }
 
-// simState is what the processor makes of the records so far. Any difference in order or number of records makes another.
+// simState is what the processor makes of the records so far. Any difference in order or number of records makes
+// another.
 type simState struct{ count, hash uint64 }
 
 func (s simState) next(r Record) simState {
@@ -190,8 +193,8 @@ func (s *simulation) chance(oneIn int) bool { return s.now < simFaults && s.rng.
 // simMark is the owner of a mark: every partition reads it.
 const simMark = -1
 
-// store puts a record or a mark at the end of the stream, stamped now, or long before: by the clock of another server, or by a leader that died
-// before its successor had stored it.
+// store puts a record or a mark at the end of the stream, stamped now, or long before: by the clock of another server,
+// or by a leader that died before its successor had stored it.
 func (s *simulation) store(owner int) Record {
 	at := time.Unix(1000, 0).Add(s.now)
 	if s.chance(20) {
@@ -242,7 +245,8 @@ func (s *simulation) fault() {
 	}
 	switch kind {
 	case 5:
-		// A virtual machine that is stopped together with its clocks: it cannot know that its leases have ended, and only the fence is left.
+		// A virtual machine that is stopped together with its clocks: it cannot know that its leases have ended, and
+		// only the fence is left.
 		d := time.Duration(s.rng.IntN(15000)) * time.Millisecond
 		i.pause(d)
 		i.start -= time.Duration(float64(d) * i.rate)
@@ -271,9 +275,9 @@ func (s *simulation) fault() {
 	}
 }
 
-// check is the exclusion that leases give: when an instance calls a processor, no other instance has a worker whose lease is valid by
-// that instance's own clock. It holds as long as clocks do not stand still: whoever trusts one that did may
-// take a lease too early, and who lost it so is no better off.
+// check is the exclusion that leases give: when an instance calls a processor, no other instance has a worker whose
+// lease is valid by that instance's own clock. It holds as long as clocks do not stand still: whoever trusts one that
+// did may take a lease too early, and who lost it so is no better off.
 func (s *simulation) check(i *simInstance, p int) {
 	if i.c.holdings[p].revision < s.robbed[p] {
 		return
@@ -316,8 +320,8 @@ func simSwap[T any](s *simulation, v *simValue[T], revision uint64, value T) (ui
 	return s.revision, true
 }
 
-// simProcessor counts and hashes, and emits one output per record. Whenever a second is over by the time it is told, it sends what it has counted,
-// as exporters do.
+// simProcessor counts and hashes, and emits one output per record. Whenever a second is over by the time it is told, it
+// sends what it has counted, as exporters do.
 type simProcessor struct {
 	partition int
 	state     simState
@@ -363,7 +367,8 @@ func (c *simProcessor) Restore(b []byte) error {
 	return nil
 }
 
-// leave notes what a partition has sent. Who sends it again, after a crash, sends the same; after a hand-over nobody does.
+// leave notes what a partition has sent. Who sends it again, after a crash, sends the same; after a hand-over nobody
+// does.
 func (s *simulation) leave(i *simInstance, p int, second int64, state simState) {
 	key := fmt.Sprint(p, " at ", second)
 	first, again := s.sent[key]

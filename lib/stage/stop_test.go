@@ -112,8 +112,8 @@ func (c *counted) check(t *testing.T, stream jetstream.Stream) (extra int) {
 	return extra
 }
 
-// TestStop stops the process of an instance for longer than its leases last. With no other instance it goes on with its state, and nothing
-// is processed twice; with another that one takes over.
+// TestStop stops the process of an instance for longer than its leases last. With no other instance it goes on with its
+// state, and nothing is processed twice; with another that one takes over.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	for _, rival := range []bool{false, true} {

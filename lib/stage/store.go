@@ -14,9 +14,9 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// store keeps checkpoints in a key-value bucket: one entry per partition, `<stage>.<partition>`, and beside it the chunks of a snapshot that does
-// not fit into one message, `<stage>.<partition>.<writer>.<number>`. Chunks are written first, under names that no other writer uses, and
-// become valid with the entry that names them.
+// store keeps checkpoints in a key-value bucket: one entry per partition, `<stage>.<partition>`, and beside it the
+// chunks of a snapshot that does not fit into one message, `<stage>.<partition>.<writer>.<number>`. Chunks are written
+// first, under names that no other writer uses, and become valid with the entry that names them.
 type store struct {
 	bucket    jetstream.KeyValue
 	stream    jetstream.Stream // of the bucket, to list chunks
@@ -24,7 +24,8 @@ type store struct {
 	stage     string
 	chunkSize int
 	limit     int // of a snapshot in bytes
-	// rooms are *[]byte that snapshots were compressed to: memory that is touched for the first time costs more than compressing does.
+	// rooms are *[]byte that snapshots were compressed to: memory that is touched for the first time costs more than
+	// compressing does.
 	rooms sync.Pool
 }
 
@@ -101,8 +102,8 @@ func (s *store) seal(ctx context.Context, partition int, e entry, epoch uint64) 
 	return revision, nil
 }
 
-// write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It gives the stored
-// size.
+// write stores a snapshot in the place of the entry with the given revision. c.writer must be unique to this write. It
+// gives the stored size.
 func (s *store) write(ctx context.Context, partition int, revision uint64, c checkpoint, snapshot []byte) (uint64, int, error) {
 	room, _ := s.rooms.Get().(*[]byte)
 	if room == nil {
@@ -151,8 +152,9 @@ func (s *store) remove(ctx context.Context, partition int, writer string) error 
 	return s.purge(ctx, partition, s.key(partition)+"."+writer+".", func(string) bool { return true })
 }
 
-// purge removes chunks whose keys begin with prefix. It writes over each, which asks for no more than the permission to write them, where a request
-// to purge the stream could remove the checkpoints of other stages. The marks that this leaves end by themselves.
+// purge removes chunks whose keys begin with prefix. It writes over each, which asks for no more than the permission to
+// write them, where a request to purge the stream could remove the checkpoints of other stages. The marks that this
+// leaves end by themselves.
 func (s *store) purge(ctx context.Context, partition int, prefix string, unwanted func(writer string) bool) error {
 	before := "$KV." + bus.BucketCheckpoints + "."
 	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(before+prefix+">"))

@@ -67,7 +67,8 @@ func TestLargeSnapshotsAreChunked(t *testing.T) {
 	}
 	eventually(t, 5*time.Second, "records", func() bool { return count.Load() == 5 })
 	stop()
-	// One entry and the chunks of one checkpoint: older ones were removed, and the marks that this left ended by themselves.
+	// One entry and the chunks of one checkpoint: older ones were removed, and the marks that this left ended by
+	// themselves.
 	eventually(t, 10*time.Second, "only what is needed in the bucket", func() bool { n := chunks(); return n >= 6 && n <= 14 })
 	start(t, options)
 	eventually(t, 5*time.Second, "restored", func() bool { return got.Load() != nil })

@@ -50,10 +50,12 @@ func (i *instance) surveys(ctx context.Context) {
 	}
 }
 
-// maxCounts bounds how many partitions are counted per survey: each costs the server a consumer, which in a cluster is agreed upon.
+// maxCounts bounds how many partitions are counted per survey: each costs the server a consumer, which in a cluster is
+// agreed upon.
 const maxCounts = 8
 
-// refreshLags counts what is left for partitions whose processors block: they receive nothing that would tell how much waits for them.
+// refreshLags counts what is left for partitions whose processors block: they receive nothing that would tell how much
+// waits for them.
 func (i *instance) refreshLags(ctx context.Context) {
 	var blocked []*worker
 	now := int64(i.clock())
@@ -83,8 +85,8 @@ func (i *instance) refreshLags(ctx context.Context) {
 	}()
 }
 
-// left counts the records of a partition from a sequence on, by a consumer that is made for its answer only. That of a blocked worker is gone
-// after a while, and counts marks as well.
+// left counts the records of a partition from a sequence on, by a consumer that is made for its answer only. That of a
+// blocked worker is gone after a while, and counts marks as well.
 func (i *instance) left(ctx context.Context, partition int, from uint64) (uint64, error) {
 	consumer, err := i.options.Bus.JetStream().CreateConsumer(ctx, i.options.Stream, jetstream.ConsumerConfig{
 		Description:       "Millrace stage, lag",

@@ -89,8 +89,8 @@ func (w *worker) restore(ctx context.Context) error {
 	return nil
 }
 
-// seal makes this owner the only one that can write the partition's checkpoint. The order matters: what is read may be old, so the lease
-// is checked after reading, and the compare-and-set fails if anyone wrote in between.
+// seal makes this owner the only one that can write the partition's checkpoint. The order matters: what is read may be
+// old, so the lease is checked after reading, and the compare-and-set fails if anyone wrote in between.
 func (w *worker) seal(ctx context.Context) (entry, error) {
 	i := w.instance
 	for attempt := 0; ; attempt++ {

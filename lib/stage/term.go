@@ -11,13 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// term is a time without a lapse in which a worker may process and publish. When the lease lapses the worker stands still: it waits in
-// [worker.enter], with its state, for another term or for its end.
+// term is a time without a lapse in which a worker may process and publish. When the lease lapses the worker stands
+// still: it waits in [worker.enter], with its state, for another term or for its end.
 type term struct {
 	lapse uint64        // how many times leases had lapsed when it began
 	since time.Duration // when it began, 0 for a worker's first
-	// sending ends when the lease lapses; calling only half a margin later, so that a call of the processor that takes a moment longer, which can
-	// neither publish nor checkpoint any more, need not be spoilt. Others wait for the whole margin.
+	// sending ends when the lease lapses; calling only half a margin later, so that a call of the processor that takes
+	// a moment longer, which can neither publish nor checkpoint any more, need not be spoilt. Others wait for the whole
+	// margin.
 	sending, calling   context.Context
 	suspend, interrupt context.CancelFunc
 }
@@ -94,8 +95,8 @@ func (i *instance) suspend(now time.Duration) {
 	}
 }
 
-// pause is how long the instance has nothing to do by itself: until its leases end, until calls are interrupted after that, or until
-// something is tried again.
+// pause is how long the instance has nothing to do by itself: until its leases end, until calls are interrupted after
+// that, or until something is tried again.
 func (i *instance) pause() time.Duration {
 	again := i.options.HeartbeatInterval / 4
 	now, c := i.clock(), i.coordinator
@@ -113,10 +114,11 @@ func (i *instance) pause() time.Duration {
 	}
 }
 
-// confirm lets a worker go on whose lease was renewed after a lapse. The compare-and-set of the lease has proven that nobody else owned
-// the partition in between, unless the bucket is another one in which revisions happen to be the same: hence the look at its creation, after
-// the fact. The checkpoint's entry can only have been sealed by an instance whose clocks stood still; the next compare-and-set would
-// notice that, but it is better noticed before anything is processed.
+// confirm lets a worker go on whose lease was renewed after a lapse. The compare-and-set of the lease has proven that
+// nobody else owned the partition in between, unless the bucket is another one in which revisions happen to be the
+// same: hence the look at its creation, after the fact. The checkpoint's entry can only have been sealed by an instance
+// whose clocks stood still; the next compare-and-set would notice that, but it is better noticed before anything is
+// processed.
 func (i *instance) confirm(w *worker, lapse uint64, created time.Time) {
 	if w == nil {
 		return

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// An instance whose marks are not stored says so while a partition hears nothing of the time, and no longer when records have told it.
+// An instance whose marks are not stored says so while a partition hears nothing of the time, and no longer when
+// records have told it.
 func TestTimeless(t *testing.T) {
 	t.Parallel()
 	const began, now = time.Minute, time.Minute + 2*markFailures

@@ -10,7 +10,8 @@ import (
 	"millrace.dev/lib/stage"
 )
 
-// lagging is a counter that knows of something before a limit, in Unix nanoseconds, that is still to come; 0: of nothing.
+// lagging is a counter that knows of something before a limit, in Unix nanoseconds, that is still to come; 0: of
+// nothing.
 type lagging struct {
 	counter
 	limit *atomic.Int64

@@ -98,8 +98,8 @@ func (w *worker) draining() bool {
 	}
 }
 
-// run processes until the partition was handed over (nil), lost (errLapsed, errFenced) or must be refused (errRefused). After any other
-// failure it pauses and begins again from the last checkpoint, with a new processor.
+// run processes until the partition was handed over (nil), lost (errLapsed, errFenced) or must be refused (errRefused).
+// After any other failure it pauses and begins again from the last checkpoint, with a new processor.
 func (w *worker) run(ctx context.Context) error {
 	defer close(w.done)
 	if w.previous != nil {
@@ -265,8 +265,8 @@ func (w *worker) catchUp() error {
 	return w.session.caughtUp(func() bool { return w.valid(w.ctx) })
 }
 
-// collect fills w.records with msg and what is there behind it, decompressed into arena. After an error the consumer must be made again; w.records
-// are good.
+// collect fills w.records with msg and what is there behind it, decompressed into arena. After an error the consumer
+// must be made again; w.records are good.
 func (w *worker) collect(msg *nats.Msg, arena *arena) error {
 	w.records = w.records[:0]
 	total := 0

@@ -18,8 +18,8 @@ const (
 	shutdownTimeout = 2 * time.Second
 )
 
-// Handler serves /healthz (200 as long as the process runs), /readyz (200 when every component is ready, else 503 and the reasons, one a
-// line) and /metrics (Prometheus and OpenMetrics text).
+// Handler serves /healthz (200 as long as the process runs), /readyz (200 when every component is ready, else 503 and
+// the reasons, one a line) and /metrics (Prometheus and OpenMetrics text).
 func (t *Telemetry) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
@@ -45,8 +45,8 @@ func text(w http.ResponseWriter, status int, body string) {
 	_, _ = fmt.Fprintln(w, body) // A reader that has gone is not our error.
 }
 
-// Serve serves [Telemetry.Handler] on telemetry.listen until ctx ends, then lets requests in progress finish for up to two seconds and
-// returns nil. Without an address it returns nil at once.
+// Serve serves [Telemetry.Handler] on telemetry.listen until ctx ends, then lets requests in progress finish for up to
+// two seconds and returns nil. Without an address it returns nil at once.
 func (t *Telemetry) Serve(ctx context.Context) error {
 	listener, err := t.Listen(ctx)
 	if err != nil || listener == nil {
@@ -55,8 +55,8 @@ func (t *Telemetry) Serve(ctx context.Context) error {
 	return t.ServeListener(ctx, listener)
 }
 
-// Listen opens telemetry.listen; nil without an address. It is apart from [Telemetry.ServeListener] so that a service can fail at start,
-// before it does anything else.
+// Listen opens telemetry.listen; nil without an address. It is apart from [Telemetry.ServeListener] so that a service
+// can fail at start, before it does anything else.
 func (t *Telemetry) Listen(ctx context.Context) (net.Listener, error) {
 	if t.cfg.Listen == "" {
 		return nil, nil

@@ -99,8 +99,8 @@ func (t *Telemetry) SetReady(component string, err error) {
 	t.components[component] = err
 }
 
-// Ready reports whether every component is ready, and which are not and why, sorted by name. Without any component a process is not
-// ready: nothing has started.
+// Ready reports whether every component is ready, and which are not and why, sorted by name. Without any component a
+// process is not ready: nothing has started.
 func (t *Telemetry) Ready() (ready bool, reasons []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

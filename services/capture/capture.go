@@ -27,8 +27,8 @@ const component = "capture"
 // minRing is the smallest ring buffer that the kernel side takes; less is configured only in error.
 const minRing = 256 << 10
 
-// Run captures until ctx ends. It fails when the kernel side cannot be loaded, with an error that says what is missing and what to
-// do ([Doctor] says more), or when the bus connection is closed.
+// Run captures until ctx ends. It fails when the kernel side cannot be loaded, with an error that says what is missing
+// and what to do ([Doctor] says more), or when the bus connection is closed.
 func Run(ctx context.Context, env *service.Env) error {
 	env.Telemetry.SetReady(component, errors.New("starting"))
 	cfg := env.Config.Capture

@@ -199,8 +199,9 @@ func background(t *testing.T, port uint32, name string, args ...string) *exec.Cm
 	}
 }
 
-// shell runs clients. A child of this process would have its policy, which is to be ignored at both ends of a connection, until the exec has
-// been seen, and a client that lives for 5 ms connects before that. So clients are children of a shell that was there before capture.
+// shell runs clients. A child of this process would have its policy, which is to be ignored at both ends of a
+// connection, until the exec has been seen, and a client that lives for 5 ms connects before that. So clients are
+// children of a shell that was there before capture.
 type shell struct {
 	in  io.WriteCloser
 	out *bufio.Reader

@@ -15,8 +15,9 @@ import (
 	"millrace.dev/services/capture/internal/kernel"
 )
 
-// Doctor writes to w what this kernel and these capabilities allow, what is lost without each thing that is missing, and what to do. It
-// loads the kernel side for a moment. The error says why capture cannot work here at all; nil if it can, with or without losses.
+// Doctor writes to w what this kernel and these capabilities allow, what is lost without each thing that is missing,
+// and what to do. It loads the kernel side for a moment. The error says why capture cannot work here at all; nil if it
+// can, with or without losses.
 func Doctor(ctx context.Context, cfg *config.Config, w io.Writer) error {
 	r := &doctor{w: w}
 	var uname unix.Utsname

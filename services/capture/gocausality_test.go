@@ -10,7 +10,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// relay answers /a by asking itself for /b: the request is written by a goroutine of net/http's client, not by the one that serves /a.
+// relay answers /a by asking itself for /b: the request is written by a goroutine of net/http's client, not by the one
+// that serves /a.
 const relay = `package main
 
 import (

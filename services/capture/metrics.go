@@ -69,7 +69,8 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 	return unregister, nil
 }
 
-// DescribeMetrics registers capture's metrics with nothing behind them, for checks of what refers to them: dashboards and alerts.
+// DescribeMetrics registers capture's metrics with nothing behind them, for checks of what refers to them: dashboards
+// and alerts.
 func DescribeMetrics(registry *prometheus.Registry) error {
 	_, err := register(registry, new(pipeline.Counters), send.New(nil, 0), func() float64 { return 0 }, []kernel.Feature{{Name: "none"}})
 	return err

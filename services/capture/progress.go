@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// tellInterval is how often capture says how far its node is. With what it takes until decoders have told each other, and the enricher, this
-	// must stay within what the enricher allows for stragglers: three quarters of its hold time.
+	// tellInterval is how often capture says how far its node is. With what it takes until decoders have told each
+	// other, and the enricher, this must stay within what the enricher allows for stragglers: three quarters of its
+	// hold time.
 	tellInterval = 250 * time.Millisecond
 	// flushTimeout bounds the last word.
 	flushTimeout = time.Second
@@ -25,8 +26,8 @@ type queue interface {
 	Oldest() (since uint64, waits bool)
 }
 
-// teller says how far the node is, by which those who wait for what happened here know whether it may still come. What it says is fire and
-// forget: one that does not get through is followed by another.
+// teller says how far the node is, by which those who wait for what happened here know whether it may still come. What
+// it says is fire and forget: one that does not get through is followed by another.
 type teller struct {
 	node    string
 	epoch   uint64
@@ -73,8 +74,8 @@ func (t *teller) run(ctx context.Context, conn *bus.Conn) {
 	}
 }
 
-// end says that no more follows, if all is stored; call it when run has returned. Otherwise others wait for what may still come, until they have heard
-// nothing for a while.
+// end says that no more follows, if all is stored; call it when run has returned. Otherwise others wait for what may
+// still come, until they have heard nothing for a while.
 func (t *teller) end() {
 	if _, waits := t.waiting.Oldest(); waits || t.over == nil {
 		return

@@ -75,7 +75,8 @@ func (s *spoken) last() (number int, newest *millracev1.NodeProgress) {
 	return len(s.all), s.all[len(s.all)-1].Progress
 }
 
-// A node does not claim to have stored an event whose batch is not acknowledged, goes on saying so meanwhile, and takes its leave at the end.
+// A node does not claim to have stored an event whose batch is not acknowledged, goes on saying so meanwhile, and takes
+// its leave at the end.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()

@@ -28,8 +28,8 @@ type discard struct{ bytes int }
 
 func (d *discard) Publish(_, _ string, data []byte) { d.bytes += len(data) }
 
-// benchmark decodes one-sided exchanges (a server's, as most are) from raw batches of 1,000 to encoded output. The batch is made again for
-// each round with new offsets outside the clock.
+// benchmark decodes one-sided exchanges (a server's, as most are) from raw batches of 1,000 to encoded output. The
+// batch is made again for each round with new offsets outside the clock.
 func benchmark(b *testing.B, request, response string) {
 	const connections, perBatch = 50, 1000
 	traffic := decodertest.New()
@@ -94,8 +94,9 @@ func measure(b *testing.B, p stage.Processor, out *discard, perBatch int, refill
 	b.ReportMetric(float64(out.bytes)/float64(b.N), "outB/exchange")
 }
 
-// BenchmarkExchangesCause decodes a service in the middle: each of 50 goroutines serves a request with a trace context and calls another
-// service nine times while it does, so that nine of ten exchanges are a client's, whose cause is looked up.
+// BenchmarkExchangesCause decodes a service in the middle: each of 50 goroutines serves a request with a trace context
+// and calls another service nine times while it does, so that nine of ten exchanges are a client's, whose cause is
+// looked up.
 func BenchmarkExchangesCause(b *testing.B) {
 	const tasks, calls, perBatch = 50, 9, 1000
 	const response = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"hello\":\"w\"}"

@@ -19,8 +19,8 @@ import (
 // maxSnapshot is the limit of a stage: with a larger snapshot there are no checkpoints any more.
 const maxSnapshot = 64 << 20
 
-// TestStateFitsACheckpoint: whatever is left open, the state of a partition stays within what a checkpoint takes, memory within a few
-// times that, and what is given up for it is counted.
+// TestStateFitsACheckpoint: whatever is left open, the state of a partition stays within what a checkpoint takes,
+// memory within a few times that, and what is given up for it is counted.
 func TestStateFitsACheckpoint(t *testing.T) { // not parallel: it looks at the heap
 	tests := []struct {
 		name  string

@@ -4,8 +4,9 @@
 //
 //	d := decoder.New(decoder.Options{Partitions: 1})
 //	err := d.Process(ctx, []stage.Record{{Time: stored, Data: encodedRawBatch}}, out)
-//	err = d.Tick(ctx, now, out) // closed connections end, gaps and timeouts take effect, as they do before a record that was stored later
+//	// Closed connections end, gaps and timeouts take effect, as they do before a record that was stored later.
+//	err = d.Tick(ctx, now, out)
 //
-// Output goes to the subjects of package bus: ExchangeBatch messages to ExchangeSubject, LinkBatch messages to LinkSubject, each of the
-// connection's partition.
+// Output goes to the subjects of package bus: ExchangeBatch messages to ExchangeSubject, LinkBatch messages to
+// LinkSubject, each of the connection's partition.
 package decoder

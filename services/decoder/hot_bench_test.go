@@ -13,8 +13,8 @@ import (
 	"millrace.dev/services/decoder/internal/decodertest"
 )
 
-// BenchmarkHotProcess decodes one partition whose traffic is one process with 50 connections, as it comes when the partition has fallen
-// behind: ten batches a call. Compare -cpu 1,2,4.
+// BenchmarkHotProcess decodes one partition whose traffic is one process with 50 connections, as it comes when the
+// partition has fallen behind: ten batches a call. Compare -cpu 1,2,4.
 func BenchmarkHotProcess(b *testing.B) {
 	for name, texts := range map[string][2]string{
 		"http": {
@@ -61,8 +61,8 @@ func BenchmarkHotProcess(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshot takes and compresses the state of a partition of 2,000 connection ends with an open exchange each, as every 5 s for a
-// checkpoint.
+// BenchmarkSnapshot takes and compresses the state of a partition of 2,000 connection ends with an open exchange each,
+// as every 5 s for a checkpoint.
 func BenchmarkSnapshot(b *testing.B) {
 	traffic := decodertest.New()
 	for range 1000 {

@@ -17,8 +17,8 @@ import (
 	"millrace.dev/services/decoder/internal/decodertest"
 )
 
-// TestExchangeTimeout: what gets no response on a connection that stays open expires, no earlier than the timeout and not much later.
-// A response that comes after all is not taken for that of another request.
+// TestExchangeTimeout: what gets no response on a connection that stays open expires, no earlier than the timeout and
+// not much later. A response that comes after all is not taken for that of another request.
 func TestExchangeTimeout(t *testing.T) {
 	t.Parallel()
 	const (
@@ -131,8 +131,8 @@ func TestExchangeTimeout(t *testing.T) {
 	}
 }
 
-// TestConnectionFlood: a hundred thousand connections, each with half a request and none closed, take no more memory than max_connections
-// do. What is given up is published as lost, and counted.
+// TestConnectionFlood: a hundred thousand connections, each with half a request and none closed, take no more memory
+// than max_connections do. What is given up is published as lost, and counted.
 func TestConnectionFlood(t *testing.T) { // not parallel: it looks at the heap
 	const limit, flood, perBatch = 500, 100_000, 500
 	registry := prometheus.NewRegistry()

@@ -24,8 +24,8 @@ func (p *tape) Publish(subject, _ string, data []byte) {
 	p.messages = append(p.messages, subject+" "+string(data))
 }
 
-// crowd is many conversations at once in two processes, in random order, with tasks that make and help each other, losses, repetitions,
-// disorder and ends.
+// crowd is many conversations at once in two processes, in random order, with tasks that make and help each other,
+// losses, repetitions, disorder and ends.
 func crowd(r *rand.Rand, connections int) *decodertest.Traffic {
 	t := decodertest.New()
 	names := []string{"http", "redis"}
@@ -84,7 +84,8 @@ func crowd(r *rand.Rand, connections int) *decodertest.Traffic {
 	return t
 }
 
-// TestCoresDoNotShow: whatever the number of cores, the same bytes are published in the same order, and the state is the same.
+// TestCoresDoNotShow: whatever the number of cores, the same bytes are published in the same order, and the state is
+// the same.
 func TestCoresDoNotShow(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -92,7 +93,8 @@ func TestCoresDoNotShow(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			traffic := crowd(r, 60)
-			// One pool is shared by all the processors but the first, as in a process; the second of it is busy on and off.
+			// One pool is shared by all the processors but the first, as in a process; the second of it is busy on and
+			// off.
 			pools := []*decoder.Pool{nil, decoder.NewPool(1), decoder.NewPool(3), decoder.NewPool(8)}
 			processors := make([]stage.Processor, len(pools))
 			tapes := make([]tape, len(pools))

@@ -82,7 +82,8 @@ func agreed(at float64, told map[uint32]float64) stage.Record {
 	return decodertest.Watermarks(streamTime(at), times)
 }
 
-// say is a message of the first instance of capture on a node, whose clock shows 1000 s when that of the stream shows 0.
+// say is a message of the first instance of capture on a node, whose clock shows 1000 s when that of the stream shows
+// 0.
 func say(node string, at, sent, stored float64) stage.Record {
 	return said(node, 1, at, 1000+sent, 1000+stored, false)
 }
@@ -231,7 +232,8 @@ func TestWatermark(t *testing.T) {
 	}
 }
 
-// The watermark is a function of the log: it is the same however records are cut into calls, and when a snapshot was restored in between.
+// The watermark is a function of the log: it is the same however records are cut into calls, and when a snapshot was
+// restored in between.
 func TestWatermarkIsOfTheLog(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {

@@ -37,7 +37,8 @@ func Run(ctx context.Context, env *service.Env) error {
 	})
 }
 
-// progress makes the message by which the enricher, or the other partitions, know what to wait for. A zero time is told as 0.
+// progress makes the message by which the enricher, or the other partitions, know what to wait for. A zero time is told
+// as 0.
 func progress(partitions []stage.Progress) []byte {
 	batch := &millracev1.ProgressBatch{Version: 1}
 	for _, p := range partitions {

@@ -19,7 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write the snapshot of the current version to testdata/snapshots")
 
-// version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run Golden -update.
+// version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run
+// Golden -update.
 const version = "4"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
@@ -97,8 +98,8 @@ func situations() (first, second *decodertest.Traffic) {
 	return first, second
 }
 
-// TestGoldenSnapshots: snapshots of every version that ever was are read, or refused with a word on the version; the current one is written
-// as it is in testdata.
+// TestGoldenSnapshots: snapshots of every version that ever was are read, or refused with a word on the version; the
+// current one is written as it is in testdata.
 func TestGoldenSnapshots(t *testing.T) {
 	t.Parallel()
 	first, second := situations()

@@ -10,8 +10,8 @@ import (
 	"millrace.dev/services/decoder/internal/decodertest"
 )
 
-// BenchmarkStage is the stage's cost of a one-sided exchange, from raw batches of a service's 50 connections as capture sends them every 100 ms or
-// sooner.
+// BenchmarkStage is the stage's cost of a one-sided exchange, from raw batches of a service's 50 connections as capture
+// sends them every 100 ms or sooner.
 func BenchmarkStage(b *testing.B) {
 	const connections, perBatch = 50, 200
 	for _, c := range []struct{ name, request, response string }{

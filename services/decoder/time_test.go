@@ -15,7 +15,8 @@ import (
 	"millrace.dev/services/decoder/internal/decodertest"
 )
 
-// history is records with the times at which a stream stored them: mostly milliseconds apart, at times so far that waits end in between.
+// history is records with the times at which a stream stored them: mostly milliseconds apart, at times so far that
+// waits end in between.
 func history(r *rand.Rand) []stage.Record {
 	traffic := crowd(r, 60)
 	at := time.Unix(1_700_000_000, int64(r.IntN(1e9)))
@@ -38,7 +39,8 @@ func history(r *rand.Rand) []stage.Record {
 	return records
 }
 
-// contents is what was published on each subject: exchanges and links in their order, whatever the batches that they came in.
+// contents is what was published on each subject: exchanges and links in their order, whatever the batches that they
+// came in.
 func contents(t *testing.T, p *tape) map[string][]byte {
 	t.Helper()
 	bySubject := map[string][]byte{}
@@ -64,8 +66,9 @@ func contents(t *testing.T, p *tape) map[string][]byte {
 	return bySubject
 }
 
-// TestTimeIsInTheLog: what comes out is a function of the records and the times at which they were stored. It does not matter how many of them
-// come in a call, how often and with which times in between Tick is called, nor where a snapshot is gone on from.
+// TestTimeIsInTheLog: what comes out is a function of the records and the times at which they were stored. It does not
+// matter how many of them come in a call, how often and with which times in between Tick is called, nor where a
+// snapshot is gone on from.
 func TestTimeIsInTheLog(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
@@ -90,7 +93,8 @@ func TestTimeIsInTheLog(t *testing.T) {
 	}
 }
 
-// replay hands records in: one by one and with the time told at the end alone, or cut into calls, with ticks and restarts, as r has it.
+// replay hands records in: one by one and with the time told at the end alone, or cut into calls, with ticks and
+// restarts, as r has it.
 func replay(t *testing.T, records []stage.Record, end time.Time, r *rand.Rand) map[string][]byte {
 	t.Helper()
 	ctx, out := context.Background(), &tape{}

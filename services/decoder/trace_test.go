@@ -14,8 +14,8 @@ import (
 
 const reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-// TestCauses: two requests are served at once by two goroutines of one process; each makes a call, one itself, one through a pooled
-// connection whose writer is handed the request.
+// TestCauses: two requests are served at once by two goroutines of one process; each makes a call, one itself, one
+// through a pooled connection whose writer is handed the request.
 func TestCauses(t *testing.T) {
 	t.Parallel()
 	traffic := decodertest.New()

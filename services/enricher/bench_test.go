@@ -16,8 +16,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// BenchmarkStage is the stage's cost of one side of an exchange: pairing, traces, metrics and spans. Clients call servers over kept connections,
-// and both sides come, each with the link of its start, as a decoder publishes them.
+// BenchmarkStage is the stage's cost of one side of an exchange: pairing, traces, metrics and spans. Clients call
+// servers over kept connections, and both sides come, each with the link of its start, as a decoder publishes them.
 func BenchmarkStage(b *testing.B) {
 	const perBatch = 100
 	factory, err := enricher.Processors(config.Default(), bus.DefaultPartitions, prometheus.NewRegistry())

@@ -26,7 +26,8 @@ type numbering struct {
 	epoch             uint64
 }
 
-// counted reads MILLRACE_METRIC as an exporter does: it drops a batch that it has counted, and wants the numbers without gaps.
+// counted reads MILLRACE_METRIC as an exporter does: it drops a batch that it has counted, and wants the numbers
+// without gaps.
 type counted struct {
 	t    *testing.T
 	last map[numbering]uint64
@@ -70,7 +71,8 @@ func (c *counted) take(subject string, b *millracev1.MetricBatch) {
 	}
 }
 
-// Counts are exact although instances are killed and begin anew in between: one takes over the windows that another began.
+// Counts are exact although instances are killed and begin anew in between: one takes over the windows that another
+// began.
 func TestMetricsAreExact(t *testing.T) {
 	t.Parallel()
 	env := environment(t)

@@ -128,7 +128,8 @@ func (c *collector) note(key string, start, at uint64, value float64) {
 	}
 }
 
-// totals gives the newest value of each series, or the sum of all deltas, and checks what came on the way. The caller holds mu.
+// totals gives the newest value of each series, or the sum of all deltas, and checks what came on the way. The caller
+// holds mu.
 func (c *collector) totals() map[string]float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -344,8 +345,8 @@ func missing(got, want map[string]float64) string {
 	return ""
 }
 
-// Totals are exact at an OTLP backend and at scrape, with one exporter and with three, of which one is killed, another stopped and both come
-// back: every point that comes twice is the same, and no counter ever goes back.
+// Totals are exact at an OTLP backend and at scrape, with one exporter and with three, of which one is killed, another
+// stopped and both come back: every point that comes twice is the same, and no counter ever goes back.
 func TestExactTotals(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{1, 3} {
@@ -441,8 +442,8 @@ exporters:
 	if len(cumulative.mistakes) > 0 {
 		t.Errorf("cumulative: %.2000s", strings.Join(cumulative.mistakes, "\n"))
 	}
-	// Deltas that were sent between the checkpoint and the kill are sent again, with the same times and values: a backend that counts each
-	// point once has the truth.
+	// Deltas that were sent between the checkpoint and the kill are sent again, with the same times and values: a
+	// backend that counts each point once has the truth.
 	eventually(t, "the backend of deltas has all", func() bool { return missing(delta.totals(), tr.otlp) == "" })
 	if len(delta.mistakes) > 0 {
 		t.Errorf("delta: %.2000s", strings.Join(delta.mistakes, "\n"))

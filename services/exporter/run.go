@@ -25,7 +25,8 @@ const component = "exporter"
 // shutdownTimeout bounds how long a destination may take to close.
 const shutdownTimeout = 5 * time.Second
 
-// CheckConfig reports mistakes in the exporters section, as the Collector's components state them, and in what sampling asks for.
+// CheckConfig reports mistakes in the exporters section, as the Collector's components state them, and in what sampling
+// asks for.
 func CheckConfig(cfg *config.Config) error {
 	if _, err := sampling.Compile(&cfg.Sampling, cfg.Bus.Partitions); err != nil {
 		return err
@@ -37,8 +38,8 @@ func CheckConfig(cfg *config.Config) error {
 	return err
 }
 
-// Run hands spans and metrics to every destination of the configuration until ctx ends. Any number of instances may run; a file has one
-// writer, so with exporters.file there should be one instance a file.
+// Run hands spans and metrics to every destination of the configuration until ctx ends. Any number of instances may
+// run; a file has one writer, so with exporters.file there should be one instance a file.
 func Run(ctx context.Context, env *service.Env) error {
 	if err := CheckConfig(env.Config); err != nil {
 		return err

@@ -77,7 +77,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// A backend that is away holds up no other destination, and gets everything once when it comes, from a later instance too.
+// A backend that is away holds up no other destination, and gets everything once when it comes, from a later instance
+// too.
 func TestRunOneDestinationAway(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

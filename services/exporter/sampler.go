@@ -18,7 +18,8 @@ import (
 // samplerStage is the name of the stage in readiness and checkpoints.
 const samplerStage = "sampler"
 
-// samplerCheckpoints is the longest time between checkpoints. They hold every waiting span, so they are dearer than those of other stages.
+// samplerCheckpoints is the longest time between checkpoints. They hold every waiting span, so they are dearer than
+// those of other stages.
 const samplerCheckpoints = 10 * time.Second
 
 // source is where a stage reads.
@@ -36,7 +37,8 @@ func spanSource(cfg *config.Sampling) source {
 	return source{stream, func(partition int) []string { return []string{prefix + strconv.Itoa(partition) + ".>"} }}
 }
 
-// startSampler starts the stage that decides about traces, where the configuration asks for one. What destinations read then says [spanSource].
+// startSampler starts the stage that decides about traces, where the configuration asks for one. What destinations read
+// then says [spanSource].
 func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) error {
 	cfg := &env.Config.Sampling
 	if !cfg.Enabled() {

@@ -144,7 +144,8 @@ func (w *traffic) send(trace int, service string, status millracev1.StatusCode, 
 	}
 }
 
-// round sends some traces whose spans come one after the other, those of all at once. Every seventh has an error, at one of the services.
+// round sends some traces whose spans come one after the other, those of all at once. Every seventh has an error, at
+// one of the services.
 func (w *traffic) round(first, traces int, services []string) {
 	for i, service := range services {
 		for trace := first; trace < first+traces; trace++ {
@@ -158,7 +159,8 @@ func (w *traffic) round(first, traces int, services []string) {
 	}
 }
 
-// Traces spread over services are kept whole or not at all, each span once behind the destinations, while samplers are killed.
+// Traces spread over services are kept whole or not at all, each span once behind the destinations, while samplers are
+// killed.
 func TestSamplerKilled(t *testing.T) {
 	t.Parallel()
 	cfg := samplerConfig()
@@ -300,8 +302,8 @@ func run(t *testing.T, cfg *config.Config, conn *bus.Conn) (tel *telemetry.Telem
 	}
 }
 
-// With policies, the service's destinations get what the sampler keeps. What was exported before sampling was switched on does not come
-// twice.
+// With policies, the service's destinations get what the sampler keeps. What was exported before sampling was switched
+// on does not come twice.
 func TestSwitchOn(t *testing.T) {
 	t.Parallel()
 	cfg := samplerConfig()

@@ -15,12 +15,12 @@ import (
 	"millrace.dev/services/exporter/internal/series"
 )
 
-// keptSlack is how much longer than a decision an exemplar waits for the notice that its trace was kept: spans, metrics and notices come
-// by different ways.
+// keptSlack is how much longer than a decision an exemplar waits for the notice that its trace was kept: spans, metrics
+// and notices come by different ways.
 const keptSlack = 30 * time.Second
 
-// stages are what the service runs. Each destination has a stage for spans and one for metrics, whose names are part of the keys of their
-// checkpoints: each has a position of its own.
+// stages are what the service runs. Each destination has a stage for spans and one for metrics, whose names are part of
+// the keys of their checkpoints: each has a position of its own.
 type stages struct {
 	env     *service.Env
 	version string

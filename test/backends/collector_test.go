@@ -14,8 +14,8 @@ import (
 	"millrace.dev/test/internal/traffic"
 )
 
-// Two Collectors get the same load at once: one over gRPC with mutual TLS, gzip and cumulative points, one over HTTP with TLS, a token in a
-// header, zstd and deltas. What each wrote to its file adds up to the truth.
+// Two Collectors get the same load at once: one over gRPC with mutual TLS, gzip and cumulative points, one over HTTP
+// with TLS, a token in a header, zstd and deltas. What each wrote to its file adds up to the truth.
 func TestCollector(t *testing.T) {
 	certificates := pki.New(t)
 	path := backend(t, "otelcol")

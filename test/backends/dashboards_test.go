@@ -54,7 +54,8 @@ func TestDashboardStructure(t *testing.T) {
 	}
 }
 
-// After a load with failures at every level, every query of every panel has an answer, as have the variables; and no rule fails.
+// After a load with failures at every level, every query of every panel has an answer, as have the variables; and no
+// rule fails.
 func TestDashboards(t *testing.T) {
 	const namespace, requests = "dashboards", 1200
 	s := shop.Open(t, namespace)
@@ -145,7 +146,8 @@ func answered(p *prometheus.Server, expression string, values map[string]string)
 	return fmt.Errorf("no data: %s (%d samples)", filled, len(samples))
 }
 
-// cookbook gives the queries of docs/dashboards.md. An expression begins at the start of a line, and goes on in lines that are indented.
+// cookbook gives the queries of docs/dashboards.md. An expression begins at the start of a line, and goes on in lines
+// that are indented.
 func cookbook(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/dashboards.md")

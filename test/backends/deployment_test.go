@@ -46,7 +46,8 @@ type setup struct {
 	destinations string
 }
 
-// features are all groups of metrics that there are today; of those that differ in the detail of their resource, the finest.
+// features are all groups of metrics that there are today; of those that differ in the detail of their resource, the
+// finest.
 const features = "metrics:\n  features: [application, application_host, application_span, application_service_graph]\n"
 
 // routes are the patterns of the shop.

@@ -13,10 +13,12 @@ import (
 	"millrace.dev/test/backends/internal/shop"
 )
 
-// settle is how long answers may take to become right after a load: hold time, window, export, scrape, and a machine that is busy.
+// settle is how long answers may take to become right after a load: hold time, window, export, scrape, and a machine
+// that is busy.
 const settle = time.Minute
 
-// What a real Prometheus answers equals what was done: at one exporter and at three, and through restarts of exporters under load.
+// What a real Prometheus answers equals what was done: at one exporter and at three, and through restarts of exporters
+// under load.
 func TestExact(t *testing.T) {
 	for _, exporters := range []int{1, 3} {
 		t.Run(fmt.Sprint("exporters ", exporters), func(t *testing.T) {

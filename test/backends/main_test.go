@@ -18,7 +18,8 @@ var (
 	paths     = flag.Int("paths", 50_000, "distinct paths of TestPaths")
 )
 
-// programsEnvironment names the directory of the Collector (otelcol) and the Jaeger (all-in-one) that `make test-backends` has built.
+// programsEnvironment names the directory of the Collector (otelcol) and the Jaeger (all-in-one) that
+// `make test-backends` has built.
 const programsEnvironment = "BACKENDS"
 
 func TestMain(m *testing.M) {

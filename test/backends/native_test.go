@@ -11,8 +11,8 @@ import (
 	"millrace.dev/test/internal/traffic"
 )
 
-// Exponential histograms arrive in Prometheus as native ones, scraped by protobuf: counts are exact, quantiles are the exact ones within
-// what a bucket spans.
+// Exponential histograms arrive in Prometheus as native ones, scraped by protobuf: counts are exact, quantiles are the
+// exact ones within what a bucket spans.
 func TestNativeHistograms(t *testing.T) {
 	d := deploy(t, setup{config: features + "  histogram_aggregation: base2_exponential_bucket_histogram\n" + trafficRoutes})
 	p := d.prometheus(true)

@@ -12,12 +12,12 @@ import (
 // maxSeries bounds what a service may have in one metric, whatever its clients ask for.
 const maxSeries = 4000
 
-// maxMemory bounds what each process of the pipeline may use while it sees them, bytes: an enricher that owns every partition has the
-// limit of series in each of them.
+// maxMemory bounds what each process of the pipeline may use while it sees them, bytes: an enricher that owns every
+// partition has the limit of series in each of them.
 const maxMemory = 1 << 30
 
-// Requests of which each has a path of its own (1,000,000 with -paths 1000000) make a bounded number of series in bounded memory, and
-// totals stay exact: with routes as they are by default, and where the user asks for raw paths.
+// Requests of which each has a path of its own (1,000,000 with -paths 1000000) make a bounded number of series in
+// bounded memory, and totals stay exact: with routes as they are by default, and where the user asks for raw paths.
 func TestPaths(t *testing.T) {
 	for name, config := range map[string]string{
 		"default": "", "path": "routes:\n  unmatched: path\n", "low-cardinality": "routes:\n  unmatched: low-cardinality\n",

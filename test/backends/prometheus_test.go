@@ -13,7 +13,8 @@ import (
 // deployFolder is deploy/ of the repository.
 const deployFolder = "../../deploy"
 
-// scrape starts a Prometheus with the scrape configuration and the rules that users get, and with targets and an interval of the test.
+// scrape starts a Prometheus with the scrape configuration and the rules that users get, and with targets and an
+// interval of the test.
 func scrape(t *testing.T, native bool, targets, own []string) *prometheus.Server {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(deployFolder, "prometheus/prometheus.yml"))

@@ -10,7 +10,8 @@ import (
 	"millrace.dev/test/internal/traffic"
 )
 
-// Traces that a policy wants arrive whole and no others do; metrics are those of all requests; exemplars lead to kept traces.
+// Traces that a policy wants arrive whole and no others do; metrics are those of all requests; exemplars lead to kept
+// traces.
 func TestSampling(t *testing.T) {
 	j := jaeger.Start(t, backend(t, "all-in-one"))
 	d := deploy(t, setup{destinations: toJaeger(j), config: features + trafficRoutes + `

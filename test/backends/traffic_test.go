@@ -55,8 +55,8 @@ func (d *deployment) publish(rate float64, during time.Duration, meanwhile func(
 	return truth
 }
 
-// Three exporters, of which one is killed and another stopped in an orderly way, each twice, while more comes: what Prometheus answers equals
-// what was published, and quantiles lie in the bucket of the exact ones.
+// Three exporters, of which one is killed and another stopped in an orderly way, each twice, while more comes: what
+// Prometheus answers equals what was published, and quantiles lie in the bucket of the exact ones.
 func TestExportersRestart(t *testing.T) {
 	d := deploy(t, setup{exporters: 3, config: features + trafficRoutes})
 	p := d.prometheus(false)
@@ -122,8 +122,9 @@ func compareTraffic(p *prometheus.Server, truth []traffic.Span) error {
 	return errors.Join(checks...)
 }
 
-// exactQuantiles compares quantiles with those of the spans, whose durations are known to the nanosecond: they may differ by what is
-// inside of a bucket, that is by the factor spread where buckets are no explicit ones, or else by the bounds around the exact one.
+// exactQuantiles compares quantiles with those of the spans, whose durations are known to the nanosecond: they may
+// differ by what is inside of a bucket, that is by the factor spread where buckets are no explicit ones, or else by the
+// bounds around the exact one.
 func exactQuantiles(t *testing.T, p *prometheus.Server, truth []traffic.Span, spread float64) {
 	t.Helper()
 	for _, service := range []string{"shop-0", "stock-1", "shop-3"} {

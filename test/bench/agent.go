@@ -34,8 +34,8 @@ func (b *bench) allInOneAgent(config string, file bool) (*agent, error) {
 	return a, a.ready()
 }
 
-// captureAgent starts capture alone, with a NATS server beside it: as on a node whose other parts are elsewhere. It is the binary that runs
-// there: the all-in-one's has some 20 MB more in memory for parts that capture does not have.
+// captureAgent starts capture alone, with a NATS server beside it: as on a node whose other parts are elsewhere. It is
+// the binary that runs there: the all-in-one's has some 20 MB more in memory for parts that capture does not have.
 func (b *bench) captureAgent() (*agent, error) {
 	agents++
 	port, err := product.FreePort()

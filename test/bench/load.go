@@ -51,8 +51,8 @@ func playRole() {
 	if role == "" {
 		return
 	}
-	// Threads block in raw system calls without telling the scheduler, as a C program would: there must be a P for each, and no
-	// collection of garbage, which would wait for them.
+	// Threads block in raw system calls without telling the scheduler, as a C program would: there must be a P for
+	// each, and no collection of garbage, which would wait for them.
 	runtime.GOMAXPROCS(64)
 	debug.SetGCPercent(-1)
 	var err error

@@ -35,8 +35,8 @@ func cpuSeconds(pid int) (float64, error) {
 	return float64(sum) / ticksPerSecond, nil
 }
 
-// othersWork is the CPU time, in seconds, that was used by what is neither this process nor a child of it that was waited for, and what the
-// host of a virtual machine took (steal).
+// othersWork is the CPU time, in seconds, that was used by what is neither this process nor a child of it that was
+// waited for, and what the host of a virtual machine took (steal).
 func othersWork() (float64, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

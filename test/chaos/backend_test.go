@@ -9,11 +9,12 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// readAhead is what the owners of all partitions of a stage read ahead at most, in MiB: two requests each (stage.Options.PrefetchBytes).
+// readAhead is what the owners of all partitions of a stage read ahead at most, in MiB: two requests each
+// (stage.Options.PrefetchBytes).
 const readAhead = partitions * 2 * 2
 
-// The backend is away under load and comes back: everything arrives once, late. What waits shows as lag and not as memory: requests are fat, and no
-// stage grows by more than what it reads ahead and half of the rest of the backlog.
+// The backend is away under load and comes back: everything arrives once, late. What waits shows as lag and not as
+// memory: requests are fat, and no stage grows by more than what it reads ahead and half of the rest of the backlog.
 func TestBackendAway(t *testing.T) {
 	d := deploy(t, shape{query: 7000, bytes: 1024})
 	time.Sleep(2 * time.Second)

@@ -16,8 +16,8 @@ import (
 	"millrace.dev/test/internal/spans"
 )
 
-// Real traffic through the real kernel side, while one instance of each kind is killed: every request has its client and its server span,
-// once, in one trace.
+// Real traffic through the real kernel side, while one instance of each kind is killed: every request has its client
+// and its server span, once, in one trace.
 func TestCapture(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: capture loads eBPF programs")
@@ -98,8 +98,8 @@ func TestCapture(t *testing.T) {
 		}
 	}
 	t.Logf("RESULT | Capture | %d spans of real requests, %d expected, %d repeats", len(real), want, repeats)
-	// The generated traffic goes by the side; the comparison must not see what is real. This process also asks the others whether they are
-	// ready.
+	// The generated traffic goes by the side; the comparison must not see what is real. This process also asks the
+	// others whether they are ready.
 	d.ignore = func(r backend.Received) bool { return r.PID() == os.Getpid() }
 	all, err := d.backend.Spans()
 	d.must(err)

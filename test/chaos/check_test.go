@@ -121,7 +121,8 @@ func (d *deployment) check() {
 	}
 }
 
-// arrived waits until every span is at the backend, or none has come for a while; what is missing is for the comparison to say.
+// arrived waits until every span is at the backend, or none has come for a while; what is missing is for the comparison
+// to say.
 func (d *deployment) arrived(truth []traffic.Span, limit time.Duration) {
 	last, since := 0, time.Now()
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {

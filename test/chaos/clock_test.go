@@ -18,9 +18,9 @@ import (
 	"millrace.dev/test/internal/product"
 )
 
-// The wall clock of one process of each kind leaps an hour ahead, and two hours back. Go reads it through the vDSO, whose code is in the
-// process's own memory: it is replaced by a system call and an addition. What reads the clock by a system call of its own
-// (CLOCK_BOOTTIME for leases) is not touched; TestClockOrigin has other values there.
+// The wall clock of one process of each kind leaps an hour ahead, and two hours back. Go reads it through the vDSO,
+// whose code is in the process's own memory: it is replaced by a system call and an addition. What reads the clock by a
+// system call of its own (CLOCK_BOOTTIME for leases) is not touched; TestClockOrigin has other values there.
 func TestWallClock(t *testing.T) {
 	if runtime.GOARCH != "amd64" || os.Geteuid() != 0 {
 		t.Skip("needs root on amd64: changes the clock of a process in its memory")
@@ -179,8 +179,8 @@ func within(pid int, start, end uint64) (bool, error) {
 	return false, nil
 }
 
-// One process of each kind has monotonic clocks of another origin, as on a machine that was booted ten days ago: values of local clocks
-// must not be compared between machines.
+// One process of each kind has monotonic clocks of another origin, as on a machine that was booted ten days ago: values
+// of local clocks must not be compared between machines.
 func TestClockOrigin(t *testing.T) {
 	d := deploy(t, shape{each: 1})
 	for _, kind := range kinds {

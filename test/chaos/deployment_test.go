@@ -280,7 +280,8 @@ func (d *deployment) members(kind string) (map[string]stage.Member, error) {
 	return found, nil
 }
 
-// owned waits until every partition of a kind is worked on by an instance that is not among the ones given, and gives how long that took.
+// owned waits until every partition of a kind is worked on by an instance that is not among the ones given, and gives
+// how long that took.
 func (d *deployment) owned(kind string, without []string) time.Duration {
 	d.t.Helper()
 	began := time.Now()

@@ -69,7 +69,8 @@ func (d *deployment) lag(name string) (sum int64) {
 	return sum
 }
 
-// noReplays fails the test if an instance that runs got records again that others had processed: hand-overs leave fresh checkpoints.
+// noReplays fails the test if an instance that runs got records again that others had processed: hand-overs leave fresh
+// checkpoints.
 func (d *deployment) noReplays() {
 	d.t.Helper()
 	for kind, list := range d.running {

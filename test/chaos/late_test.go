@@ -11,7 +11,8 @@ import (
 	"millrace.dev/lib/config"
 )
 
-// strait is a way to a server that can be closed: what is sent meanwhile waits in it, both ways, and no connection is told.
+// strait is a way to a server that can be closed: what is sent meanwhile waits in it, both ways, and no connection is
+// told.
 type strait struct {
 	t        *testing.T
 	listener net.Listener
@@ -108,8 +109,9 @@ func (d *deployment) held() (most float64) {
 	return most
 }
 
-// One of two nodes cannot publish for longer than the hold time while the other goes on: of each call that crosses them, one side is late. Once
-// its packets do not get through for 8 s, and once its connections are lost with what was on its way, and nothing gets through for 3 s.
+// One of two nodes cannot publish for longer than the hold time while the other goes on: of each call that crosses
+// them, one side is late. Once its packets do not get through for 8 s, and once its connections are lost with what was
+// on its way, and nothing gets through for 3 s.
 func TestNodeLate(t *testing.T) {
 	d := deploy(t, shape{strait: true})
 	time.Sleep(3 * time.Second)

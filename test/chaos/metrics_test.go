@@ -70,7 +70,8 @@ func red(truth []traffic.Span) map[string]measured {
 	return series
 }
 
-// deltas adds up what enrichers have published, each batch once by its number. missing is how many numbers are left out.
+// deltas adds up what enrichers have published, each batch once by its number. missing is how many numbers are left
+// out.
 func (d *deployment) deltas() (series map[string]measured, batches, repeated, missing int, err error) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 30*time.Second)
 	defer cancel()

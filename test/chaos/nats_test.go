@@ -102,7 +102,8 @@ func (d *deployment) ready() {
 	}
 }
 
-// The disk under a NATS server is full for a while: publishers wait, nothing is lost, and when there is room again everything arrives.
+// The disk under a NATS server is full for a while: publishers wait, nothing is lost, and when there is room again
+// everything arrives.
 func TestDiskFull(t *testing.T) {
 	store := t.TempDir()
 	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "size=256m"); err != nil {

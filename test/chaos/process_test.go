@@ -99,8 +99,8 @@ func TestScale(t *testing.T) {
 	d.check()
 }
 
-// Every instance is replaced by another, one after the other, as in an upgrade: a new one joins, an old one ends by SIGTERM. Nothing is
-// replayed.
+// Every instance is replaced by another, one after the other, as in an upgrade: a new one joins, an old one ends by
+// SIGTERM. Nothing is replayed.
 func TestRollingUpgrade(t *testing.T) {
 	d := deploy(t, shape{})
 	for _, kind := range kinds {

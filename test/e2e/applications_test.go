@@ -235,8 +235,9 @@ func TestPythonServerAndRequests(t *testing.T) {
 	o.settled(t.Name(), len(all), client.pid(), server.pid())
 }
 
-// client -> nginx -> Python: an event loop passes requests on. Every span is right; how the two hops are joined is checked
-// only as far as it is claimed: a client span of nginx that names a parent names the right one, or says it is inferred.
+// client -> nginx -> Python: an event loop passes requests on. Every span is right; how the two hops are joined is
+// checked only as far as it is claimed: a client span of nginx that names a parent names the right one, or says it is
+// inferred.
 func TestNginxProxy(t *testing.T) {
 	t.Parallel()
 	o := observing(t)

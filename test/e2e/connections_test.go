@@ -28,8 +28,8 @@ func TestUpgradeToWebSocket(t *testing.T) {
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
 	})
 	s.turn("c", x)
-	// Frames that hold HTTP and Redis text, unmasked: RFC 6455 section 5.2. The client would mask them; that they are plain
-	// makes it harder.
+	// Frames that hold HTTP and Redis text, unmasked: RFC 6455 section 5.2. The client would mask them; that they are
+	// plain makes it harder.
 	for i := range 20 {
 		for _, text := range []string{"GET /frame HTTP/1.1\r\nHost: x\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "\x00\xff"} {
 			frame := append([]byte{0x81, byte(len(text))}, text...)
@@ -199,8 +199,8 @@ func observing(t *testing.T) *observed {
 	return shared(t)
 }
 
-// forkServer accepts connections and serves each in a child process; it prints its port, then the pid of each child with
-// the number of the connection.
+// forkServer accepts connections and serves each in a child process; it prints its port, then the pid of each child
+// with the number of the connection.
 const forkServer = `
 import os, socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", 0)); s.listen(64)

@@ -125,8 +125,9 @@ func TestStreamedBody(t *testing.T) {
 	s.lasted("/streamed/body", 800*time.Millisecond)
 }
 
-// A send that blocks because the other end does not read: the client's span begins when the send began, and not when it returned. Half of
-// the time that the other end waits tells the two apart, however late a busy machine lets the client go on after it looked at the clock.
+// A send that blocks because the other end does not read: the client's span begins when the send began, and not when it
+// returned. Half of the time that the other end waits tells the two apart, however late a busy machine lets the client
+// go on after it looked at the clock.
 func TestBlockedSend(t *testing.T) {
 	t.Parallel()
 	const wait = 300 * time.Millisecond
@@ -147,7 +148,8 @@ func TestBlockedSend(t *testing.T) {
 	}
 }
 
-// lasted checks that both spans of the scene's first exchange lasted at least low, and at most 80 ms more than what the client measured.
+// lasted checks that both spans of the scene's first exchange lasted at least low, and at most 80 ms more than what the
+// client measured.
 func (s *scene) lasted(path string, low time.Duration) {
 	s.t.Helper()
 	if truthOnly {

@@ -55,7 +55,8 @@ func listening(t *testing.T, port int) {
 	want := net.JoinHostPort("", strconv.FormatInt(int64(port), 16))
 	want = strings.ToUpper(want[strings.LastIndexByte(want, ':'):])
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		// Not /proc/net, which is the main thread's: it may have gone to a network namespace for good (see internal/netns).
+		// Not /proc/net, which is the main thread's: it may have gone to a network namespace for good (see
+		// internal/netns).
 		for _, table := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
 			text, err := os.ReadFile(table)
 			if err != nil {

@@ -24,7 +24,8 @@ type truth struct {
 	status              int // 0: no status was seen
 	request, response   int // sizes of the bodies; -1 is not checked
 	failed              bool
-	// estimated: the bodies are chunked and sent in calls larger than what is shipped of one, so their framing is not known in full.
+	// estimated: the bodies are chunked and sent in calls larger than what is shipped of one, so their framing is not
+	// known in full.
 	estimated bool
 	command   string // Redis; all HTTP fields are ignored then
 

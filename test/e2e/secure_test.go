@@ -14,8 +14,9 @@ import (
 	"millrace.dev/test/internal/spans"
 )
 
-// Every service by itself, each with a credential of its own role, against a server with the configuration that deploy/nats delivers:
-// TLS with certificates on both sides, and accounts. Spans come out, and the server had nothing to refuse.
+// Every service by itself, each with a credential of its own role, against a server with the configuration that
+// deploy/nats delivers: TLS with certificates on both sides, and accounts. Spans come out, and the server had nothing
+// to refuse.
 func TestCredentials(t *testing.T) {
 	needRoot(t)
 	path, err := binary()
@@ -75,7 +76,8 @@ func TestCredentials(t *testing.T) {
 			t.Error(err)
 		}
 		for line := range strings.Lines(string(refused)) {
-			// Until there are streams, services try to make them; and the observer comes with the wrong credential at the end.
+			// Until there are streams, services try to make them; and the observer comes with the wrong credential at
+			// the end.
 			expected := strings.Contains(line, "$JS.API.STREAM.CREATE.MILLRACE_") || strings.Contains(line, "go:millrace-observer")
 			if strings.Contains(line, "Violation") && !expected {
 				t.Error(strings.TrimSpace(line))

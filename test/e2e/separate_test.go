@@ -169,7 +169,8 @@ func tail(log string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// NATS away for longer than the send buffer lasts: the oldest batches go, every one is counted, and capture goes on afterwards.
+// NATS away for longer than the send buffer lasts: the oldest batches go, every one is counted, and capture goes on
+// afterwards.
 func TestSendBufferOverflow(t *testing.T) {
 	needRoot(t)
 	path, err := binary()

@@ -70,8 +70,8 @@ func (x *tap) of(port int) shipped {
 	return s
 }
 
-// What leaves capture: nothing of TLS and next to nothing of an unknown protocol, no credentials, and of a large body only
-// a small part.
+// What leaves capture: nothing of TLS and next to nothing of an unknown protocol, no credentials, and of a large body
+// only a small part.
 func TestShippedPayload(t *testing.T) {
 	needRoot(t)
 	port, err := product.FreePort()

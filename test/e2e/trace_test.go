@@ -18,8 +18,8 @@ import (
 	"millrace.dev/test/internal/spans"
 )
 
-// attach is how long the runtimes' probes may take after a program has started: requests before that are seen, but what caused
-// what inside the program may not be.
+// attach is how long the runtimes' probes may take after a program has started: requests before that are seen, but what
+// caused what inside the program may not be.
 const attach = 1500 * time.Millisecond
 
 // node starts a node of the call graph and gives its process and address.
@@ -57,8 +57,8 @@ func node(t *testing.T, n callgraph.Node, command ...string) (pid int, address s
 	return c.Process.Pid, "127.0.0.1:" + strings.TrimSpace(string(line[:k]))
 }
 
-// The same with the trace applications: parallel calls from goroutines two away from the serving one, few idle connections, so that
-// fresh and pooled ones mix, and two Redis commands one after the other.
+// The same with the trace applications: parallel calls from goroutines two away from the serving one, few idle
+// connections, so that fresh and pooled ones mix, and two Redis commands one after the other.
 func TestTracesOfEdge(t *testing.T) {
 	needRoot(t)
 	var o *observed
@@ -105,7 +105,8 @@ func TestTracesOfEdge(t *testing.T) {
 	}
 }
 
-// A -> B -> (C twice in parallel, Redis) at a concurrency of 32: each request is one trace, and every edge is the true one.
+// A -> B -> (C twice in parallel, Redis) at a concurrency of 32: each request is one trace, and every edge is the true
+// one.
 func TestTraces(t *testing.T) {
 	needRoot(t)
 	var o *observed

@@ -7,8 +7,8 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Node stands for the node's name, escaped as a subject token, in the subjects of a role that is issued per node. It is the operation of
-// NATS's permission templates that gives the name of the user.
+// Node stands for the node's name, escaped as a subject token, in the subjects of a role that is issued per node. It is
+// the operation of NATS's permission templates that gives the name of the user.
 const Node = "{{name()}}"
 
 // Grant is a subject on which a role may publish or subscribe.

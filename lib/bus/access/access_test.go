@@ -19,8 +19,8 @@ func TestPageIsCurrent(t *testing.T) {
 	}
 }
 
-// TestRoles checks what must hold whatever the lists say: no service may do anything with everybody's answers, and only the administrator
-// creates, changes, empties and removes.
+// TestRoles checks what must hold whatever the lists say: no service may do anything with everybody's answers, and only
+// the administrator creates, changes, empties and removes.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	for _, r := range access.Roles() {

@@ -39,8 +39,8 @@ func read(stream string) []Grant {
 	})
 }
 
-// stage is what the runtime of a stage keeps in the buckets, see lib/stage. The keys begin with the stage's name, so that no service can touch
-// the leases and checkpoints of another.
+// stage is what the runtime of a stage keeps in the buckets, see lib/stage. The keys begin with the stage's name, so
+// that no service can touch the leases and checkpoints of another.
 func stage(name string) []Grant {
 	key := name + ".*"
 	return join(
@@ -51,8 +51,8 @@ func stage(name string) []Grant {
 	)
 }
 
-// watch lets a role follow keys of a bucket. A bucket's stream has no other way to make a consumer than with the keys in the subject, so
-// that the server compares them with what is permitted.
+// watch lets a role follow keys of a bucket. A bucket's stream has no other way to make a consumer than with the keys
+// in the subject, so that the server compares them with what is permitted.
 func watch(bucket, keys, why string) []Grant {
 	return []Grant{
 		{api + "CONSUMER.CREATE." + backing(bucket) + ".*.$KV." + bucket + "." + keys, why},

@@ -10,8 +10,8 @@ import (
 // destinations of the exporter.
 var destinations = []string{"otlp", "otlphttp", "debug", "file", "prometheus"}
 
-// Roles gives every role. named are the exporter's destinations with a name of their own, as in the configuration ("otlp/tempo"): each is a
-// stage, and permissions cannot be given for names that only begin alike.
+// Roles gives every role. named are the exporter's destinations with a name of their own, as in the configuration
+// ("otlp/tempo"): each is a stage, and permissions cannot be given for names that only begin alike.
 func Roles(named ...string) []Role {
 	roles := []Role{capture(), decoder(), enricher(), exporter(named)}
 	return append(roles, all(roles), observer(), recorder(), admin())

@@ -1,5 +1,5 @@
-// Package embedded runs a NATS server with JetStream inside the process, for `millrace run` and for tests. It listens nowhere unless
-// bus.embedded.listen says so; the process itself connects through memory:
+// Package embedded runs a NATS server with JetStream inside the process, for `millrace run` and for tests. It listens
+// nowhere unless bus.embedded.listen says so; the process itself connects through memory:
 //
 //	server, err := embedded.Start(cfg)
 //	conn, err := bus.Connect(ctx, cfg, "millrace", server.InProcess())

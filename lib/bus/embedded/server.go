@@ -22,7 +22,8 @@ const (
 	MaxPayload = 8 << 20
 	// startTimeout bounds recovery of file storage at start.
 	startTimeout = 30 * time.Second
-	// streamCount is how many streams of bus.max_bytes the storage must hold, and bucketBytes what buckets may take besides.
+	// streamCount is how many streams of bus.max_bytes the storage must hold, and bucketBytes what buckets may take
+	// besides.
 	streamCount = 6
 	bucketBytes = 256 << 20
 )
@@ -39,13 +40,13 @@ type Option func(*settings)
 
 type settings struct{ log *slog.Logger }
 
-// WithLogger sends the server's warnings and errors to log, and everything else it says to log at debug level. Without it they go to
-// [slog.Default].
+// WithLogger sends the server's warnings and errors to log, and everything else it says to log at debug level. Without
+// it they go to [slog.Default].
 func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
-// Start starts a server and waits until it takes connections. cfg.Storage, cfg.MaxBytes and cfg.Embedded matter; with memory storage, or
-// without cfg.Embedded.StoreDir, what the server stores does not outlive it. It handles no signals: the caller ends it with
-// [Server.Shutdown], after closing its connections.
+// Start starts a server and waits until it takes connections. cfg.Storage, cfg.MaxBytes and cfg.Embedded matter; with
+// memory storage, or without cfg.Embedded.StoreDir, what the server stores does not outlive it. It handles no signals:
+// the caller ends it with [Server.Shutdown], after closing its connections.
 func Start(cfg config.Bus, options ...Option) (*Server, error) {
 	settings := settings{log: slog.Default()}
 	for _, option := range options {

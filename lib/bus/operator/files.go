@@ -75,8 +75,8 @@ const destinationsFile = "destinations"
 // destinationName is what the configuration allows: a kind of exporter and a name.
 var destinationName = regexp.MustCompile(`^(otlp|otlphttp|debug|file)/[A-Za-z0-9_-]{1,40}$`)
 
-// SetDestinations says which destinations the exporter has beyond one of each kind, instead of those said before. [Open] gives the role of
-// the exporter what they need.
+// SetDestinations says which destinations the exporter has beyond one of each kind, instead of those said before.
+// [Open] gives the role of the exporter what they need.
 func SetDestinations(dir string, names []string) error {
 	for _, name := range names {
 		if !destinationName.MatchString(name) {

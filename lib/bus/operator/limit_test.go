@@ -7,8 +7,8 @@ import (
 	"millrace.dev/lib/bus/access"
 )
 
-// TestAnswersElsewhere shows a limit that docs/security.md names: the server does not check where an answer goes. Should it ever, the
-// page can say so.
+// TestAnswersElsewhere shows a limit that docs/security.md names: the server does not check where an answer goes.
+// Should it ever, the page can say so.
 func TestAnswersElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

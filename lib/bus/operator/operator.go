@@ -53,8 +53,8 @@ func Create(dir string) (*Operator, error) {
 	return Open(dir)
 }
 
-// Open reads the keys of a directory, makes signing keys for roles that have none yet, and writes [ServerFile] anew with the permissions of this
-// version.
+// Open reads the keys of a directory, makes signing keys for roles that have none yet, and writes [ServerFile] anew
+// with the permissions of this version.
 func Open(dir string) (*Operator, error) {
 	o := &Operator{dir: dir, roles: map[string]nkeys.KeyPair{}}
 	var err error
@@ -172,8 +172,8 @@ func (o *Operator) top(operator, system string) (string, error) {
 	return signed, replace(path, []byte(signed+"\n"), 0o644)
 }
 
-// Issue makes a credential of a role: the contents of a .creds file, a secret. node names the node for a role that is issued per node, and is
-// empty for others. The credential ends after lifetime, or never when that is zero.
+// Issue makes a credential of a role: the contents of a .creds file, a secret. node names the node for a role that is
+// issued per node, and is empty for others. The credential ends after lifetime, or never when that is zero.
 func (o *Operator) Issue(role, node string, lifetime time.Duration) ([]byte, error) {
 	r, err := access.Find(role)
 	if err != nil {
@@ -191,7 +191,8 @@ func (o *Operator) Issue(role, node string, lifetime time.Duration) ([]byte, err
 	return o.user(name, lifetime, o.roles[role], true)
 }
 
-// IssueSystem makes a credential for the server's own account: monitoring with `nats server`. It sees nothing of Millrace's.
+// IssueSystem makes a credential for the server's own account: monitoring with `nats server`. It sees nothing of
+// Millrace's.
 func (o *Operator) IssueSystem(lifetime time.Duration) ([]byte, error) {
 	return o.user(systemUser, lifetime, o.system, false)
 }

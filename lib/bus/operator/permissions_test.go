@@ -14,7 +14,8 @@ import (
 	"millrace.dev/lib/bus/access"
 )
 
-// attempts of one role, written by hand and not taken from the list of permissions. In every subject NODE is the node's name.
+// attempts of one role, written by hand and not taken from the list of permissions. In every subject NODE is the node's
+// name.
 type attempts struct {
 	role                          string
 	mayPublish, mayNot            []string

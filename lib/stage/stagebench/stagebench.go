@@ -28,8 +28,9 @@ var epoch = time.Unix(1_800_000_000, 0)
 
 // Load is what one partition reads.
 type Load struct {
-	// Next makes what comes in one call of Process, stored at the given time, and says how many items are in it: exchanges, spans,
-	// deltas. The data is not changed afterwards. It is called outside of the clock, many times before the first record is processed.
+	// Next makes what comes in one call of Process, stored at the given time, and says how many items are in it:
+	// exchanges, spans, deltas. The data is not changed afterwards. It is called outside of the clock, many times
+	// before the first record is processed.
 	Next func(at time.Time) (records []stage.Record, items int)
 	// Warm is the stream time that passes before anything is measured, so that state is what it is in the long run.
 	Warm time.Duration
@@ -68,10 +69,11 @@ type driver struct {
 	in, items, sent    int
 }
 
-// Run measures a processor under a load of 10,000 items per second of the stream's time. It reports, of the CPU of the process and therefore with the
-// collection of garbage:
+// Run measures a processor under a load of 10,000 items per second of the stream's time. It reports, of the CPU of the
+// process and therefore with the collection of garbage:
 //
-//   - items/cpu-s: items per second of CPU, in the cheapest ten seconds of the stream, which other work on the machine has disturbed least
+//   - items/cpu-s: items per second of CPU, in the cheapest ten seconds of the stream, which other work on the machine
+//     has disturbed least
 //   - in-MB/cpu-s: millions of bytes of decompressed input per second of CPU, in the same
 //   - in-B/item, out-B/item: bytes of input, decompressed, and of what is published before compression or sent
 //   - allocs/item, alloc-B/item: allocations, and their bytes

@@ -58,8 +58,8 @@ func decode(t testing.TB, capture []byte) ([]*millracev1.Exchange, pcap.Stats, e
 	return out.exchanges, stats, err
 }
 
-// tshark gives, for each packet that matches filter, the values of the fields. What is on one of the ports is dissected as protocol. Without
-// reassembly it also shows messages of which a part is missing.
+// tshark gives, for each packet that matches filter, the values of the fields. What is on one of the ports is dissected
+// as protocol. Without reassembly it also shows messages of which a part is missing.
 func tshark(t *testing.T, path, protocol string, ports []string, reassemble bool, filter string, fields ...string) (packets [][][]string) {
 	t.Helper()
 	args := []string{"-r", path, "-Y", filter, "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=\x01"}
@@ -158,7 +158,8 @@ func captures(t *testing.T, test func(t *testing.T, folder, path string, exchang
 	}
 }
 
-// serverPorts are those on which tshark is told to look: those of the exchanges, and in captures of the protocol all that accept.
+// serverPorts are those on which tshark is told to look: those of the exchanges, and in captures of the protocol all
+// that accept.
 func serverPorts(t *testing.T, path string, all bool, exchanges []*millracev1.Exchange) (ports []string) {
 	t.Helper()
 	add := func(port string) {

@@ -51,9 +51,10 @@ type source interface {
 	LinkType() layers.LinkType
 }
 
-// Convert reads a capture from r and calls emit for each batch, in order of time but for bytes that had to wait for others. Connections
-// that are open at the end are ended by an event that says so. A batch is emit's own. An error of emit ends the
-// conversion and is given back; a file that ends in the middle of a packet is an error too, after what came before was emitted.
+// Convert reads a capture from r and calls emit for each batch, in order of time but for bytes that had to wait for
+// others. Connections that are open at the end are ended by an event that says so. A batch is emit's own. An error of
+// emit ends the conversion and is given back; a file that ends in the middle of a packet is an error too, after what
+// came before was emitted.
 func Convert(r io.Reader, o Options, emit func(*millracev1.RawBatch) error) (Stats, error) {
 	if o.Node == "" {
 		o.Node = "pcap"

@@ -12,7 +12,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// capture writes a conversation: each packet is a request byte run if even, a response if odd. It begins with a handshake.
+// capture writes a conversation: each packet is a request byte run if even, a response if odd. It begins with a
+// handshake.
 func capture(t testing.TB, v6, vlan, ng bool, shuffle bool, parts ...string) []byte {
 	t.Helper()
 	var file bytes.Buffer

@@ -11,9 +11,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// modifiedMagic begins a file of the format of Alexey Kuznetzov's libpcap, which some Linux distributions and network devices write: as
-// the classic format, but each packet's header has eight bytes more (interface, protocol, direction). libpcap knows it as
-// KUZNETZOV_TCPDUMP_MAGIC.
+// modifiedMagic begins a file of the format of Alexey Kuznetzov's libpcap, which some Linux distributions and network
+// devices write: as the classic format, but each packet's header has eight bytes more (interface, protocol, direction).
+// libpcap knows it as KUZNETZOV_TCPDUMP_MAGIC.
 const modifiedMagic = 0xa1b2cd34
 
 // modifiedReader reads such a file.

@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// joinOffset is the position given to the first byte seen of a connection whose start the capture lacks; it is not 0, so that the
-	// decoder knows that something came before.
+	// joinOffset is the position given to the first byte seen of a connection whose start the capture lacks; it is not
+	// 0, so that the decoder knows that something came before.
 	joinOffset = 1 << 16
 	// maxAhead bounds the segments that wait for one before them; with one more, the gap counts as real.
 	maxAhead = 256
-	// Bytes that the receiver has acknowledged will not be sent again, but captures of several queues may show an acknowledgement before
-	// what it acknowledges: the gap counts as real so much later, or so many segments of the connection later.
+	// Bytes that the receiver has acknowledged will not be sent again, but captures of several queues may show an
+	// acknowledgement before what it acknowledges: the gap counts as real so much later, or so many segments of the
+	// connection later.
 	ackedWait     = uint64(200e6) // ns
 	ackedSegments = 16
 	// flagUnreadable is the bit of Event.flags that says that bytes are missing that were wanted.
@@ -54,7 +55,8 @@ type end struct {
 	// emitted: bytes were handed on, the last of them with the time emittedAt.
 	emitted   bool
 	emittedAt uint64
-	// acked is how far the other end has acknowledged, if that is beyond next; first noticed at ackedAt, ackedFor segments ago.
+	// acked is how far the other end has acknowledged, if that is beyond next; first noticed at ackedAt, ackedFor
+	// segments ago.
 	acked, ackedAt uint64
 	ackedFor       int
 }
@@ -201,8 +203,8 @@ func (c *converter) deliver(f *flow, sender int, s segment) error {
 	return c.drain(f, sender, true)
 }
 
-// drain hands on the segments whose turn has come. With filled, that is because the one before them came only now, and so could the
-// receiver not have them before.
+// drain hands on the segments whose turn has come. With filled, that is because the one before them came only now, and
+// so could the receiver not have them before.
 func (c *converter) drain(f *flow, sender int, filled bool) error {
 	e := &f.ends[sender]
 	for len(e.ahead) > 0 && e.ahead[0].offset <= e.next {
@@ -250,7 +252,8 @@ func (c *converter) inOrder(f *flow, sender int, s segment) error {
 	return nil
 }
 
-// endOfFile tells the receiver of the end of what sender sends, and both of the end of the connection once both have ended.
+// endOfFile tells the receiver of the end of what sender sends, and both of the end of the connection once both have
+// ended.
 func (c *converter) endOfFile(f *flow, sender int) error {
 	e := &f.ends[sender]
 	if !e.fin || e.ended || e.next < e.finAt || f.reset {
@@ -325,8 +328,8 @@ func (c *converter) flowOf(t *layers.TCP, from, to netip.AddrPort) (f *flow, sen
 		return nil, 0, nil
 	}
 	key, sender := flowKey{from, to}, 0
-	// Who connects is known by the SYN; without it the lower port is taken for the one that accepts, which decides no more than the
-	// name of the process: the decoder looks at the content.
+	// Who connects is known by the SYN; without it the lower port is taken for the one that accepts, which decides no
+	// more than the name of the process: the decoder looks at the content.
 	if t.SYN && t.ACK || !t.SYN && from.Port() < to.Port() {
 		key, sender = flowKey{to, from}, 1
 	}

@@ -33,7 +33,8 @@ func TestParseCalls(t *testing.T) {
 	}
 }
 
-// TestBoth runs the Go program and the Python one against the same backend, which sees every call with its id and no trace header.
+// TestBoth runs the Go program and the Python one against the same backend, which sees every call with its id and no
+// trace header.
 func TestBoth(t *testing.T) {
 	t.Parallel()
 	commands := map[string][]string{"go": {buildEdge(t)}}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// stores keeps idle connections to Redis servers. A command is written and its reply read by the goroutine that wants it.
+// stores keeps idle connections to Redis servers. A command is written and its reply read by the goroutine that wants
+// it.
 type stores struct {
 	limit int
 	mu    sync.Mutex
@@ -83,7 +84,8 @@ func orUnexpected(err error) error {
 	return err
 }
 
-// command sends one command and reads a simple or bulk string, https://redis.io/docs/latest/develop/reference/protocol-spec.
+// command sends one command and reads a simple or bulk string,
+// https://redis.io/docs/latest/develop/reference/protocol-spec.
 func (c *store) command(words ...string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(words))

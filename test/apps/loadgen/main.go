@@ -1,9 +1,11 @@
-// Command loadgen sends an exact number of HTTP requests, a fixed number at a time, and prints what happened as one JSON object.
+// Command loadgen sends an exact number of HTTP requests, a fixed number at a time, and prints what happened as one
+// JSON object.
 //
 //	loadgen -url http://127.0.0.1:9000/a -concurrency 32 -count 10000 -id run1-
 //
-// The load is closed-loop: a worker sends its next request when the last one has been answered in full. Each request carries its own
-// id, the prefix and a number from 0 to count-1, in the query parameter id. The exit status is 1 if any request failed.
+// The load is closed-loop: a worker sends its next request when the last one has been answered in full. Each request
+// carries its own id, the prefix and a number from 0 to count-1, in the query parameter id. The exit status is 1 if any
+// request failed.
 package main
 
 import (

@@ -13,8 +13,8 @@ import (
 // period in which a limited process may run for its share. A short one lets it answer heartbeats in time.
 const period = 20 * time.Millisecond
 
-// limiter makes control groups whose processes get a part of one core. It handles both versions of the kernel's interface: what matters here,
-// the bandwidth of the scheduler, is the same behind them.
+// limiter makes control groups whose processes get a part of one core. It handles both versions of the kernel's
+// interface: what matters here, the bandwidth of the scheduler, is the same behind them.
 type limiter struct {
 	root    string
 	unified bool // version 2

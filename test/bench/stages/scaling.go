@@ -83,7 +83,8 @@ func (b *bench) scaling(ctx context.Context) (err error) {
 	return nil
 }
 
-// recordRaw makes the decoder's backlog, encoded and compressed, so that writing it takes less time than working it off.
+// recordRaw makes the decoder's backlog, encoded and compressed, so that writing it takes less time than working it
+// off.
 func (b *bench) recordRaw(ctx context.Context) (recording, error) {
 	s, err := b.newSystem(ctx, "raw")
 	if err != nil {

@@ -112,7 +112,8 @@ func (b *bench) record(ctx context.Context, conn *bus.Conn) (err error) {
 	return err
 }
 
-// read gives all messages of a stream with these subjects, without those that tell of progress: they are about the time of the recording.
+// read gives all messages of a stream with these subjects, without those that tell of progress: they are about the time
+// of the recording.
 func read(ctx context.Context, conn *bus.Conn, stream string, subjects ...string) (all recording, err error) {
 	consumer, err := conn.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 	perBatch    = 100
 )
 
-// publish writes the given number of requests to the raw stream: both ends of each, in batches of one process; so many a second, or as fast as
-// the server takes them if rate is 0.
+// publish writes the given number of requests to the raw stream: both ends of each, in batches of one process; so many
+// a second, or as fast as the server takes them if rate is 0.
 func publish(ctx context.Context, conn *bus.Conn, requests, rate int) error {
 	request := "GET /api/items/42?x=1 HTTP/1.1\r\nHost: service.local:8080\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"
 	response := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"hello\":\"w\"}"

@@ -1,5 +1,5 @@
-// Package backend is an OTLP backend: it takes OTLP/HTTP in JSON, keeps every span with how often it came and every point of metrics, notes points
-// that contradict each other, and can be away.
+// Package backend is an OTLP backend: it takes OTLP/HTTP in JSON, keeps every span with how often it came and every
+// point of metrics, notes points that contradict each other, and can be away.
 package backend
 
 import (

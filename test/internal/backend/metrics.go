@@ -27,8 +27,8 @@ func (p *Point) equal(o *Point) bool {
 	return p.Start == o.Start && p.Count == o.Count && p.Value == o.Value && slices.Equal(p.buckets, o.buckets)
 }
 
-// precedes reports whether a cumulative point may come before another of a later time: from the same start nothing went back, and what began
-// anew began after it.
+// precedes reports whether a cumulative point may come before another of a later time: from the same start nothing went
+// back, and what began anew began after it.
 func (p *Point) precedes(later *Point) bool {
 	if p.Start != later.Start {
 		return later.Start >= p.Time
@@ -73,7 +73,8 @@ func (s *Series) Starts() int {
 	return n
 }
 
-// add takes a point. repeated: the same one was there. wrong says in what it contradicts those that are there, in whatever order they come.
+// add takes a point. repeated: the same one was there. wrong says in what it contradicts those that are there, in
+// whatever order they come.
 func (s *Series) add(p Point) (repeated bool, wrong string) {
 	at, found := slices.BinarySearchFunc(s.points, p.Time, func(o Point, time uint64) int { return cmp.Compare(o.Time, time) })
 	if found {

@@ -34,7 +34,8 @@ type Node struct {
 	First int `json:"first,omitempty"`
 }
 
-// Main runs the node that the environment names, and does not return then. Servers print their port and end with their input.
+// Main runs the node that the environment names, and does not return then. Servers print their port and end with their
+// input.
 func Main() {
 	text := os.Getenv(Environment)
 	if text == "" {

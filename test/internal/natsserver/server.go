@@ -1,4 +1,5 @@
-// Package natsserver runs NATS servers as processes of their own: one, or a cluster of three, that can be killed and started again.
+// Package natsserver runs NATS servers as processes of their own: one, or a cluster of three, that can be killed and
+// started again.
 package natsserver
 
 import (

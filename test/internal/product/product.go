@@ -61,7 +61,8 @@ type Options struct {
 	NoFile bool
 	// Spans overrides the path of the output.
 	Spans string
-	// Through are a program and arguments that run the binary in surroundings of their own and become it, as `ip netns exec NAME` does.
+	// Through are a program and arguments that run the binary in surroundings of their own and become it, as
+	// `ip netns exec NAME` does.
 	Through []string
 }
 
@@ -205,8 +206,8 @@ func (x *Instance) get(path string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// Ports of [FreePort] lie below those that the kernel gives to connections (32768 and up by default), which would otherwise
-// take one between the moment it is found and the moment a program listens on it.
+// Ports of [FreePort] lie below those that the kernel gives to connections (32768 and up by default), which would
+// otherwise take one between the moment it is found and the moment a program listens on it.
 const (
 	firstPort = 20000
 	portCount = 12000

@@ -68,7 +68,8 @@ func (c *chain) add(e *end, ev *millracev1.Event) {
 	c.clock += 1000 + c.rng.Int64N(20_000)
 }
 
-// pass moves a message from one end to the other and gives when its sending began, when it returned, and when the message was received.
+// pass moves a message from one end to the other and gives when its sending began, when it returned, and when the
+// message was received.
 func (c *chain) pass(from, to *end, message string) (began, sent, received int64) {
 	duration := 1000 + c.rng.Int64N(5000)
 	began = c.clock

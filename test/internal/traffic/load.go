@@ -25,8 +25,8 @@ type Options struct {
 	Seed uint64
 	// Query is how many bytes the query of each HTTP request has, which do not compress. Default 0.
 	Query int
-	// Second is the connection by which the second node publishes. Default: that of the first. Front and stock of a lane are on the first
-	// node, shop and Redis on the second.
+	// Second is the connection by which the second node publishes. Default: that of the first. Front and stock of a
+	// lane are on the first node, shop and Redis on the second.
 	Second *bus.Conn
 }
 
@@ -56,8 +56,8 @@ type address struct {
 	partition int
 }
 
-// Start begins the load. Its connection must have room for what is published while NATS is away (bus.max_pending): the generator waits
-// otherwise, and what happens then is published late.
+// Start begins the load. Its connection must have room for what is published while NATS is away (bus.max_pending): the
+// generator waits otherwise, and what happens then is published late.
 func Start(conn *bus.Conn, o Options) *Load {
 	o.Second = cmp.Or(o.Second, conn)
 	o.Lanes, o.Chains, o.Rate = cmp.Or(o.Lanes, 6), cmp.Or(o.Chains, 8), cmp.Or(o.Rate, 100)

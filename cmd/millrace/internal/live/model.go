@@ -1,5 +1,5 @@
-// Package live is the screen of `millrace run`: services with their rates, errors and latencies, and a tail of recent traces as
-// trees. The model is plain Go over spans and an injected time; the terminal around it is thin.
+// Package live is the screen of `millrace run`: services with their rates, errors and latencies, and a tail of recent
+// traces as trees. The model is plain Go over spans and an injected time; the terminal around it is thin.
 package live
 
 import (
@@ -13,7 +13,8 @@ import (
 	"millrace.dev/cmd/millrace/internal/spanview"
 )
 
-// Limits of what the screen keeps. Beyond them the least recent is dropped: this is a window on the traffic, not an account of it.
+// Limits of what the screen keeps. Beyond them the least recent is dropped: this is a window on the traffic, not an
+// account of it.
 const (
 	windowSeconds  = 10
 	maxRows        = 512
@@ -83,8 +84,8 @@ func NewModel(now time.Time) *Model {
 // Total is the number of spans added.
 func (m *Model) Total() uint64 { return m.total }
 
-// Add takes a span into account. whole gives all of it, and is called only for the few whose traces may be shown; a span that it fails to
-// give is counted all the same.
+// Add takes a span into account. whole gives all of it, and is called only for the few whose traces may be shown; a
+// span that it fails to give is counted all the same.
 func (m *Model) Add(now time.Time, head *spanview.Head, whole func(*spanview.Head) (spanview.Span, error)) {
 	m.total++
 	m.addRow(now, head)
@@ -149,7 +150,8 @@ func (m *Model) addTrace(now time.Time, s *spanview.Head, whole func(*spanview.H
 	t.spans = append(t.spans, span)
 }
 
-// Tick finishes traces that have been silent for a while. Traces of several spans are preferred to single ones in the tail.
+// Tick finishes traces that have been silent for a while. Traces of several spans are preferred to single ones in the
+// tail.
 func (m *Model) Tick(now time.Time) {
 	type finished struct {
 		id [16]byte

@@ -160,7 +160,8 @@ func readStatus(g prometheus.Gatherer) Status {
 	return status
 }
 
-// Notices keeps the last line of the log for the screen. It is an io.Writer for slog's handlers, safe for concurrent use.
+// Notices keeps the last line of the log for the screen. It is an io.Writer for slog's handlers, safe for concurrent
+// use.
 type Notices struct {
 	mutex sync.Mutex
 	last  string

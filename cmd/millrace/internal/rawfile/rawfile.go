@@ -1,6 +1,6 @@
-// Package rawfile reads and writes recordings: raw batches as they were published, for replay elsewhere. A recording is an S2
-// stream (github.com/klauspost/compress/s2) of the magic line and then, for each batch, its length as a varint and the protobuf
-// bytes of a RawBatch.
+// Package rawfile reads and writes recordings: raw batches as they were published, for replay elsewhere. A recording is
+// an S2 stream (github.com/klauspost/compress/s2) of the magic line and then, for each batch, its length as a varint
+// and the protobuf bytes of a RawBatch.
 package rawfile
 
 import (

@@ -6,9 +6,9 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Repartition gives batch as one batch for each partition that its processes belong to when there are partitions of them: the
-// batch itself where nothing changes. A recording may come from a bus with another number of partitions. Losses stay with
-// the first part, sequences with every part.
+// Repartition gives batch as one batch for each partition that its processes belong to when there are partitions of
+// them: the batch itself where nothing changes. A recording may come from a bus with another number of partitions.
+// Losses stay with the first part, sequences with every part.
 func Repartition(batch *millracev1.RawBatch, partitions int) []*millracev1.RawBatch {
 	owner := make([]int, len(batch.GetConnections()))
 	single := true

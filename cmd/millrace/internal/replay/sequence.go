@@ -2,8 +2,8 @@ package replay
 
 import millracev1 "millrace.dev/proto/millrace/v1"
 
-// Sequencer numbers repartitioned batches anew, so that a reader's check for missing batches holds for them: without gaps, but
-// with one where the recording has one. Not safe for concurrent use.
+// Sequencer numbers repartitioned batches anew, so that a reader's check for missing batches holds for them: without
+// gaps, but with one where the recording has one. Not safe for concurrent use.
 type Sequencer struct {
 	source map[stream]uint64 // last sequence read
 	target map[stream]uint64 // last sequence given

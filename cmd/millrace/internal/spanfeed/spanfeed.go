@@ -1,5 +1,5 @@
-// Package spanfeed follows the spans on the bus as they are published, without a place in the stream: it misses what was published
-// before, and a slow reader loses spans (counted), never the publisher.
+// Package spanfeed follows the spans on the bus as they are published, without a place in the stream: it misses what
+// was published before, and a slow reader loses spans (counted), never the publisher.
 package spanfeed
 
 import (
@@ -40,8 +40,8 @@ func Subscribe(conn *bus.Conn, handle func(*millracev1.SpanBatch)) (*Feed, error
 	})
 }
 
-// SubscribeEncoded is Subscribe for readers that do not need all of a batch: it calls handle with encoded ones, which must not be kept. Those
-// that handle gives an error for count as malformed.
+// SubscribeEncoded is Subscribe for readers that do not need all of a batch: it calls handle with encoded ones, which
+// must not be kept. Those that handle gives an error for count as malformed.
 func SubscribeEncoded(conn *bus.Conn, handle func(encoded []byte) error) (*Feed, error) {
 	f := &Feed{}
 	var scratch []byte

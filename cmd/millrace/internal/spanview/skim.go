@@ -24,9 +24,9 @@ type Head struct {
 	encoded []byte
 }
 
-// Skimmer reads the heads of the spans of encoded batches, and whole spans where they are wanted. A screen that counts all spans of a busy node
-// and shows a few needs little more: with all attributes of all spans in memory of their own, looking cost a quarter of what making the spans
-// did. It is not safe for concurrent use; the zero value is ready.
+// Skimmer reads the heads of the spans of encoded batches, and whole spans where they are wanted. A screen that counts
+// all spans of a busy node and shows a few needs little more: with all attributes of all spans in memory of their own,
+// looking cost a quarter of what making the spans did. It is not safe for concurrent use; the zero value is ready.
 type Skimmer struct {
 	heads    []Head
 	resource []byte

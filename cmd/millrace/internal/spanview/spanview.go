@@ -142,8 +142,8 @@ func Line(s *Span) string {
 		KindWord(s.Kind), Printable(s.Service), s.Protocol, Duration(s.Duration), Printable(s.Summary), Printable(s.Status))
 }
 
-// Tree draws the spans of one trace as a tree, a line a span, children by start time. Spans whose parent is not among them are
-// roots of their own. The slice is reordered.
+// Tree draws the spans of one trace as a tree, a line a span, children by start time. Spans whose parent is not among
+// them are roots of their own. The slice is reordered.
 func Tree(spans []Span) []string {
 	sort.SliceStable(spans, func(i, j int) bool {
 		if !spans[i].Start.Equal(spans[j].Start) {

@@ -1,5 +1,5 @@
-// Package announce keeps the bucket of processes up to date with the services of this node: the processes that listen, whether they have
-// traffic or not. It is how a screen can show a service before its first request.
+// Package announce keeps the bucket of processes up to date with the services of this node: the processes that listen,
+// whether they have traffic or not. It is how a screen can show a service before its first request.
 package announce
 
 import (
@@ -35,8 +35,9 @@ func New(conn *bus.Conn, node string) *Announcer {
 	return &Announcer{conn: conn, prefix: bus.Token(node) + ".", lists: make(chan map[uint64]string, 1)}
 }
 
-// Offer hands over the services of now: process id to encoded Process message. It never waits: a list that comes while the one before
-// is being written is left out, and the next one will be complete again. The map is the announcer's from then on.
+// Offer hands over the services of now: process id to encoded Process message. It never waits: a list that comes while
+// the one before is being written is left out, and the next one will be complete again. The map is the announcer's from
+// then on.
 func (a *Announcer) Offer(services map[uint64]string) {
 	select {
 	case a.lists <- services:

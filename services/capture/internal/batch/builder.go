@@ -15,7 +15,8 @@ const Version = 1
 // FlagAfterLoss is the bit of Event.flags that says that events of the connection were lost before this one.
 const FlagAfterLoss = 16
 
-// Connection is what builders keep per connection. The zero value is ready. A connection belongs to one builder for life.
+// Connection is what builders keep per connection. The zero value is ready. A connection belongs to one builder for
+// life.
 type Connection struct {
 	sequence uint64 // of the batch in which index is valid
 	index    uint32
@@ -40,7 +41,8 @@ type Builder struct {
 	eventCount      int
 }
 
-// NewBuilder makes a builder of one partition. epoch is the start of this capture instance in nanoseconds since the Unix epoch.
+// NewBuilder makes a builder of one partition. epoch is the start of this capture instance in nanoseconds since the
+// Unix epoch.
 func NewBuilder(node string, epoch uint64, partition int) *Builder {
 	return &Builder{node: node, epoch: epoch, partition: uint32(partition), sequence: 1, known: map[uint64]*byte{}}
 }
@@ -60,8 +62,8 @@ func (b *Builder) Partition() int { return int(b.partition) }
 // Lost notes that a batch of this partition was dropped: the next event of each of its connections says so.
 func (b *Builder) Lost() { b.losses++ }
 
-// Process adds the facts of a process unless the batch has them. encoded is a marshalled [millracev1.Process] that never changes: facts
-// that changed come as another slice and are written again.
+// Process adds the facts of a process unless the batch has them. encoded is a marshalled [millracev1.Process] that
+// never changes: facts that changed come as another slice and are written again.
 func (b *Builder) Process(id uint64, encoded []byte) {
 	if len(encoded) == 0 || b.known[id] == &encoded[0] {
 		return
@@ -72,8 +74,8 @@ func (b *Builder) Process(id uint64, encoded []byte) {
 	b.processes = append(b.processes, encoded...)
 }
 
-// Intern gives the reference to a connection in the batch, and whether this was the connection's first event in it, so that the caller
-// adds the owner's facts then. owner is the Process.id of its owner.
+// Intern gives the reference to a connection in the batch, and whether this was the connection's first event in it, so
+// that the caller adds the owner's facts then. owner is the Process.id of its owner.
 func (b *Builder) Intern(state *Connection, k *kernel.Connection, owner uint64) (reference uint32, first bool) {
 	if state.sequence == b.sequence {
 		return state.index, false
@@ -87,8 +89,8 @@ func (b *Builder) Intern(state *Connection, k *kernel.Connection, owner uint64) 
 	return state.index, true
 }
 
-// Event adds an event. reference is what [Builder.Intern] gave, 0 for an event without a connection; actor is the Process.id to name
-// in the event, 0 for none. Nothing of ev is kept.
+// Event adds an event. reference is what [Builder.Intern] gave, 0 for an event without a connection; actor is the
+// Process.id to name in the event, 0 for none. Nothing of ev is kept.
 func (b *Builder) Event(ev *kernel.Event, state *Connection, reference uint32, actor uint64) {
 	flags := ev.Flags
 	if state != nil && state.losses != b.losses {
@@ -151,8 +153,8 @@ func kindOf(k kernel.Kind) uint64 {
 	return uint64(kinds[k])
 }
 
-// appendEvent appends field 9 of RawBatch. The length comes before the event, so it is summed up first; that is cheaper than moving
-// the bytes afterwards.
+// appendEvent appends field 9 of RawBatch. The length comes before the event, so it is summed up first; that is cheaper
+// than moving the bytes afterwards.
 func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, flags uint32) []byte {
 	kind := kindOf(ev.Kind)
 	packed := 0
@@ -213,7 +215,8 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	return dst
 }
 
-// appendConnection appends field 8 of RawBatch. There are few per batch, so the length is made room for and filled in afterwards.
+// appendConnection appends field 8 of RawBatch. There are few per batch, so the length is made room for and filled in
+// afterwards.
 func appendConnection(dst []byte, k *kernel.Connection, owner uint64) []byte {
 	var scratch [256]byte
 	m := scratch[:0]

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ClockOffset measures CLOCK_REALTIME - CLOCK_MONOTONIC in nanoseconds. Each try reads the real time between two readings of the
-// monotonic clock; the tightest bracket counts, so an interruption in between does no harm.
+// ClockOffset measures CLOCK_REALTIME - CLOCK_MONOTONIC in nanoseconds. Each try reads the real time between two
+// readings of the monotonic clock; the tightest bracket counts, so an interruption in between does no harm.
 func ClockOffset() (int64, error) {
 	var before, real, after unix.Timespec
 	best, offset := int64(-1), int64(0)

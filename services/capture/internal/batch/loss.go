@@ -14,8 +14,9 @@ type Loss struct {
 	Events, Bytes uint64
 }
 
-// Losses collects what was lost until a batch reports it. Losses belong to the node, not to a partition, so each is reported once, in the
-// first batch of whatever partition that is published after it was noticed. It is not safe for concurrent use.
+// Losses collects what was lost until a batch reports it. Losses belong to the node, not to a partition, so each is
+// reported once, in the first batch of whatever partition that is published after it was noticed. It is not safe for
+// concurrent use.
 type Losses struct {
 	seen    kernel.Losses
 	pending map[millracev1.LossCause]kernel.Loss

@@ -145,8 +145,8 @@ func (k *kernelSide) attachOne(file *link.Executable, program string, offset uin
 		k.proven = k.proven || err == nil
 		return l, err
 	}
-	// Kernels before 6.6 take the programs and only now say, with EINVAL among others, that there is no such link. Nothing is attached
-	// yet, so the programs of the other kind can take their place.
+	// Kernels before 6.6 take the programs and only now say, with EINVAL among others, that there is no such link.
+	// Nothing is attached yet, so the programs of the other kind can take their place.
 	k.multi = false
 	if other := k.load(); other != nil {
 		return nil, errors.Join(err, other)

@@ -17,8 +17,9 @@ import (
 	"millrace.dev/services/capture/internal/kernel"
 )
 
-// TestCauseOfCapturedRequests holds what capture's own events say about each request against what the program says: the handoff that
-// came last before the request's send names the goroutine that wanted it, and the chain of creations leads to main.
+// TestCauseOfCapturedRequests holds what capture's own events say about each request against what the program says: the
+// handoff that came last before the request's send names the goroutine that wanted it, and the chain of creations leads
+// to main.
 func TestCauseOfCapturedRequests(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("eBPF needs root")

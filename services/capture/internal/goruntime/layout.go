@@ -46,20 +46,22 @@ type Points struct {
 	RoundTrip uint64
 	// RequestWrite is at the entry of net/http.(*Request).write, its arguments still in registers.
 	RequestWrite uint64
-	// NewGoroutine is at the call of runqput in runtime.newproc, with the new goroutine in the second argument register.
+	// NewGoroutine is at the call of runqput in runtime.newproc, with the new goroutine in the second argument
+	// register.
 	NewGoroutine uint64
-	// BackgroundRead is the start of the goroutine that net/http's server makes for each request to notice a client that goes
-	// away, as a distance from NewGoroutine's address; 0 if there is none. These goroutines need no report: they only read, and
-	// their parent is the goroutine that serves.
+	// BackgroundRead is the start of the goroutine that net/http's server makes for each request to notice a client
+	// that goes away, as a distance from NewGoroutine's address; 0 if there is none. These goroutines need no report:
+	// they only read, and their parent is the goroutine that serves.
 	BackgroundRead int64
 }
 
 // Any says whether there is anything to probe.
 func (p Points) Any() bool { return p.NewGoroutine != 0 || p.RoundTrip != 0 && p.RequestWrite != 0 }
 
-// Inspect reads the executable at path. It reads the tables of functions in pieces, so that its memory does not grow with the
-// file; callers keep the result by the file's device and inode. Errors wrap [ErrNotGo] or [ErrUnsupported] where the file is whole
-// but of no use. When the offsets are known and the points are not, Points is empty and the error nil.
+// Inspect reads the executable at path. It reads the tables of functions in pieces, so that its memory does not grow
+// with the file; callers keep the result by the file's device and inode. Errors wrap [ErrNotGo] or [ErrUnsupported]
+// where the file is whole but of no use. When the offsets are known and the points are not, Points is empty and the
+// error nil.
 func Inspect(path string) (Layout, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -75,7 +77,8 @@ func Inspect(path string) (Layout, error) {
 
 // InspectReader is [Inspect] for an executable that is not a file of its own.
 func InspectReader(r io.ReaderAt) (layout Layout, err error) {
-	// debug/elf and debug/dwarf do not promise to survive files made by an adversary, and any user of the node can run one.
+	// debug/elf and debug/dwarf do not promise to survive files made by an adversary, and any user of the node can run
+	// one.
 	defer func() {
 		if p := recover(); p != nil {
 			layout, err = Layout{}, fmt.Errorf("malformed executable: %v", p)

@@ -33,7 +33,8 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// TestInspect holds the table against the debug information, and the points of a stripped file against those of a whole one.
+// TestInspect holds the table against the debug information, and the points of a stripped file against those of a whole
+// one.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -144,7 +145,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// FuzzInspect changes parts of a real program: a malformed one gives an error or a result, never a panic, and in bounded time.
+// FuzzInspect changes parts of a real program: a malformed one gives an error or a result, never a panic, and in
+// bounded time.
 func FuzzInspect(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "tiny")
 	source := filepath.Join(f.TempDir(), "tiny.go")

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// versions holds the offsets of each released Go on 64-bit processors; the first entry whose minor version is not above the wanted one
-// counts. They were read from the debug information that these releases put into a program on amd64: 1.17.1, 1.17.13, 1.18, 1.18.10,
-// 1.20.14, 1.21.0, 1.21.13, 1.22.0, 1.22.12, 1.23.0, 1.23.12, 1.24.0, 1.24.13, 1.25.0, 1.25.14, 1.26.0, 1.26.8, 1.26.11, 1.27.0, 1.27.4; and on
-// arm64 by 1.26.8. Go 1.19 lies between two that agree. Before 1.17 arguments are not in registers, and nothing is supported.
+// versions holds the offsets of each released Go on 64-bit processors; the first entry whose minor version is not above
+// the wanted one counts. They were read from the debug information that these releases put into a program on amd64:
+// 1.17.1, 1.17.13, 1.18, 1.18.10, 1.20.14, 1.21.0, 1.21.13, 1.22.0, 1.22.12, 1.23.0, 1.23.12, 1.24.0, 1.24.13, 1.25.0,
+// 1.25.14, 1.26.0, 1.26.8, 1.26.11, 1.27.0, 1.27.4; and on arm64 by 1.26.8. Go 1.19 lies between two that agree. Before
+// 1.17 arguments are not in registers, and nothing is supported.
 var versions = []struct {
 	minor int
 	Offsets
@@ -25,8 +26,8 @@ var versions = []struct {
 // newest is the highest minor version that versions holds for.
 const newest = 27
 
-// offsetsOf takes the offsets from the table for the releases that it was made from, and from the debug information for others:
-// development versions, releases that are newer than this code, other distributors' changes.
+// offsetsOf takes the offsets from the table for the releases that it was made from, and from the debug information for
+// others: development versions, releases that are newer than this code, other distributors' changes.
 func offsetsOf(version string, file *elf.File) (Offsets, error) {
 	minor, released := release(version)
 	if released && minor < versions[len(versions)-1].minor {
@@ -46,8 +47,8 @@ func offsetsOf(version string, file *elf.File) (Offsets, error) {
 	return offsets, nil
 }
 
-// release gives N for "go1.N" and "go1.N.P", also with a list of experiments behind it ("go1.26.8 X:jsonv2"). Release candidates and
-// anything else that differs from a release are not releases.
+// release gives N for "go1.N" and "go1.N.P", also with a list of experiments behind it ("go1.26.8 X:jsonv2"). Release
+// candidates and anything else that differs from a release are not releases.
 func release(version string) (minor int, ok bool) {
 	version, _, _ = strings.Cut(version, " X:")
 	rest, ok := strings.CutPrefix(version, "go1.")

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// The runtime's table of functions, .gopclntab, is in every Go executable, stripped or not, because the runtime needs it. debug/gosym
-// reads it too, but builds a table of all functions in memory: hundreds of megabytes for a large program. Here it is read in
-// pieces, and only the functions that were asked for are kept. The layout is that of runtime.pcHeader (src/runtime/symtab.go).
+// The runtime's table of functions, .gopclntab, is in every Go executable, stripped or not, because the runtime needs
+// it. debug/gosym reads it too, but builds a table of all functions in memory: hundreds of megabytes for a large
+// program. Here it is read in pieces, and only the functions that were asked for are kept. The layout is that of
+// runtime.pcHeader (src/runtime/symtab.go).
 
 const (
 	magic116 = 0xfffffffa // Go 1.16 and 1.17: entries are addresses
@@ -79,8 +80,8 @@ func openFunctionTable(file *elf.File) (*functionTable, error) {
 	return t, nil
 }
 
-// textStart finds the start of the text where the header does not have it: from Go 1.26 on the header's field is 0 and the value is in
-// runtime.moduledata, and the linkers of position independent executables may leave it to a relocation.
+// textStart finds the start of the text where the header does not have it: from Go 1.26 on the header's field is 0 and
+// the value is in runtime.moduledata, and the linkers of position independent executables may leave it to a relocation.
 func textStart(file *elf.File, headerField uint64) uint64 {
 	const textInModule = 176 // runtime.moduledata.text in Go 1.26 and later
 	slots := []uint64{headerField}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Functions that are probed or that tell where to probe. None of them is inlined in any version: the first two contain defer
-// statements, newproc.func1 is passed to systemstack as a value, and runqput is far above the inlining budget. A
+// Functions that are probed or that tell where to probe. None of them is inlined in any version: the first two contain
+// defer statements, newproc.func1 is passed to systemstack as a value, and runqput is far above the inlining budget. A
 // program built with an unusual profile may still differ, and then lacks the point.
 const (
 	nameRoundTrip      = "net/http.(*persistConn).roundTrip"
@@ -29,11 +29,11 @@ func wantedFunction(name []byte) bool {
 		!bytes.HasSuffix(name, []byte("-fm"))
 }
 
-// architecture knows the code of one kind of processor. A probe at a wrong place would break the program, so both functions
-// accept only what the Go compiler is known to emit.
+// architecture knows the code of one kind of processor. A probe at a wrong place would break the program, so both
+// functions accept only what the Go compiler is known to emit.
 type architecture struct {
-	// entry gives the position of an instruction that is cheap to probe, in the part of a function's code that compares the
-	// stack pointer with the goroutine's limit: before any argument register is written.
+	// entry gives the position of an instruction that is cheap to probe, in the part of a function's code that compares
+	// the stack pointer with the goroutine's limit: before any argument register is written.
 	entry func(code []byte) (position uint64, ok bool)
 	// call gives the position of the only call (or jump, when tail is set) of target.
 	call func(code []byte, address, target uint64) (position uint64, ok bool)
@@ -162,8 +162,8 @@ func entryAMD64(code []byte) (uint64, bool) {
 	return uint64(at), true
 }
 
-// callAMD64 looks for call and jmp with the 32-bit displacement to target. Bytes within another instruction could look like it by chance
-// of one in four billion per byte; two matches are refused.
+// callAMD64 looks for call and jmp with the 32-bit displacement to target. Bytes within another instruction could look
+// like it by chance of one in four billion per byte; two matches are refused.
 func callAMD64(code []byte, address, target uint64) (position uint64, ok bool) {
 	if target == 0 {
 		return 0, false
@@ -183,8 +183,8 @@ func callAMD64(code []byte, address, target uint64) (position uint64, ok bool) {
 	return position, ok
 }
 
-// entryARM64 accepts a function that begins by loading the goroutine's stack limit, ldr x16, [x28, #16], and takes its branch to
-// morestack, b.ls, which the kernel simulates.
+// entryARM64 accepts a function that begins by loading the goroutine's stack limit, ldr x16, [x28, #16], and takes its
+// branch to morestack, b.ls, which the kernel simulates.
 func entryARM64(code []byte) (uint64, bool) {
 	if len(code) < 4 || binary.LittleEndian.Uint32(code) != 0xf9400b90 {
 		return 0, false

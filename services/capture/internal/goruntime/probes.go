@@ -20,28 +20,29 @@ type Maps struct {
 
 // Options of [NewProbes]. The zero value is usable.
 type Options struct {
-	// MaxExecutables bounds how many executable files carry probes at once; default 512. Programs above that keep their goroutine
-	// ids but lose handoffs.
+	// MaxExecutables bounds how many executable files carry probes at once; default 512. Programs above that keep their
+	// goroutine ids but lose handoffs.
 	MaxExecutables int
-	// Linger is how long probes stay after the last process of their file has gone, so that a program that is run again and
-	// again is not patched each time; default 10 s.
+	// Linger is how long probes stay after the last process of their file has gone, so that a program that is run again
+	// and again is not patched each time; default 10 s.
 	Linger time.Duration
-	// Failed, if not nil, is told of each executable file whose probes could not be attached, once per file. It is called with
-	// a lock held and must not call back.
+	// Failed, if not nil, is told of each executable file whose probes could not be attached, once per file. It is
+	// called with a lock held and must not call back.
 	Failed func(executable string, err error)
 }
 
 // ErrTooMany says that MaxExecutables has been reached.
 var ErrTooMany = errors.New("too many executable files with probes")
 
-// Probes finds out about Go programs as they appear, and keeps the probes of their executable files attached while they run.
+// Probes finds out about Go programs as they appear, and keeps the probes of their executable files attached while they
+// run.
 //
-// A probe belongs to a file, not to a process: it fires in every process of the file, those in containers that share the file
-// included, at one registration however many there are. A table says which thread groups count, so in the others a hit ends
-// after a look-up. Files of which no captured process runs are never touched.
+// A probe belongs to a file, not to a process: it fires in every process of the file, those in containers that share
+// the file included, at one registration however many there are. A table says which thread groups count, so in the
+// others a hit ends after a look-up. Files of which no captured process runs are never touched.
 //
-// All methods are safe for concurrent use. They read files and wait for the kernel, up to tens of milliseconds for a large program,
-// so they do not belong on the path of events.
+// All methods are safe for concurrent use. They read files and wait for the kernel, up to tens of milliseconds for a
+// large program, so they do not belong on the path of events.
 type Probes struct {
 	options Options
 	kernel  *kernelSide
@@ -94,10 +95,10 @@ func NewProbes(maps Maps, options Options) (*Probes, error) {
 	return p, nil
 }
 
-// Discovered tells that the thread group pid runs the program exe, and is to be captured. It gives the offsets of goid and
-// parentGoid in runtime.g: both 0 if the program is not Go or its layout is not known, the second 0 before Go 1.21. The file is found
-// through the process, because a path may be one of another mount namespace; exe serves messages where the process is gone. Telling the
-// same twice does no harm; telling a new program for a pid replaces the old one.
+// Discovered tells that the thread group pid runs the program exe, and is to be captured. It gives the offsets of goid
+// and parentGoid in runtime.g: both 0 if the program is not Go or its layout is not known, the second 0 before Go 1.21.
+// The file is found through the process, because a path may be one of another mount namespace; exe serves messages
+// where the process is gone. Telling the same twice does no harm; telling a new program for a pid replaces the old one.
 func (p *Probes) Discovered(pid uint32, exe string) (goid, parent uint32) {
 	// The file stays the same one through this descriptor, whatever the process does meanwhile.
 	file, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))

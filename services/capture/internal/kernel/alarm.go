@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarm waits for time to pass, or for the kernel side to ring: it does for the few records that should be looked at soon, such as the
-// start of a program.
+// alarm waits for time to pass, or for the kernel side to ring: it does for the few records that should be looked at
+// soon, such as the start of a program.
 type alarm struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -23,7 +23,8 @@ func newAlarm(ring int) (*alarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("duplicate the ring buffer's descriptor: %w", err)
 	}
-	// That is what makes the runtime wait for it with epoll, edge-triggered: only for wake-ups, not because there is something to read.
+	// That is what makes the runtime wait for it with epoll, edge-triggered: only for wake-ups, not because there is
+	// something to read.
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for the ring buffer: %w", err), unix.Close(fd))
 	}

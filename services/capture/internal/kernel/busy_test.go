@@ -14,8 +14,9 @@ import (
 
 func init() { childCommands["busy"] = busy }
 
-// busy keeps connections of one process to itself busy for Times milliseconds: some for all of the time, some for a few requests each; those
-// of half of them carry a protocol that nobody knows, with a word in it now and then that looks like one that is known.
+// busy keeps connections of one process to itself busy for Times milliseconds: some for all of the time, some for a few
+// requests each; those of half of them carry a protocol that nobody knows, with a word in it now and then that looks
+// like one that is known.
 func busy(c *command) (reply, error) {
 	runtime.GOMAXPROCS(4)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -107,8 +108,8 @@ func talk(address string, turns int, known bool, end time.Time) error {
 	return nil
 }
 
-// TestAttachWhileBusy attaches again and again while connections are busy and are made: from the first event of a connection on none is missing,
-// and what is told to be seen from its beginning is.
+// TestAttachWhileBusy attaches again and again while connections are busy and are made: from the first event of a
+// connection on none is missing, and what is told to be seen from its beginning is.
 func TestAttachWhileBusy(t *testing.T) {
 	const attaches, most = 20, 40 * time.Second
 	c := newChild(t, nil)
@@ -133,7 +134,8 @@ func TestAttachWhileBusy(t *testing.T) {
 	t.Logf("attached %d times", i)
 }
 
-// checkWhole checks that nothing is missing between the first and the last of events in each direction of each connection.
+// checkWhole checks that nothing is missing between the first and the last of events in each direction of each
+// connection.
 func checkWhole(t testing.TB, events []Event) {
 	t.Helper()
 	type direction struct {
@@ -159,7 +161,8 @@ func checkWhole(t testing.TB, events []Event) {
 	}
 }
 
-// What a connection that was joined moves before it is known is not told of at all: told of and then not, it would be taken for lost.
+// What a connection that was joined moves before it is known is not told of at all: told of and then not, it would be
+// taken for lost.
 func TestJoinedBeforeItIsKnown(t *testing.T) {
 	for _, network := range []struct{ name, listen, dial string }{{"tcp", "127.0.0.1:0", ""}, {"unix", "@millrace-joined", "@millrace-joined"}} {
 		t.Run(network.name, func(t *testing.T) {

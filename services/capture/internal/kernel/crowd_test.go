@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Many threads of two processes at once: nothing is missed, also where the kernel lets them be preempted in the programs.
+// Many threads of two processes at once: nothing is missed, also where the kernel lets them be preempted in the
+// programs.
 func TestCrowd(t *testing.T) {
 	threads, exchanges := 8, 1500
 	if testing.Short() {

@@ -6,8 +6,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Connection is one end of a connection, as the kernel knows it. The pointer is stable while the socket lives, so it can be used
-// as a map key; fields do not change after the first event that refers to it, except Owner.
+// Connection is one end of a connection, as the kernel knows it. The pointer is stable while the socket lives, so it
+// can be used as a map key; fields do not change after the first event that refers to it, except Owner.
 type Connection struct {
 	Socket   uint64 // unique on the node while it is up
 	SendFlow uint64 // (isn_local << 32) | isn_remote; see Connection.send_flow in raw.proto
@@ -57,8 +57,8 @@ type Event struct {
 	DurationNS      uint64 // how long the call ran, 0 if not measured
 	Offset          uint64 // of the first byte in its stream
 	Length          uint32
-	// Payload is what was shipped; it aliases the reader's buffer and is valid until the handler returns. The handler may
-	// overwrite it in place.
+	// Payload is what was shipped; it aliases the reader's buffer and is valid until the handler returns. The handler
+	// may overwrite it in place.
 	Payload []byte
 	// Segments place Payload within the event; nil means one run from position 0.
 	Segments    []Segment
@@ -78,7 +78,8 @@ type Segment struct {
 type Policy struct {
 	// Ignore: nothing is captured. New processes inherit their parent's policy until told otherwise.
 	Ignore bool
-	// IgnorePeers, with Ignore: nor is the other local end of the process's connections captured. For Millrace's own processes.
+	// IgnorePeers, with Ignore: nor is the other local end of the process's connections captured. For Millrace's own
+	// processes.
 	IgnorePeers bool
 	// GoidOffset and ParentGoidOffset are the positions of the fields in runtime.g, 0 if unknown or not Go.
 	GoidOffset, ParentGoidOffset uint32
@@ -95,8 +96,8 @@ type Loss struct {
 // Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
 type Source interface {
 	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring buffer.
-	// idle is called after each batch of records and at least every 25 ms; drained says that nothing was left that had been recorded when the
-	// batch was begun, which was after the call before.
+	// idle is called after each batch of records and at least every 25 ms; drained says that nothing was left that had
+	// been recorded when the batch was begun, which was after the call before.
 	Run(handle func(*Event), idle func(drained bool)) error
 	// SetPolicy sets what to do with a thread group. Safe for concurrent use with Run.
 	SetPolicy(pid uint32, p Policy) error

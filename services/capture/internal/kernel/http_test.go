@@ -77,7 +77,8 @@ func goroutineOffsets(t testing.TB) (goid, parent uint32) {
 	}
 }
 
-// A real exchange of net/http: the key of a request (flow of the requester, offset of the first byte) is the same at both ends.
+// A real exchange of net/http: the key of a request (flow of the requester, offset of the first byte) is the same at
+// both ends.
 func TestHTTP(t *testing.T) {
 	r := record(t, Options{})
 	client, server := newChild(t, r.Kernel), newChild(t, r.Kernel)

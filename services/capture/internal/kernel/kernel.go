@@ -45,8 +45,8 @@ type Kernel struct {
 
 var _ Source = (*Kernel)(nil)
 
-// Attach loads the programs and attaches them. When it returns, events are being recorded; [Kernel.Run] reads them. The error is a
-// [*StartError] where the kernel or its settings are the reason. The caller must Close the Kernel.
+// Attach loads the programs and attaches them. When it returns, events are being recorded; [Kernel.Run] reads them. The
+// error is a [*StartError] where the kernel or its settings are the reason. The caller must Close the Kernel.
 func Attach(options Options) (_ *Kernel, err error) {
 	options, err = options.withDefaults()
 	if err != nil {
@@ -225,8 +225,8 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-// Maps gives the maps that other kernel-side objects share: the ring buffer, the policies and the loss counters. They belong to
-// the Kernel and are valid until Close.
+// Maps gives the maps that other kernel-side objects share: the ring buffer, the policies and the loss counters. They
+// belong to the Kernel and are valid until Close.
 func (k *Kernel) Maps() (events, policies, losses *ebpf.Map) {
 	m := k.collection.Maps
 	return m["events"], m["policies"], m["losses"]
@@ -250,8 +250,8 @@ const (
 	policyIgnorePeers = 2
 )
 
-// SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes that ended are
-// removed by the kernel side; setting one after that leaves an entry behind until the pid is used again.
+// SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes
+// that ended are removed by the kernel side; setting one after that leaves an entry behind until the pid is used again.
 func (k *Kernel) SetPolicy(pid uint32, p Policy) error {
 	raw := rawPolicy{GoidOffset: p.GoidOffset, ParentGoidOffset: p.ParentGoidOffset}
 	if p.Ignore {
@@ -292,8 +292,9 @@ type rawVerdict struct {
 	Key, Identity, Protocol uint64
 }
 
-// SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events (its end is still
-// reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again. Safe for concurrent use with Run.
+// SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events (its
+// end is still reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again. Safe for
+// concurrent use with Run.
 func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 	key, ok := k.table.keyOf(socket)
 	if !ok {
@@ -330,8 +331,8 @@ func (k *Kernel) programNamed(name string) *ebpf.Program {
 	return nil
 }
 
-// Close detaches everything and ends Run. It may be called more than once and concurrently with Run; other methods must not be
-// called after it.
+// Close detaches everything and ends Run. It may be called more than once and concurrently with Run; other methods must
+// not be called after it.
 func (k *Kernel) Close() error {
 	var errs []error
 	k.closeOnce.Do(func() {

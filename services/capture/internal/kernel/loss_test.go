@@ -14,10 +14,11 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// dropPackets makes one packet in eight of the child's go missing. At ingress the sender sees a loss on the way; at egress its own
-// host refuses the packet.
+// dropPackets makes one packet in eight of the child's go missing. At ingress the sender sees a loss on the way; at
+// egress its own host refuses the packet.
 //
-// The child must have no sockets yet, because a socket stays in the cgroup in which it was made; start begins the dropping.
+// The child must have no sockets yet, because a socket stays in the cgroup in which it was made; start begins the
+// dropping.
 func dropPackets(t *testing.T, c *child, direction ebpf.AttachType) (start func() (stop func())) {
 	t.Helper()
 	root, err := cgroupRoot()
@@ -133,9 +134,9 @@ func TestConcurrentWriters(t *testing.T) {
 	r.waitBytes(t, client, uint64(size), Send)
 	r.waitBytes(t, server, uint64(size), Receive)
 	total(t, r.of(server, Receive))
-	// Two CPUs may put their events into the ring in either order; the decoder puts them in order by offset. A writer that is held up between
-	// its write and the end of its call takes the place of a later one, which shows where it should have been: the event behind that gap
-	// says that places may be swapped.
+	// Two CPUs may put their events into the ring in either order; the decoder puts them in order by offset. A writer
+	// that is held up between its write and the end of its call takes the place of a later one, which shows where it
+	// should have been: the event behind that gap says that places may be swapped.
 	events := r.of(client, Send)
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Offset, b.Offset) })
 	var next uint64

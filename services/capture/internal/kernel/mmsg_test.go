@@ -32,8 +32,8 @@ func mmsg(number uintptr, fd int, pieces [][]byte, flags int) (int, error) {
 	return int(n), nil
 }
 
-// Of one call's messages the first are events of their own; what follows them is one without payload. Positions are exact after
-// all of them.
+// Of one call's messages the first are events of their own; what follows them is one without payload. Positions are
+// exact after all of them.
 func TestManyMessages(t *testing.T) {
 	r := record(t, Options{})
 	for _, count := range []int{9, 64, 65, 200} {

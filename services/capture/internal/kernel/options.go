@@ -17,21 +17,24 @@ const (
 type Options struct {
 	// RingBytes is the size of the ring buffer, a power of two. Default 8 MiB.
 	RingBytes int
-	// PayloadBytes is the most bytes of one event's head that are shipped, at most [MaxPayloadBytes], which is the default.
+	// PayloadBytes is the most bytes of one event's head that are shipped, at most [MaxPayloadBytes], which is the
+	// default.
 	PayloadBytes int
-	// MessageBytes is the payload shipped in one direction after a message began; after that only the first and last bytes of
-	// each event. Default 64 KiB.
+	// MessageBytes is the payload shipped in one direction after a message began; after that only the first and last
+	// bytes of each event. Default 64 KiB.
 	MessageBytes int
-	// CgroupPrefix is the path of a cgroup (v2), relative to the root of the hierarchy: only processes in it or below are
-	// captured. Empty: all.
+	// CgroupPrefix is the path of a cgroup (v2), relative to the root of the hierarchy: only processes in it or below
+	// are captured. Empty: all.
 	CgroupPrefix string
-	// IgnorePIDs are thread groups whose connections are not captured, at neither end. The calling process is always one.
+	// IgnorePIDs are thread groups whose connections are not captured, at neither end. The calling process is always
+	// one.
 	IgnorePIDs []uint32
-	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About 200 bytes of
-	// kernel memory each. Default 65,536.
+	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About
+	// 200 bytes of kernel memory each. Default 65,536.
 	MaxConnections int
-	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may be used: for what takes
-	// long and would otherwise come between Attach and Run, while the ring buffer fills. May be nil.
+	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may
+	// be used: for what takes long and would otherwise come between Attach and Run, while the ring buffer fills. May be
+	// nil.
 	Prepare func(*Kernel)
 }
 

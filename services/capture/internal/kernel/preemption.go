@@ -17,7 +17,8 @@ import (
 // preemptionOn is PREEMPTION_ON in capture.bpf.c.
 const preemptionOn = 2
 
-// preemptible tells in which programs tasks can be preempted, by running one at the tracepoint of system calls and one at another.
+// preemptible tells in which programs tasks can be preempted, by running one at the tracepoint of system calls and one
+// at another.
 func (k *Kernel) preemptible(spec *ebpf.CollectionSpec) func(program) bool {
 	calls := k.isPreemptible(spec, "preemption_of_syscalls", "syscall_preemption", func() { unix.Getppid() })
 	events := k.isPreemptible(spec, "preemption_of_events", "event_preemption", func() {
@@ -35,8 +36,8 @@ func (k *Kernel) preemptible(spec *ebpf.CollectionSpec) func(program) bool {
 	}
 }
 
-// isPreemptible attaches a program, makes it run and reads what it found. Where that cannot be told the answer is no: what the
-// kernel misses is counted in any case.
+// isPreemptible attaches a program, makes it run and reads what it found. Where that cannot be told the answer is no:
+// what the kernel misses is counted in any case.
 func (k *Kernel) isPreemptible(spec *ebpf.CollectionSpec, name, variable string, run func()) bool {
 	program, err := k.loadOptional(spec, name)
 	if err != nil {
@@ -55,8 +56,8 @@ func (k *Kernel) isPreemptible(spec *ebpf.CollectionSpec, name, variable string,
 	return seen != nil && seen.Get(&found) == nil && found == preemptionOn
 }
 
-// attachTables loads the programs that change and read tables, where system calls that do would keep others from running. Without
-// them those calls are made.
+// attachTables loads the programs that change and read tables, where system calls that do would keep others from
+// running. Without them those calls are made.
 func (k *Kernel) attachTables(spec *ebpf.CollectionSpec, preemptible func(program) bool) error {
 	if !slices.ContainsFunc(programs, preemptible) {
 		return nil
@@ -107,8 +108,8 @@ func (k *Kernel) attachPerf(spec *ebpf.CollectionSpec, program string) (*ebpf.Pr
 	return loaded, nil
 }
 
-// misses counts what the kernel did not run because a program was running on that CPU already. Where two programs do the same, one
-// that missed is made up for by the other: what both missed is at most what either did.
+// misses counts what the kernel did not run because a program was running on that CPU already. Where two programs do
+// the same, one that missed is made up for by the other: what both missed is at most what either did.
 func (k *Kernel) misses() (count uint64) {
 	for _, programs := range k.attached {
 		least := uint64(math.MaxUint64)

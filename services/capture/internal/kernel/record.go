@@ -70,7 +70,8 @@ const (
 	familyIPv6           = 10
 )
 
-// recordAt views the beginning of sample, which the ring buffer aligns to 8 bytes, as a T. The caller has checked the length.
+// recordAt views the beginning of sample, which the ring buffer aligns to 8 bytes, as a T. The caller has checked the
+// length.
 func recordAt[T any](sample []byte) *T {
 	return (*T)(unsafe.Pointer(unsafe.SliceData(sample)))
 }

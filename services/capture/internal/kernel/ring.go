@@ -18,13 +18,13 @@ const (
 	ringHeader  = 8
 )
 
-// releaseBytes is how much is read before the kernel side is told that there is room. Its processors share that word with this one:
-// writing it for each record would take it away from them each time.
+// releaseBytes is how much is read before the kernel side is told that there is room. Its processors share that word
+// with this one: writing it for each record would take it away from them each time.
 const releaseBytes = 64 << 10
 
-// ring reads the kernel's ring buffer. The library's reader is for being woken and maps the buffer twice in a row, so that no record
-// is ever in two pieces; this one is for looking by the clock, and maps it once, since the kernel counts each mapping as memory of
-// the process. It is for one goroutine.
+// ring reads the kernel's ring buffer. The library's reader is for being woken and maps the buffer twice in a row, so
+// that no record is ever in two pieces; this one is for looking by the clock, and maps it once, since the kernel counts
+// each mapping as memory of the process. It is for one goroutine.
 type ring struct {
 	consumer []byte // page with the position up to which was read
 	producer []byte // page with the position up to which was written, and the records
@@ -55,8 +55,8 @@ func newRing(events *ebpf.Map) (*ring, error) {
 // position is the counter at the beginning of a page.
 func position(page []byte) *uint64 { return (*uint64)(unsafe.Pointer(unsafe.SliceData(page))) }
 
-// next gives the next record, false if there is none for now. It is a copy, aligned to 8 bytes, that may be changed and is valid
-// until the next call.
+// next gives the next record, false if there is none for now. It is a copy, aligned to 8 bytes, that may be changed and
+// is valid until the next call.
 func (r *ring) next() ([]byte, bool) {
 	for {
 		// The kernel writes the length, still busy, before this position, and takes the busy bit away last.

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// Records wait in the ring for at most maxPoll, and on machines of many processors for a shorter time: see pollInterval. Being woken for
-	// each record costs five times as much, and each look costs the same whether there is something or not.
+	// Records wait in the ring for at most maxPoll, and on machines of many processors for a shorter time: see
+	// pollInterval. Being woken for each record costs five times as much, and each look costs the same whether there is
+	// something or not.
 	minPoll = 8 * time.Millisecond
 	maxPoll = 25 * time.Millisecond
 	// densest is what one processor writes in a second at most, as measured with nothing but small events, in bytes.
@@ -19,7 +20,8 @@ const (
 	batchRecords = 4096
 )
 
-// pollInterval is how long looking may be put off so that the densest traffic on all processors fills a quarter of the ring meanwhile.
+// pollInterval is how long looking may be put off so that the densest traffic on all processors fills a quarter of the
+// ring meanwhile.
 func pollInterval(ringBytes, processors int) time.Duration {
 	quarter := time.Duration(ringBytes/4) * time.Second / time.Duration(densest*processors)
 	return min(max(quarter, minPoll), maxPoll)
@@ -137,7 +139,8 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 	return true
 }
 
-// entryOf gives the connection of a record, from the kernel side's table if its facts are not known here; nil if they are lost.
+// entryOf gives the connection of a record, from the kernel side's table if its facts are not known here; nil if they
+// are lost.
 func (k *Kernel) entryOf(r *rawRecord) *entry {
 	if e := k.table.get(r.Socket); e != nil {
 		return e

@@ -8,7 +8,8 @@ import (
 // lingering is how long a connection is remembered after its end: the record of a system call's exit can follow it.
 const lingering = 10 * time.Second
 
-// maxUnix bounds the Unix-domain connections that are remembered, whose end is not always known. The kernel side keeps half of them.
+// maxUnix bounds the Unix-domain connections that are remembered, whose end is not always known. The kernel side keeps
+// half of them.
 const maxUnix = 32768
 
 type entry struct {
@@ -22,7 +23,8 @@ type ending struct {
 	at     time.Time
 }
 
-// table holds the connections that records refer to. Only Run's goroutine changes it, so that one reads without the lock.
+// table holds the connections that records refer to. Only Run's goroutine changes it, so that one reads without the
+// lock.
 type table struct {
 	mu      sync.RWMutex
 	entries map[uint64]*entry

@@ -17,7 +17,8 @@ const (
 
 var errNoURing = errors.New("the tracepoint io_uring_complete does not name the request (before Linux 5.17)")
 
-// uringShapeOf tells it from the tracepoint's type, which has changed several times. The first parameter is the probe's own.
+// uringShapeOf tells it from the tracepoint's type, which has changed several times. The first parameter is the probe's
+// own.
 func uringShapeOf(types *btf.Spec) uringShape {
 	function := tracepointType(types, "btf_trace_io_uring_complete")
 	if function == nil || len(function.Params) < 4 {

@@ -55,8 +55,8 @@ func (p *Pipeline) onConnection(ev *kernel.Event) {
 	}
 }
 
-// withoutOwner keeps an opening until there is an owner. A connection that ends without one moved no data for anybody, unless the event
-// names who acted.
+// withoutOwner keeps an opening until there is an owner. A connection that ends without one moved no data for anybody,
+// unless the event names who acted.
 func (p *Pipeline) withoutOwner(c *connection, ev *kernel.Event) {
 	if ev.Kind == kernel.Open {
 		opened := *ev
@@ -88,7 +88,8 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 	p.route(c.owner, c, ev)
 }
 
-// leave notes that an event is not passed on. Should the connection be watched later, it is one that was joined: what came before is not lost.
+// leave notes that an event is not passed on. Should the connection be watched later, it is one that was joined: what
+// came before is not lost.
 func (c *connection) leave(ev *kernel.Event) {
 	c.left = c.left || ev.Kind <= kernel.Receive && ev.Length > 0
 }
@@ -106,7 +107,8 @@ func (c *connection) facts(ev *kernel.Event) *kernel.Connection {
 	return ev.Connection
 }
 
-// wantPorts asks for a look at listening ports when a connection came in on a port that the owner is not known to listen on.
+// wantPorts asks for a look at listening ports when a connection came in on a port that the owner is not known to
+// listen on.
 func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
 	if ev.Kind == kernel.Open && ev.Connection.Role == millracev1.Role_ROLE_SERVER && ev.Connection.Local.IsValid() &&
 		!slices.Contains(c.owner.Facts().ListenPorts, uint32(ev.Connection.Local.Port())) {

@@ -9,8 +9,8 @@ import (
 	"millrace.dev/services/capture/internal/process"
 )
 
-// decide applies the rules to a process whose facts are new. fresh: the process has a new program or was never decided about, so that the
-// kernel side must be told in any case; else only a change is told.
+// decide applies the rules to a process whose facts are new. fresh: the process has a new program or was never decided
+// about, so that the kernel side must be told in any case; else only a change is told.
 func (p *Pipeline) decide(proc *process.Process, fresh bool) {
 	before := proc.Selection.State
 	s := p.Rules.Decide(proc)
@@ -88,7 +88,8 @@ func (p *Pipeline) setPolicy(proc *process.Process, policy kernel.Policy) {
 // policy is safe for concurrent use.
 func (p *Pipeline) policy(pid uint32, policy kernel.Policy) {
 	if err := p.Source.SetPolicy(pid, policy); err != nil {
-		// The table is full, or the process is gone: more than wanted is reported by the kernel side, and left out here.
+		// The table is full, or the process is gone: more than wanted is reported by the kernel side, and left out
+		// here.
 		p.counters.policyErrors.Add(1)
 	}
 }

@@ -2,8 +2,9 @@ package pipeline
 
 import "sync/atomic"
 
-// horizon is how far back events may still be on their way through the pipeline. It costs nothing per event: whatever is read was recorded after the
-// last look began that found nothing left behind it. Times are CLOCK_MONOTONIC in nanoseconds, 0 for none yet.
+// horizon is how far back events may still be on their way through the pipeline. It costs nothing per event: whatever
+// is read was recorded after the last look began that found nothing left behind it. Times are CLOCK_MONOTONIC in
+// nanoseconds, 0 for none yet.
 type horizon struct {
 	began uint64 // when the present look at the kernel side's buffer began, or before
 	read  uint64 // every event before was read
@@ -39,6 +40,7 @@ func (h *horizon) settle(held *hold) {
 	h.settled.Store(settled)
 }
 
-// Settled is the time, CLOCK_MONOTONIC in nanoseconds, before which every event was handed to the output or is not watched; 0 if none is known yet. An
-// opening that waits for the connection's owner does not count: it may for ever. It is safe for concurrent use.
+// Settled is the time, CLOCK_MONOTONIC in nanoseconds, before which every event was handed to the output or is not
+// watched; 0 if none is known yet. An opening that waits for the connection's owner does not count: it may for ever. It
+// is safe for concurrent use.
 func (p *Pipeline) Settled() uint64 { return p.horizon.settled.Load() }

@@ -75,7 +75,8 @@ func TestSettled(t *testing.T) {
 	settles("all is read", full, batch.Monotonic())
 }
 
-// What is held of a process about which nothing is decided yet is not settled, and the batch that it goes into says how old it is.
+// What is held of a process about which nothing is decided yet is not settled, and the batch that it goes into says how
+// old it is.
 func TestHeldIsNotSettled(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, config.Discovery{})

@@ -21,16 +21,19 @@ const (
 	clockInterval = time.Second
 	// lossInterval is how long a loss waits for a batch that reports it before an empty batch does.
 	lossInterval = time.Second
-	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late events.
+	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late
+	// events.
 	sweepInterval = 5 * time.Second
 	// servicesInterval is how often the list of services is made.
 	servicesInterval = 2 * time.Second
 	closedFor        = 5 * time.Second
-	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew if they are not.
+	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew
+	// if they are not.
 	maxConnections = 65536
 )
 
-// Runtimes is told about processes whose runtime can tell more than the kernel. It is called from one goroutine of its own.
+// Runtimes is told about processes whose runtime can tell more than the kernel. It is called from one goroutine of its
+// own.
 type Runtimes interface {
 	// Discovered gives the positions of the goroutine ids in runtime.g; zeros if they are not known.
 	Discovered(pid uint32, executable string) (goid, parentGoid uint32)
@@ -60,7 +63,8 @@ type Options struct {
 	Services func(map[uint64]string)
 }
 
-// Pipeline handles events. But for [Pipeline.Counters], [Pipeline.Settled] and [Pipeline.WatchRuntimes] its methods are for one goroutine.
+// Pipeline handles events. But for [Pipeline.Counters], [Pipeline.Settled] and [Pipeline.WatchRuntimes] its methods are
+// for one goroutine.
 type Pipeline struct {
 	Options
 	redactor    *redact.Redactor
@@ -155,8 +159,8 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 	}
 }
 
-// emit adds an event to the batch of its process's partition. Events about tasks matter once the process has acted on a connection: before
-// that there is no request that a task could work for, and most processes of a node never get there.
+// emit adds an event to the batch of its process's partition. Events about tasks matter once the process has acted on a
+// connection: before that there is no request that a task could work for, and most processes of a node never get there.
 func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) {
 	if c == nil && !proc.Active {
 		return

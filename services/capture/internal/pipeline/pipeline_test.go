@@ -198,8 +198,8 @@ func TestSelectedByConnection(t *testing.T) {
 	}
 }
 
-// A connection whose bytes were left, because nothing had selected its process yet, is not told of as seen from its beginning: what was left
-// would count as lost.
+// A connection whose bytes were left, because nothing had selected its process yet, is not told of as seen from its
+// beginning: what was left would count as lost.
 func TestLeftBeforeSelected(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, config.Discovery{Services: []config.Service{{Name: "db", OpenPorts: "6379"}}})

@@ -100,8 +100,8 @@ func credentialHeader(arg string) bool {
 	return found && !strings.ContainsAny(name, "/ ") && credentialName(name)
 }
 
-// shortPassword reports whether arg is a short option that carries a password: -pVALUE anywhere unless VALUE is a number (a port),
-// and those of programs that are known for them.
+// shortPassword reports whether arg is a short option that carries a password: -pVALUE anywhere unless VALUE is a
+// number (a port), and those of programs that are known for them.
 func shortPassword(program, arg string) bool {
 	if len(arg) < 2 || arg[0] != '-' {
 		return false

@@ -2,8 +2,9 @@ package process
 
 import "strings"
 
-// parseCgroup reads /proc/pid/cgroup (cgroups(7)) and gives the path that identifies the process's container, and the container's id if
-// the path holds one. With v1 the hierarchies are many: one that names a container is preferred, then v2's.
+// parseCgroup reads /proc/pid/cgroup (cgroups(7)) and gives the path that identifies the process's container, and the
+// container's id if the path holds one. With v1 the hierarchies are many: one that names a container is preferred, then
+// v2's.
 func parseCgroup(text string) (path, container string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		parts := strings.SplitN(line, ":", 3)

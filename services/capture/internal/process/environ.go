@@ -43,8 +43,8 @@ func parseEnviron(text []byte) environment {
 	return e
 }
 
-// parseAttributes reads "key=value,key=value" with percent-encoded values, as the OpenTelemetry SDK specification has it, without
-// service.name, which it gives apart.
+// parseAttributes reads "key=value,key=value" with percent-encoded values, as the OpenTelemetry SDK specification has
+// it, without service.name, which it gives apart.
 func parseAttributes(text string) (attributes map[string]string, serviceName string) {
 	for pair := range strings.SplitSeq(text, ",") {
 		key, value, found := strings.Cut(pair, "=")

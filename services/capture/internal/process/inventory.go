@@ -126,7 +126,8 @@ func (inv *Inventory) Lookup(pid uint32) *Process {
 	return inv.read(pid)
 }
 
-// Fork notes that parent made pid at monotonic time timeNS (0 if not known). The child is what the parent is until it executes something.
+// Fork notes that parent made pid at monotonic time timeNS (0 if not known). The child is what the parent is until it
+// executes something.
 func (inv *Inventory) Fork(pid, parent uint32, timeNS uint64) *Process {
 	if pid == 0 {
 		return nil
@@ -195,8 +196,8 @@ func (inv *Inventory) Exit(pid uint32) *Process {
 	return p
 }
 
-// Poll takes over what the worker found, forgets processes that exited, and calls changed, which may be nil, with those whose facts are
-// new. It is cheap when there is nothing to do.
+// Poll takes over what the worker found, forgets processes that exited, and calls changed, which may be nil, with those
+// whose facts are new. It is cheap when there is nothing to do.
 func (inv *Inventory) Poll(changed func(*Process)) {
 	now := inv.now()
 	for len(inv.exited) > 0 && now.Sub(inv.exited[0].exitedAt) > keepExited {
@@ -305,7 +306,8 @@ func (inv *Inventory) readWith(pid uint32, s stat) *Process {
 		}
 	}
 	if before := inv.byPID[pid]; before != nil && !before.Exited && before.ticks == s.startTicks {
-		// The same process with a new program: an exec keeps the identity and the descriptors that are not close-on-exec.
+		// The same process with a new program: an exec keeps the identity and the descriptors that are not
+		// close-on-exec.
 		inv.fill(before, s, facts)
 		before.Program, before.Inspected, before.recheck = Program{}, s.kernelThread, time.Time{}
 		before.Selection = Selection{}

@@ -45,7 +45,8 @@ var libraries = []struct{ name, language string }{
 	{"/mod_php", "php"},
 }
 
-// inspect reads what there is to know from an executable. name is its path as the process sees it. It reads a bounded part of the file.
+// inspect reads what there is to know from an executable. name is its path as the process sees it. It reads a bounded
+// part of the file.
 func inspect(file *os.File, name string) Program {
 	base := strings.ToLower(path.Base(name))
 	for _, known := range interpreters {
@@ -74,8 +75,8 @@ func inspect(file *os.File, name string) Program {
 
 var rustVersion = regexp.MustCompile(`rustc version (\d+\.\d+\.\d+)`)
 
-// rust looks for the compiler's signature in .comment and else, in stripped programs, for the paths of the standard library that panic
-// messages carry.
+// rust looks for the compiler's signature in .comment and else, in stripped programs, for the paths of the standard
+// library that panic messages carry.
 func rust(binary *elf.File) (version string, ok bool) {
 	const maxComment, maxStrings = 4 << 10, 4 << 20
 	if section := binary.Section(".comment"); section != nil && section.Type != elf.SHT_NOBITS {
@@ -119,7 +120,8 @@ func hostedLanguage(maps []byte) string {
 
 var releaseVersion = regexp.MustCompile(`(?m)^JAVA_VERSION="([^"]{1,32})"`)
 
-// javaVersion reads the release file of a JDK or JRE: <home>/release beside <home>/bin/java, seen through the process's root.
+// javaVersion reads the release file of a JDK or JRE: <home>/release beside <home>/bin/java, seen through the process's
+// root.
 func javaVersion(root, executable string) string {
 	// Without O_NONBLOCK a named pipe in its place would hold the worker up.
 	f, err := os.OpenFile(root+path.Join(path.Dir(executable), "..", "release"), os.O_RDONLY|syscall.O_NONBLOCK, 0)

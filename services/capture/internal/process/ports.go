@@ -26,8 +26,8 @@ type ports struct {
 	found map[uint32][]uint32
 }
 
-// refresh looks again and gives the ports of the processes whose ports changed. Descriptors are read only of processes that are new, and
-// of all in a namespace whose listeners changed.
+// refresh looks again and gives the ports of the processes whose ports changed. Descriptors are read only of processes
+// that are new, and of all in a namespace whose listeners changed.
 func (p *ports) refresh(fresh map[uint32]bool) map[uint32][]uint32 {
 	pids, err := p.fs.pids()
 	if err != nil {
@@ -75,8 +75,9 @@ func (p *ports) listening(pid uint32) map[uint64]uint16 {
 	return out
 }
 
-// readListeners reads /proc/net/tcp. The kernel lists listening sockets before all others (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c), so
-// reading ends at the first that is not: a node with 100,000 connections costs no more than one without.
+// readListeners reads /proc/net/tcp. The kernel lists listening sockets before all others (tcp_seek_last_pos in
+// net/ipv4/tcp_ipv4.c), so reading ends at the first that is not: a node with 100,000 connections costs no more than
+// one without.
 func readListeners(r io.Reader, out map[uint64]uint16) {
 	scanner := bufio.NewScanner(r)
 	scanner.Scan() // The heading.

@@ -49,10 +49,12 @@ const (
 	Ignored
 )
 
-// Facts are what is known of the process. The caller must not change them and they are valid until the next call to the inventory.
+// Facts are what is known of the process. The caller must not change them and they are valid until the next call to the
+// inventory.
 func (p *Process) Facts() *millracev1.Process { return p.facts }
 
-// Encoded is the marshalled facts. The slice never changes; other facts are another slice. Nil if they cannot be marshalled.
+// Encoded is the marshalled facts. The slice never changes; other facts are another slice. Nil if they cannot be
+// marshalled.
 func (p *Process) Encoded() []byte {
 	if p.encoded == nil {
 		p.encoded, _ = p.facts.MarshalVT()

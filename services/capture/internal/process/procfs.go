@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticksPerSecond is USER_HZ, the unit of times in /proc/pid/stat: 100 on every architecture that Linux has an eBPF JIT for.
+// ticksPerSecond is USER_HZ, the unit of times in /proc/pid/stat: 100 on every architecture that Linux has an eBPF JIT
+// for.
 const ticksPerSecond = 100
 
 // Files in /proc are read up to these sizes.
@@ -34,8 +35,8 @@ func (fs procfs) path(pid uint32, name string) string {
 	return fs.root + "/" + strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
-// read gives at most limit bytes of a file. It makes the system calls itself: os.File asks for flags and tries to enlist the file with the
-// poller, five calls more than these, and each new program is worth half a dozen files.
+// read gives at most limit bytes of a file. It makes the system calls itself: os.File asks for flags and tries to
+// enlist the file with the poller, five calls more than these, and each new program is worth half a dozen files.
 func (fs procfs) read(pid uint32, name string, limit int) ([]byte, error) {
 	fd, err := openFile(fs.path(pid, name))
 	if err != nil {

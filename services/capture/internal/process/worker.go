@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// portInterval is how often listening ports are looked at without being asked, and minPortInterval the least when asked.
+	// portInterval is how often listening ports are looked at without being asked, and minPortInterval the least when
+	// asked.
 	portInterval    = 5 * time.Second
 	minPortInterval = 250 * time.Millisecond
 	// aliveInterval is how often exits that were missed are looked for.

@@ -16,22 +16,23 @@ const (
 	verdictRedis
 )
 
-// requestMethods are the methods with which a connection is taken for HTTP; on a connection that is HTTP any token will do.
+// requestMethods are the methods with which a connection is taken for HTTP; on a connection that is HTTP any token will
+// do.
 var requestMethods = []string{
 	"GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE",
 	"LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE", "LINK", "UNLINK", "MERGE", "SUBSCRIBE", "UNSUBSCRIBE", "NOTIFY", "QUERY",
 }
 
-// inlineCommands are the Redis commands with which an inline command may open a connection that the kernel side has no guess about.
-// Lower case is taken only for those that memcached does not have.
+// inlineCommands are the Redis commands with which an inline command may open a connection that the kernel side has no
+// guess about. Lower case is taken only for those that memcached does not have.
 var inlineCommands = []string{
 	"PING", "AUTH", "HELLO", "INFO", "SELECT", "CLIENT", "CONFIG", "ACL", "ECHO", "EXISTS", "DEL", "KEYS", "DBSIZE", "COMMAND",
 	"ping", "auth", "hello", "info", "select", "client", "config", "acl", "exists", "del", "keys", "dbsize", "command",
 	"SET", "GET", "INCR", "DECR", "LPUSH", "RPUSH", "HSET", "HGET",
 }
 
-// classify decides what the stream speaks and gives the bytes that are still to be consumed. As long as it is undecided, the bytes are
-// kept: they are no more than the beginning of a method, version or command name.
+// classify decides what the stream speaks and gives the bytes that are still to be consumed. As long as it is
+// undecided, the bytes are kept: they are no more than the beginning of a method, version or command name.
 func (r *Redactor) classify(c *Connection, d *direction, b []byte) []byte {
 	if c.kind != kindUndecided {
 		// The other direction knows.

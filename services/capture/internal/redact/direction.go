@@ -144,8 +144,8 @@ func (d *direction) append(b []byte) bool {
 	return true
 }
 
-// methods are those of the requests that wait for their response. It says what a response needs to know of its request (RFC 9112,
-// section 6.3): HEAD and CONNECT.
+// methods are those of the requests that wait for their response. It says what a response needs to know of its request
+// (RFC 9112, section 6.3): HEAD and CONNECT.
 type methods struct {
 	head, tunnel uint64 // bit i: the i-th oldest
 	length       uint8

@@ -2,7 +2,8 @@ package redact
 
 import "bytes"
 
-// http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep; from is the first byte of b that is not decided yet.
+// http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep; from is the first byte of b that is
+// not decided yet.
 func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 	i, from := 0, 0
 	for i < len(b) {
@@ -199,8 +200,8 @@ func (r *Redactor) target(d *direction, b []byte, i int) int {
 	return i
 }
 
-// authority blanks user information (RFC 3986, section 3.2.1). Its end shows only at '@', so when the authority is cut into several
-// runs, all of it is blanked: a port is worth less than a password.
+// authority blanks user information (RFC 3986, section 3.2.1). Its end shows only at '@', so when the authority is cut
+// into several runs, all of it is blanked: a port is worth less than a password.
 func (r *Redactor) authority(d *direction, b []byte, i int) int {
 	j := i
 	for j < len(b) && b[j] != '/' && b[j] != '?' && b[j] != '#' && b[j] != ' ' && b[j] != '\r' && b[j] != '\n' {

@@ -89,7 +89,8 @@ func (r *Redactor) headerValue(d *direction, b []byte, i int) int {
 	return end + 1
 }
 
-// blankValue overwrites a value but not the white space before it, and no carriage return: whether it ends the line shows only later.
+// blankValue overwrites a value but not the white space before it, and no carriage return: whether it ends the line
+// shows only later.
 func (r *Redactor) blankValue(d *direction, b []byte) {
 	if !r.rules.enable || r.out.muted {
 		return
@@ -182,7 +183,8 @@ func (d *direction) chunkSize(b []byte, i int) int {
 	return i
 }
 
-// chunkExtension reads to the end of the line that holds a chunk's size. Extensions are blanked: nobody downstream needs them.
+// chunkExtension reads to the end of the line that holds a chunk's size. Extensions are blanked: nobody downstream
+// needs them.
 func (r *Redactor) chunkExtension(d *direction, b []byte, i int) int {
 	for ; i < len(b); i++ {
 		switch b[i] {

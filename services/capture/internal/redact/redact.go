@@ -25,8 +25,8 @@ type Redactor struct {
 	out   writer
 }
 
-// Connection is the state of one connection, both directions. The zero value is ready. It belongs to one [Redactor] and takes no
-// references to payload.
+// Connection is the state of one connection, both directions. The zero value is ready. It belongs to one [Redactor] and
+// takes no references to payload.
 type Connection struct {
 	kind       kind
 	directions [2]direction // sent, received
@@ -42,8 +42,8 @@ func New(cfg config.Redact) (*Redactor, error) {
 	return &Redactor{rules: rules}, nil
 }
 
-// Event rewrites ev's Payload and Segments in place. Events of a connection must come in the order in which the kernel reported
-// them. Events that carry no bytes are left alone. The segments it sets are valid until the next call.
+// Event rewrites ev's Payload and Segments in place. Events of a connection must come in the order in which the kernel
+// reported them. Events that carry no bytes are left alone. The segments it sets are valid until the next call.
 func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 	var d *direction
 	switch ev.Kind {
@@ -62,8 +62,8 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 	r.begin(c, d, ev)
 	r.out.start(ev.Payload)
 	if ev.Offset < d.next {
-		// Bytes that were seen, or two threads' bytes that changed places: their position in the message is not known any
-		// more, and the place where the stream goes on is not touched.
+		// Bytes that were seen, or two threads' bytes that changed places: their position in the message is not known
+		// any more, and the place where the stream goes on is not touched.
 		r.out.finish(ev)
 		if end := ev.Offset + uint64(ev.Length); end > d.next {
 			d.lose()
@@ -149,7 +149,8 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	}
 }
 
-// consume reads bytes that follow what was read before. Phases of one protocol hand over to those of another only in classify.
+// consume reads bytes that follow what was read before. Phases of one protocol hand over to those of another only in
+// classify.
 func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 	if d.phase == phaseUndecided {
 		if b = r.classify(c, d, b); len(b) == 0 {
@@ -201,7 +202,8 @@ func (r *Redactor) afterCounted(d *direction) {
 	}
 }
 
-// tail keeps what ends a message whose middle is missing: the reader can then tell that the message is over, and so can this direction.
+// tail keeps what ends a message whose middle is missing: the reader can then tell that the message is over, and so can
+// this direction.
 func (r *Redactor) tail(d *direction, b []byte) {
 	n := len(b)
 	switch {
@@ -218,8 +220,9 @@ func (r *Redactor) tail(d *direction, b []byte) {
 	}
 }
 
-// lastChunk finds the last chunk and its trailer section at the end of b, RFC 9112 section 7.1. It gives the position of the line end
-// before it, without which a reader could not tell it from data, and blanks the trailers' values; -1 if b does not end with one.
+// lastChunk finds the last chunk and its trailer section at the end of b, RFC 9112 section 7.1. It gives the position
+// of the line end before it, without which a reader could not tell it from data, and blanks the trailers' values; -1 if
+// b does not end with one.
 func (r *Redactor) lastChunk(b []byte) int {
 	const last = "\r\n0\r\n"
 	if string(b) == last[2:]+"\r\n" {

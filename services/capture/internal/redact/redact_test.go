@@ -298,7 +298,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// FuzzEvent: any bytes, cut anywhere with pieces missing, neither panic nor make payload grow nor give segments that do not fit.
+// FuzzEvent: any bytes, cut anywhere with pieces missing, neither panic nor make payload grow nor give segments that do
+// not fit.
 func FuzzEvent(f *testing.F) {
 	for _, c := range conversations {
 		for _, p := range c.pieces {

@@ -24,8 +24,8 @@ const (
 	commandSentinel
 )
 
-// redis reads RESP2 and RESP3, commands and replies. Nesting is not followed: every value delimits itself, and what carries credentials
-// is flat.
+// redis reads RESP2 and RESP3, commands and replies. Nesting is not followed: every value delimits itself, and what
+// carries credentials is flat.
 func (r *Redactor) redis(d *direction, b []byte) {
 	i, from := 0, 0
 	for i < len(b) {

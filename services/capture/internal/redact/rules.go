@@ -120,8 +120,8 @@ func equalFold(b []byte, want string) bool {
 	return true
 }
 
-// matchGlob matches with '*' and '?'; glob is in lower case. Backtracking goes to the last star only, so the time is bounded by the
-// product of the lengths.
+// matchGlob matches with '*' and '?'; glob is in lower case. Backtracking goes to the last star only, so the time is
+// bounded by the product of the lengths.
 func matchGlob(glob string, name []byte) bool {
 	g, n, star, mark := 0, 0, -1, 0
 	for n < len(name) {

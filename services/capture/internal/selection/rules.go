@@ -35,8 +35,8 @@ type rule struct {
 
 type portRange struct{ from, to uint16 }
 
-// New compiles the rules. self is the pid of the calling process, which is never watched. A rule without a criterion that has an effect
-// selects nothing.
+// New compiles the rules. self is the pid of the calling process, which is never watched. A rule without a criterion
+// that has an effect selects nothing.
 func New(cfg config.Discovery, self uint32) (*Rules, error) {
 	r := &Rules{self: self}
 	for _, list := range []struct {
@@ -157,9 +157,9 @@ func (r *Rules) Own(p *process.Process) bool {
 	return p.PID == r.self || strings.HasPrefix(p.Program.GoModule, ownModule) && !strings.HasPrefix(p.Program.GoMain, testPrograms)
 }
 
-// Decide decides about a process as far as its facts tell. Undecided means that its program was not inspected yet; Conditional that
-// its connections decide, see [Rules.Connection]. Exclusion by ports concerns the processes that listen on them only: whoever calls
-// a service that is not to be watched may well be.
+// Decide decides about a process as far as its facts tell. Undecided means that its program was not inspected yet;
+// Conditional that its connections decide, see [Rules.Connection]. Exclusion by ports concerns the processes that
+// listen on them only: whoever calls a service that is not to be watched may well be.
 func (r *Rules) Decide(p *process.Process) process.Selection {
 	switch {
 	case p.KernelThread, r.Own(p):
@@ -192,9 +192,9 @@ func (r *Rules) Decide(p *process.Process) process.Selection {
 	return process.Selection{State: process.Ignored}
 }
 
-// Connection decides about a Conditional process by one of its connections: it is selected if the connection leads to a port of a rule, or
-// came in on one. A process that merely connects has the rule's name only if the rule names programs too: otherwise the rule is about the
-// service behind the port, and its callers have names of their own.
+// Connection decides about a Conditional process by one of its connections: it is selected if the connection leads to a
+// port of a rule, or came in on one. A process that merely connects has the rule's name only if the rule names programs
+// too: otherwise the rule is about the service behind the port, and its callers have names of their own.
 func (r *Rules) Connection(p *process.Process, k *kernel.Connection) (process.Selection, bool) {
 	for i := range r.include {
 		rule := &r.include[i]

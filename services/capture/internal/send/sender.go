@@ -77,8 +77,8 @@ func (s *Sender) Collect(dropped []Dropped) []Dropped {
 	return dropped
 }
 
-// Push queues a batch and never waits. It appends to dropped the batches that had to go since the last call, to make room or because
-// the bus refused them for good.
+// Push queues a batch and never waits. It appends to dropped the batches that had to go since the last call, to make
+// room or because the bus refused them for good.
 func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
 	s.mu.Lock()
 	s.queue = append(s.queue, b)
@@ -117,8 +117,8 @@ func (s *Sender) Bytes() int {
 	return s.bytes
 }
 
-// Oldest gives a time, CLOCK_MONOTONIC in nanoseconds, before which no event waits to be published or to be stored, and whether any does. What was
-// dropped waits no longer.
+// Oldest gives a time, CLOCK_MONOTONIC in nanoseconds, before which no event waits to be published or to be stored, and
+// whether any does. What was dropped waits no longer.
 func (s *Sender) Oldest() (since uint64, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,8 @@ type outcome struct {
 	dropped Dropped
 }
 
-// Run publishes until ctx ends and then what is left, for at most two seconds. It returns an error only when the bus was closed.
+// Run publishes until ctx ends and then what is left, for at most two seconds. It returns an error only when the bus
+// was closed.
 func (s *Sender) Run(ctx context.Context) error {
 	outcomes := make(chan outcome, inFlight)
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))

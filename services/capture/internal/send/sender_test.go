@@ -148,7 +148,8 @@ func TestPublishesInOrderWithIDs(t *testing.T) {
 	}
 }
 
-// Oldest is about what is queued, what a bus is being handed, and what it has not acknowledged, and no longer about what was dropped.
+// Oldest is about what is queued, what a bus is being handed, and what it has not acknowledged, and no longer about
+// what was dropped.
 func TestOldest(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default().Bus

@@ -71,13 +71,14 @@ type task struct {
 	serving   []Request
 	last      Request // the one that ended last
 	handoffs  []handoff
-	// loop: requests of several connections were in progress at once, so the task is an event loop and its turns are noted.
+	// loop: requests of several connections were in progress at once, so the task is an event loop and its turns are
+	// noted.
 	loop  bool
 	turns []turn // ascending by time
 }
 
-// turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The zero key is for
-// work that no known request caused.
+// turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The
+// zero key is for work that no known request caused.
 type turn struct {
 	at  int64
 	key identity.Key
@@ -192,8 +193,8 @@ func (t *Tracker) Saw(a *stream.Actor, now int64) {
 	}
 }
 
-// Started takes note of a new task and the one that made it. Thread and goroutine ids are used again, so what was known of the id
-// before is forgotten.
+// Started takes note of a new task and the one that made it. Thread and goroutine ids are used again, so what was known
+// of the id before is forgotten.
 func (t *Tracker) Started(id, parent Task, now int64) {
 	if id == 0 {
 		return
@@ -299,9 +300,9 @@ func (t *Tracker) Served(id Task, key identity.Key, end int64) {
 	}
 }
 
-// Cause finds the request that caused what actor a began on socket at the given time (node time, ns). opened is when the connection
-// was opened if this is the first call on it, else 0: an event loop writes to a new connection when it is told that it is there, turns
-// later than the one that wanted it.
+// Cause finds the request that caused what actor a began on socket at the given time (node time, ns). opened is when
+// the connection was opened if this is the first call on it, else 0: an event loop writes to a new connection when it
+// is told that it is there, turns later than the one that wanted it.
 func (t *Tracker) Cause(a *stream.Actor, socket uint64, at, opened int64) (Cause, bool) {
 	id := TaskOf(a)
 	kind := millracev1.CauseKind_CAUSE_KIND_SAME_TASK
@@ -343,8 +344,8 @@ func (t *Tracker) Cause(a *stream.Actor, socket uint64, at, opened int64) (Cause
 	return Cause{}, false
 }
 
-// turnOf gives the request whose turn of an event loop it was: when the connection was opened, or else at the given time. The zero
-// Request stands for none. ok is false if nothing is known about that time.
+// turnOf gives the request whose turn of an event loop it was: when the connection was opened, or else at the given
+// time. The zero Request stands for none. ok is false if nothing is known about that time.
 func (k *task) turnOf(at, opened int64) (r Request, ok bool) {
 	if opened != 0 && opened < at {
 		at = opened
@@ -365,8 +366,8 @@ func (k *task) turnOf(at, opened int64) (r Request, ok bool) {
 	return Request{}, key.IsZero()
 }
 
-// inProgress gives the request that the task was serving at the given time. With created >= 0 only requests that began before that
-// time count: the task is asked for what it was doing when it created another.
+// inProgress gives the request that the task was serving at the given time. With created >= 0 only requests that began
+// before that time count: the task is asked for what it was doing when it created another.
 func (k *task) inProgress(at, created int64) (r Request, several, ok bool) {
 	if created >= 0 && created < at {
 		at = created

@@ -1,2 +1,3 @@
-// Package decodertest drives a processor without NATS: it builds raw batches from a few calls and collects what comes out.
+// Package decodertest drives a processor without NATS: it builds raw batches from a few calls and collects what comes
+// out.
 package decodertest

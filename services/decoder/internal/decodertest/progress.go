@@ -11,7 +11,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Progress is what an instance of capture says of its node, stored by the stream at a time. The message's own times are of the node's clock.
+// Progress is what an instance of capture says of its node, stored by the stream at a time. The message's own times are
+// of the node's clock.
 func Progress(node string, epoch uint64, at time.Time, sent, stored time.Duration, last bool) stage.Record {
 	b := &millracev1.RawBatch{
 		Version: 1, Node: node, Epoch: epoch,
@@ -24,7 +25,8 @@ func Progress(node string, epoch uint64, at time.Time, sent, stored time.Duratio
 	return stage.Record{Subject: bus.RawSubject(0, node), Time: at, Data: m}
 }
 
-// Watermarks is what owners of partitions say that these were told, in the stream's time; the zero time stands for nothing.
+// Watermarks is what owners of partitions say that these were told, in the stream's time; the zero time stands for
+// nothing.
 func Watermarks(at time.Time, told map[uint32]time.Time) stage.Record {
 	b := &millracev1.ProgressBatch{Version: 1}
 	for _, p := range slices.Sorted(maps.Keys(told)) {

@@ -8,24 +8,27 @@ import (
 	"millrace.dev/services/decoder/internal/protocol"
 )
 
-// Bounds of the state of a partition, in bytes as they are counted here: not less than they take in a snapshot, so that a checkpoint can
-// always be written (the stage's limit is 64 MiB). In memory, state takes up to about four times as much.
+// Bounds of the state of a partition, in bytes as they are counted here: not less than they take in a snapshot, so that
+// a checkpoint can always be written (the stage's limit is 64 MiB). In memory, state takes up to about four times as
+// much.
 const (
 	// maxConnectionsBytes is for all connections of a partition, maxConnectionBytes for one.
 	maxConnectionsBytes = 36 << 20
 	maxConnectionBytes  = 16 << 20
 	// maxTasksBytes is for what is known of processes and their tasks.
 	maxTasksBytes = 14 << 20
-	// maxNodesBytes is for the nodes that are known at once; beyond it the one that was silent for longest is forgotten.
+	// maxNodesBytes is for the nodes that are known at once; beyond it the one that was silent for longest is
+	// forgotten.
 	maxNodesBytes = 8 << 20
-	// connectionBytes is what a connection takes without anything open or buffered, processBytes a process, nodeBytes a node.
+	// connectionBytes is what a connection takes without anything open or buffered, processBytes a process, nodeBytes a
+	// node.
 	connectionBytes, processBytes, nodeBytes, sequenceBytes = 450, 64, 72, 28
 	// maxNodeName bounds the name of a node, as that of a host is (RFC 1035, with room to spare).
 	maxNodeName = 512
 	// maxSequences bounds the partitions of which one node tells.
 	maxSequences = 1024
-	// boundEvery is after how many batches the state is measured. It counts batches and not calls, because what is given up must not
-	// depend on how batches are cut into calls.
+	// boundEvery is after how many batches the state is measured. It counts batches and not calls, because what is
+	// given up must not depend on how batches are cut into calls.
 	boundEvery = 8
 )
 
@@ -51,8 +54,9 @@ func (w *worker) measure(c *connection) {
 	c.held = held
 }
 
-// bound gives up state until a snapshot has room for it. Of connections those that were used least recently go first, of processes those
-// that have ended or were silent; if these do not suffice, the tasks of those that have the most are forgotten, which may cost causes.
+// bound gives up state until a snapshot has room for it. Of connections those that were used least recently go first,
+// of processes those that have ended or were silent; if these do not suffice, the tasks of those that have the most are
+// forgotten, which may cost causes.
 func (p *Processor) bound() {
 	p.boundNodes()
 	for p.recent.previous != &p.recent && p.held+connectionBytes*len(p.connections) > maxConnectionsBytes {

@@ -143,7 +143,8 @@ func (c *connection) orient(client bool) {
 	c.encode()
 }
 
-// turnOpaque stops looking at the connection. Its place in the table stays, so that what follows is known to be of no interest.
+// turnOpaque stops looking at the connection. Its place in the table stays, so that what follows is known to be of no
+// interest.
 func (c *connection) turnOpaque() {
 	c.opaque, c.parser = true, nil
 	c.send, c.receive = stream.Stream{}, stream.Stream{}

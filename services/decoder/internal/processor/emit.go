@@ -16,8 +16,8 @@ import (
 // spillBytes is the size at which what waits for a partition is published before the end of the call.
 const spillBytes = 256 << 10
 
-// emitter collects exchanges and links by partition. Messages are encoded by hand, in one pass and without the structs of the generated
-// code, which would be most of the cost of an exchange; a test compares both.
+// emitter collects exchanges and links by partition. Messages are encoded by hand, in one pass and without the structs
+// of the generated code, which would be most of the cost of an exchange; a test compares both.
 type emitter struct {
 	exchanges, links []slot
 	scratch          []byte
@@ -68,7 +68,8 @@ func (o *emitter) flush() {
 	}
 }
 
-// maxSlotBytes bounds the room that a slot keeps for its next message. Larger messages are rare, and there are many slots.
+// maxSlotBytes bounds the room that a slot keeps for its next message. Larger messages are rare, and there are many
+// slots.
 const maxSlotBytes = 64 << 10
 
 // again gives the room of a message that was published, for the next one.

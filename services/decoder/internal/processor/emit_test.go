@@ -11,7 +11,8 @@ import (
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
-// TestEncodesAsGeneratedCode compares the hand-written encoding with the message that the generated code reads, field by field.
+// TestEncodesAsGeneratedCode compares the hand-written encoding with the message that the generated code reads, field
+// by field.
 func TestEncodesAsGeneratedCode(t *testing.T) {
 	t.Parallel()
 	for _, flags := range []uint8{0, 1, 0xff} {

@@ -11,8 +11,9 @@ import (
 	"millrace.dev/services/decoder/internal/stream"
 )
 
-// note is something that a connection has to say to what it shares with others: the tasks of processes, and the output. Notes are taken
-// while connections are parsed, on any core and in any order of connections, and acted on in the order of events.
+// note is something that a connection has to say to what it shares with others: the tasks of processes, and the output.
+// Notes are taken while connections are parsed, on any core and in any order of connections, and acted on in the order
+// of events.
 type note struct {
 	c     *connection
 	x     *protocol.Exchange // not used again before the note is acted on

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Pool is what the processors of a process share: the cores that they may use beside their own goroutines, and the memory of rounds. A
-// partition takes no more than what is idle, so any number of partitions keep as many goroutines busy as there are cores, and each of
-// them runs alone when all are busy. It is safe for concurrent use.
+// Pool is what the processors of a process share: the cores that they may use beside their own goroutines, and the
+// memory of rounds. A partition takes no more than what is idle, so any number of partitions keep as many goroutines
+// busy as there are cores, and each of them runs alone when all are busy. It is safe for concurrent use.
 type Pool struct {
 	cores int
 	idle  atomic.Int32 // helpers that may still be hired
@@ -43,8 +43,8 @@ func (p *Pool) hire(n int) int {
 
 func (p *Pool) release() { p.idle.Add(1) }
 
-// enter gives a round for a call of a processor. The goroutine of the first one is a core of its own; each further takes one from those
-// who may be hired.
+// enter gives a round for a call of a processor. The goroutine of the first one is a core of its own; each further
+// takes one from those who may be hired.
 func (p *Pool) enter() *round {
 	p.mu.Lock()
 	defer p.mu.Unlock()

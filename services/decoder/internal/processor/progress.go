@@ -17,17 +17,19 @@ import (
 const (
 	// silence is after how much of the stream's time without a word of it a node is waited for no longer.
 	silence = 10 * time.Second
-	// heardAtMost is how much of a step of the stream's time counts as time in which nodes could be heard: while the stream itself stands
-	// still, nobody is.
+	// heardAtMost is how much of a step of the stream's time counts as time in which nodes could be heard: while the
+	// stream itself stands still, nobody is.
 	heardAtMost = time.Second
 	// clockWindow is for how long the difference of a node's clock and the stream's counts, once or twice.
 	clockWindow = time.Minute
-	// maxProgress bounds the nodes whose progress is known; beyond it the one that was silent for longest is waited for no longer.
+	// maxProgress bounds the nodes whose progress is known; beyond it the one that was silent for longest is waited for
+	// no longer.
 	maxProgress = 4096
 )
 
-// progress is how far the nodes are, by what their captures said. Each node tells one partition. What the partitions were told by then, their owners
-// tell all of them, through the stream again: a partition that has read that has read all that was stored before it, so all that the nodes spoke for.
+// progress is how far the nodes are, by what their captures said. Each node tells one partition. What the partitions
+// were told by then, their owners tell all of them, through the stream again: a partition that has read that has read
+// all that was stored before it, so all that the nodes spoke for.
 type progress struct {
 	nodes map[string]*nodeProgress // that tell this partition, by the token of their subject, which NATS gives to one node only
 	told  map[uint32]witness       // what partitions were told, this one among them
@@ -50,8 +52,9 @@ type nodeProgress struct {
 	epoch  uint64
 	stored int64 // node time, ns
 	heard  int64 // progress.heard when it spoke last
-	// difference of the stream's clock to the node's, with the time that a message takes in between, in ns: the smallest of this window, and of
-	// the one before, so that a message which is late does not make the node seem further than it is.
+	// difference of the stream's clock to the node's, with the time that a message takes in between, in ns: the
+	// smallest of this window, and of the one before, so that a message which is late does not make the node seem
+	// further than it is.
 	difference, before int64
 	window             int64 // number of the window
 }
@@ -126,8 +129,8 @@ func (g *progress) forgetOne() {
 	delete(g.nodes, oldest.name)
 }
 
-// hearUntil takes note that time passes, and does not wait any longer for nodes that have been silent for too long, nor for what owners of
-// partitions said.
+// hearUntil takes note that time passes, and does not wait any longer for nodes that have been silent for too long, nor
+// for what owners of partitions said.
 func (p *Processor) hearUntil(now int64) {
 	g := &p.progress
 	before := g.heard

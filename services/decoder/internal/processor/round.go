@@ -11,8 +11,8 @@ import (
 const (
 	// smallRound is after how many items it is asked again whether there are others to share them with.
 	smallRound = 128
-	// largeShare is how many items are collected for each core, largeRound at most for all: enough that waiting for the last worker is
-	// little of it, and few enough that what was parsed is still in a cache when its notes are acted on.
+	// largeShare is how many items are collected for each core, largeRound at most for all: enough that waiting for the
+	// last worker is little of it, and few enough that what was parsed is still in a cache when its notes are acted on.
 	largeShare, largeRound = 512, 8192
 	// maxRoundBytes bounds the bytes of the items of a round.
 	maxRoundBytes = 1 << 20
@@ -20,9 +20,10 @@ const (
 	minShare = 96
 )
 
-// round is a run of events on their way through the processor: events are collected in order and put into the chains of their
-// connections; chains are parsed, each by one of several workers, in any order; what they note is acted on in the order of events. So
-// the state that connections share changes as if each event was handled to its end before the next, however many cores take part.
+// round is a run of events on their way through the processor: events are collected in order and put into the chains of
+// their connections; chains are parsed, each by one of several workers, in any order; what they note is acted on in the
+// order of events. So the state that connections share changes as if each event was handled to its end before the next,
+// however many cores take part.
 type round struct {
 	items   []item
 	chains  []*connection
@@ -159,7 +160,8 @@ func (r *round) work(number int) {
 	}
 }
 
-// seat makes the first worker the sink of c, for what happens outside of rounds: notes are acted on at once. The round must be empty.
+// seat makes the first worker the sink of c, for what happens outside of rounds: notes are acted on at once. The round
+// must be empty.
 func (p *Processor) seat(c *connection) *worker {
 	w := p.round.workers[0]
 	w.options, w.now, w.clock, w.direct = &p.options, p.now, c.node.clockOffset, p

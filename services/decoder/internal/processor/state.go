@@ -15,8 +15,9 @@ import (
 	"millrace.dev/services/decoder/internal/stream"
 )
 
-// Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and let Restore read what
-// is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of their own.
+// Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and
+// let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
+// their own.
 const (
 	snapshotVersion = 4
 	oldestVersion   = 1

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// step is the grain of the processor's time. What is due is done at whole steps of the stream's time, before the first record that was
-	// stored after them: that is the same record in every replay, whenever and how often Tick is called.
+	// step is the grain of the processor's time. What is due is done at whole steps of the stream's time, before the
+	// first record that was stored after them: that is the same record in every replay, whenever and how often Tick is
+	// called.
 	step = int64(100 * time.Millisecond)
 	// closeTicks is how many steps a closed connection is kept, because its last data may be reported after its end.
 	closeTicks = 2
@@ -33,8 +34,8 @@ func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) err
 	return nil
 }
 
-// advance lets the stream's time pass up to at, Unix ns, and does what is due on the way, each thing at its own step. A time that is not
-// after the present one, or none, changes nothing.
+// advance lets the stream's time pass up to at, Unix ns, and does what is due on the way, each thing at its own step. A
+// time that is not after the present one, or none, changes nothing.
 func (p *Processor) advance(at int64) {
 	at -= at % step
 	if at <= p.now || at > maxTime {
@@ -64,7 +65,8 @@ func (p *Processor) advance(at int64) {
 	p.now = at
 }
 
-// leap lets up to so many steps pass at once in which nothing happens but that processes are forgotten. It gives the number.
+// leap lets up to so many steps pass at once in which nothing happens but that processes are forgotten. It gives the
+// number.
 func (p *Processor) leap(steps int64) int64 {
 	steps -= steps % forgetTicks
 	p.ticks += uint64(steps)
@@ -72,7 +74,8 @@ func (p *Processor) leap(steps int64) int64 {
 	return steps
 }
 
-// idle reports whether time alone changes nothing in connections. Where the stream was silent for hours, not every step of it is gone through.
+// idle reports whether time alone changes nothing in connections. Where the stream was silent for hours, not every step
+// of it is gone through.
 func (p *Processor) idle() bool {
 	if len(p.closing) > 0 || len(p.waiting) > 0 {
 		return false

@@ -11,8 +11,8 @@ import (
 // maxFree bounds the exchanges that a worker keeps for reuse.
 const maxFree = 4096
 
-// worker parses connections, one after the other, and takes notes. It is what their parsers see as the sink. It touches nothing that
-// connections share, so that several work at once.
+// worker parses connections, one after the other, and takes notes. It is what their parsers see as the sink. It touches
+// nothing that connections share, so that several work at once.
 type worker struct {
 	options *Options
 	now     int64 // Processor.now
@@ -193,8 +193,8 @@ func trim[T any](s []T, limit int) []T {
 	return s
 }
 
-// Started implements [protocol.Sink]: it notes that a call has begun, or which task serves a request, and the links that say so to those
-// who resolve traces.
+// Started implements [protocol.Sink]: it notes that a call has begun, or which task serves a request, and the links
+// that say so to those who resolve traces.
 func (w *worker) Started(pc *protocol.Conn, x *protocol.Exchange) {
 	c := pc.Owner.(*connection)
 	x.ClockOffset = w.clock
@@ -231,8 +231,9 @@ func (o *Options) deadline(now int64) int64 {
 	return now + step + int64(o.ExchangeTimeout) // it may be a step later than now
 }
 
-// serving is the task that serves the request whose head a read to its end. A goroutine that only reads for the one that made it, and
-// that uses the connection itself, does not count (net/http reads the first byte of the next request in the background).
+// serving is the task that serves the request whose head a read to its end. A goroutine that only reads for the one
+// that made it, and that uses the connection itself, does not count (net/http reads the first byte of the next request
+// in the background).
 func (c *connection) serving(a *stream.Actor) causality.Task {
 	if a.Goroutine != 0 && a.Parent != 0 && (a.Parent == c.actors[0] || a.Parent == c.actors[1]) {
 		return causality.Goroutine(a.Parent)

@@ -14,7 +14,8 @@ const MaxOpen = 32768
 type Sink interface {
 	// New gives an exchange, reused or new; its memory may hold an old value.
 	New() *Exchange
-	// Started says that the head of a request is complete. Its start, head, context and actors do not change from here on.
+	// Started says that the head of a request is complete. Its start, head, context and actors do not change from here
+	// on.
 	Started(c *Conn, x *Exchange)
 	// Responded says that the last byte of the response was moved.
 	Responded(c *Conn, x *Exchange)
@@ -156,7 +157,8 @@ func (c *Conn) EndRequest(x *Exchange) {
 	}
 }
 
-// BreakRequest says that the end of the request cannot be found. The exchange goes on with its response; its sizes are estimates.
+// BreakRequest says that the end of the request cannot be found. The exchange goes on with its response; its sizes are
+// estimates.
 func (c *Conn) BreakRequest(x *Exchange) {
 	x.Estimated = true
 	c.EndRequest(x)
@@ -168,8 +170,8 @@ func (x *Exchange) RequestDone() bool { return x.requestDone }
 // ResponseDone reports whether the end of the response was seen.
 func (x *Exchange) ResponseDone() bool { return x.responseDone }
 
-// Match says to which exchange the response at the position of Responses belongs. With orphan it belongs to none: it answers a
-// request that was not seen, and is to be read and dropped. With neither, wait for a request.
+// Match says to which exchange the response at the position of Responses belongs. With orphan it belongs to none: it
+// answers a request that was not seen, and is to be read and dropped. With neither, wait for a request.
 func (c *Conn) Match() (x *Exchange, orphan bool) {
 	m := c.Responses.Meta()
 	for {
@@ -193,7 +195,8 @@ func (c *Conn) Match() (x *Exchange, orphan bool) {
 	return x, false
 }
 
-// BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim one).
+// BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim
+// one).
 func (c *Conn) BeginResponse(x *Exchange) {
 	m := c.Responses.Meta()
 	if x.ResponseStart == 0 {
@@ -210,8 +213,8 @@ func (c *Conn) EndInterim(x *Exchange) {
 	x.ResponseTime = c.Responses.Last().End
 }
 
-// EndResponse says that the last byte that was taken from Responses ends the response to x. If the request is still being sent
-// the exchange ends with it.
+// EndResponse says that the last byte that was taken from Responses ends the response to x. If the request is still
+// being sent the exchange ends with it.
 func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true

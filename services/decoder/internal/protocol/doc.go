@@ -1,8 +1,8 @@
-// Package protocol is what every protocol parser shares: the interface that it implements, the open exchanges of a connection, and
-// the rules by which responses find their requests.
+// Package protocol is what every protocol parser shares: the interface that it implements, the open exchanges of a
+// connection, and the rules by which responses find their requests.
 //
-// A parser depends on nothing but bytes, offsets and times. It is handed both streams of a connection each time one of them has
-// something new, takes what it understands, and reports exchanges through [Conn]:
+// A parser depends on nothing but bytes, offsets and times. It is handed both streams of a connection each time one of
+// them has something new, takes what it understands, and reports exchanges through [Conn]:
 //
 //	x := c.Begin()         // at the first byte of a request
 //	c.Started(x)           // what the request says of itself is known

@@ -29,14 +29,15 @@ type Context struct {
 	State []byte
 }
 
-// Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it no longer
-// than until Sink.Finished returns.
+// Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it no
+// longer than until Sink.Finished returns.
 type Exchange struct {
 	// Offset of the request's first byte.
 	Offset uint64
 	// Stream or correlation id, 0 where the protocol has none.
 	Stream uint64
-	// Start is when the request began, RequestEnd when its last byte was moved; likewise of the response. Node time, ns; 0: not yet.
+	// Start is when the request began, RequestEnd when its last byte was moved; likewise of the response. Node time,
+	// ns; 0: not yet.
 	Start, RequestEnd           int64
 	ResponseStart, ResponseTime int64
 	// End is when the exchange ended.
@@ -52,8 +53,8 @@ type Exchange struct {
 	// HeadTime is when the head was complete. Node time, ns.
 	HeadTime int64
 	Context  Context
-	// Detail is the encoded message of the protocol (HttpExchange, RedisExchange), to which the parser appends fields as it
-	// learns them; DetailField is its field number in Exchange.
+	// Detail is the encoded message of the protocol (HttpExchange, RedisExchange), to which the parser appends fields
+	// as it learns them; DetailField is its field number in Exchange.
 	Detail      []byte
 	DetailField uint8
 	// Outcome is set when the exchange ends.
@@ -70,8 +71,8 @@ type Exchange struct {
 	Flags  uint8
 	Number uint32
 
-	// The following are the processor's own: what caused the exchange (a [millracev1.CauseKind]), who acts in it, and what was
-	// noted when it started.
+	// The following are the processor's own: what caused the exchange (a [millracev1.CauseKind]), who acts in it, and
+	// what was noted when it started.
 	Cause       identity.Key
 	CauseKind   uint8
 	Forwarded   bool

@@ -52,16 +52,19 @@ type Options struct {
 
 // Parser is the state of one connection of one protocol.
 type Parser interface {
-	// Parse takes what it can from both streams. With Ended the parser ends what is ended by that; with Ended and Left it writes
-	// into exchanges what it knows of messages that it has not read to their end, and leaves the rest to [Conn.FinishAll].
+	// Parse takes what it can from both streams. With Ended the parser ends what is ended by that; with Ended and Left
+	// it writes into exchanges what it knows of messages that it has not read to their end, and leaves the rest to
+	// [Conn.FinishAll].
 	Parse(c *Conn, ending Ending) Verdict
-	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see [Conn.Index]). What outlives
-	// an exchange (the dynamic table of HPACK, prepared statements) belongs into it as well. A change of what is written needs another
-	// [Protocol.StateVersion]. RestoreState makes r fail if it reads what cannot be; it never panics.
+	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see
+	// [Conn.Index]). What outlives an exchange (the dynamic table of HPACK, prepared statements) belongs into it as
+	// well. A change of what is written needs another [Protocol.StateVersion]. RestoreState makes r fail if it reads
+	// what cannot be; it never panics.
 	AppendState(c *Conn, w *snapshot.Writer)
 	RestoreState(c *Conn, r *snapshot.Reader)
-	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is asked after each call of
-	// Parse. The parser bounds it; the processor adds it up, and gives up connections when a partition holds too much.
+	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is asked
+	// after each call of Parse. The parser bounds it; the processor adds it up, and gives up connections when a
+	// partition holds too much.
 	Held() int
 }
 
@@ -71,8 +74,8 @@ type Protocol struct {
 	Number millracev1.Protocol
 	// StateVersion is that of what AppendState of its parsers writes. A snapshot with another is refused.
 	StateVersion uint64
-	// Look judges the bytes at which a message may begin. b is never empty. roleKnown says that the direction is known to be the one
-	// of requests, so weaker evidence is enough.
+	// Look judges the bytes at which a message may begin. b is never empty. roleKnown says that the direction is known
+	// to be the one of requests, so weaker evidence is enough.
 	Look func(b []byte, roleKnown bool) Guess
 	// New makes the parser of a connection.
 	New func(Options) Parser

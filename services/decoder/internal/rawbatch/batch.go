@@ -6,7 +6,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Batch is a RawBatch. Everything in it aliases the message it was read from. It may be used for one message after another.
+// Batch is a RawBatch. Everything in it aliases the message it was read from. It may be used for one message after
+// another.
 type Batch struct {
 	Version, Partition uint32
 	Node               []byte
@@ -65,7 +66,8 @@ type Event struct {
 	Flags, Error                    uint32
 }
 
-// Read replaces b by the message. Fields that are not known are passed over. With an error b holds what was read before it.
+// Read replaces b by the message. Fields that are not known are passed over. With an error b holds what was read before
+// it.
 func (b *Batch) Read(message []byte) error {
 	*b = Batch{
 		Processes: b.Processes[:0], Connections: b.Connections[:0], Losses: b.Losses[:0], Events: b.Events[:0],
@@ -217,9 +219,9 @@ type Head struct {
 	Time       uint64
 }
 
-// Read replaces h by the head of an Event message; it reports whether what it read is well formed. Fields come in the order of their
-// numbers unless a writer is peculiar, so it stops behind the head once it has all of it. Of fields that come again later, which are last
-// in the message counts: [Event.Read] decides.
+// Read replaces h by the head of an Event message; it reports whether what it read is well formed. Fields come in the
+// order of their numbers unless a writer is peculiar, so it stops behind the head once it has all of it. Of fields that
+// come again later, which are last in the message counts: [Event.Read] decides.
 func (h *Head) Read(m []byte) (ok bool) {
 	*h = Head{}
 	var f field

@@ -116,8 +116,8 @@ func (r *Reader) Bytes() []byte {
 // Text reads a value of [Writer.Text].
 func (r *Reader) Text() string { return string(r.Bytes()) }
 
-// Items reads the number of items that follow, each of at least one byte, and counts them out. It stops with the first error, so that what
-// is made of a damaged snapshot is bounded by what was really in it.
+// Items reads the number of items that follow, each of at least one byte, and counts them out. It stops with the first
+// error, so that what is made of a damaged snapshot is bounded by what was really in it.
 func (r *Reader) Items() iter.Seq[int] {
 	n := r.Uint()
 	if n > uint64(len(r.b)) {

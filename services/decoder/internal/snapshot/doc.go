@@ -1,3 +1,3 @@
-// Package snapshot is the encoding of processor state: varints and length-prefixed bytes. A [Reader] never panics and never
-// allocates more than the snapshot is long; the first error sticks and every later read gives zeros.
+// Package snapshot is the encoding of processor state: varints and length-prefixed bytes. A [Reader] never panics and
+// never allocates more than the snapshot is long; the first error sticks and every later read gives zeros.
 package snapshot

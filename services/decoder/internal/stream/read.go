@@ -53,7 +53,8 @@ func (s *Stream) Last() *Meta { return &s.last }
 // AtEventStart reports whether the byte at the position is the first of its event.
 func (s *Stream) AtEventStart() bool { return s.head < len(s.runs) && s.runs[s.head].first }
 
-// Skip moves the position forward by n bytes, or as many as have arrived, across bytes, holes and gaps. It gives the number.
+// Skip moves the position forward by n bytes, or as many as have arrived, across bytes, holes and gaps. It gives the
+// number.
 func (s *Stream) Skip(n uint64) uint64 {
 	left := n
 	for left > 0 && s.head < len(s.runs) {
@@ -90,8 +91,8 @@ func (s *Stream) SkipRun() (ended bool) {
 	return ended
 }
 
-// SkipToEvent moves the position to the next first byte of an event, at least one byte forward. It reports whether there is
-// such a byte; otherwise everything that has arrived is consumed.
+// SkipToEvent moves the position to the next first byte of an event, at least one byte forward. It reports whether
+// there is such a byte; otherwise everything that has arrived is consumed.
 func (s *Stream) SkipToEvent() bool {
 	for s.SkipRun(); s.head < len(s.runs); s.SkipRun() {
 		if s.runs[s.head].first && s.runs[s.head].kind == Bytes {
@@ -108,8 +109,9 @@ func (s *Stream) Discard() {
 	}
 }
 
-// EventTail gives the bytes at the end of the event at the position: the run of bytes that ends it, if it has one, and whether the
-// event is complete in the queue (it always is). before is the number of bytes of the event that precede the tail.
+// EventTail gives the bytes at the end of the event at the position: the run of bytes that ends it, if it has one, and
+// whether the event is complete in the queue (it always is). before is the number of bytes of the event that precede
+// the tail.
 func (s *Stream) EventTail() (tail []byte, before uint64) {
 	at := 0
 	for i := s.head; i < len(s.runs); i++ {
@@ -135,7 +137,8 @@ func (s *Stream) TakeLost() uint64 {
 	return n
 }
 
-// Forget turns the bytes that wait for the parser into a hole, so that they take no memory; what arrives later is not touched.
+// Forget turns the bytes that wait for the parser into a hole, so that they take no memory; what arrives later is not
+// touched.
 func (s *Stream) Forget() {
 	for i := s.head; i < len(s.runs); i++ {
 		if s.runs[i].kind == Lost {

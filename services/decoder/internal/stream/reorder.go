@@ -17,8 +17,8 @@ func (s *Stream) park(e *Event) {
 		}
 		if p.Offset+uint64(p.Length) > e.Offset {
 			s.Concurrent = true
-			// Two writers read the position after both had written, so both gave the same end. The one that came first fills
-			// the place that is empty, if it fits exactly.
+			// Two writers read the position after both had written, so both gave the same end. The one that came first
+			// fills the place that is empty, if it fits exactly.
 			if at == 1 && p.Offset+uint64(p.Length) == e.Offset+uint64(e.Length) && e.Offset-s.end == uint64(p.Length) {
 				p.Offset = s.end
 			}
@@ -76,7 +76,8 @@ func (s *Stream) oldest() int64 {
 // Waiting reports whether events wait for bytes before them.
 func (s *Stream) Waiting() bool { return len(s.pending) > 0 }
 
-// IsOverdue reports whether events later than now (node time, ns) make it certain that the gap before the waiting events stays.
+// IsOverdue reports whether events later than now (node time, ns) make it certain that the gap before the waiting
+// events stays.
 func (s *Stream) IsOverdue(now int64) bool { return s.overdue(now) }
 
 // GiveUpGap declares the bytes before the oldest waiting event lost, and goes on behind them.

@@ -19,7 +19,8 @@ type Actor struct {
 
 // Meta is what is known of the event that moved a byte.
 type Meta struct {
-	// Begin is when the move began: the start of the system call of a send, the return of that of a receive. Node time, ns.
+	// Begin is when the move began: the start of the system call of a send, the return of that of a receive. Node time,
+	// ns.
 	Begin int64
 	// End is when the system call returned. Node time, ns.
 	End int64
@@ -63,7 +64,8 @@ const (
 const (
 	maxPending      = 64
 	maxPendingBytes = 256 << 10
-	// gapWait is how much later (ns of node time) than the oldest waiting event another may be before the gap counts as real.
+	// gapWait is how much later (ns of node time) than the oldest waiting event another may be before the gap counts as
+	// real.
 	gapWait = int64(500e6)
 )
 
@@ -75,7 +77,8 @@ type run struct {
 	last  bool // ends its event
 }
 
-// Stream is one direction of one connection end. The zero value is a stream whose start is not known (see [Stream.StartAt]).
+// Stream is one direction of one connection end. The zero value is a stream whose start is not known (see
+// [Stream.StartAt]).
 type Stream struct {
 	pos, end uint64
 	runs     []run

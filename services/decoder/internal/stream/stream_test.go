@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestOrder pushes the events of a stream with a little disorder, repetition and holes, and reads back every byte in its place.
+// TestOrder pushes the events of a stream with a little disorder, repetition and holes, and reads back every byte in
+// its place.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))

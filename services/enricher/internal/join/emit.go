@@ -34,9 +34,9 @@ func (p *Partition) serverReady(e *entry) bool {
 	return p.clock >= p.rootDue(e)
 }
 
-// rootDue is when a server span goes out without a client. A client that sends a large request in one blocking call is heard of when
-// the call returns, which may be long after the server began to read: so also a request that was served for longer than the hold time
-// waits a little at its end.
+// rootDue is when a server span goes out without a client. A client that sends a large request in one blocking call is
+// heard of when the call returns, which may be long after the server began to read: so also a request that was served
+// for longer than the hold time waits a little at its end.
 func (p *Partition) rootDue(e *entry) int64 {
 	return max(e.server.startedAt+p.hold, e.server.arrivedAt+p.hold/endFraction)
 }
@@ -170,8 +170,8 @@ func serverParent(e *entry) uint64 {
 	return 0
 }
 
-// clientParent is the span that the request names, if the application made it; else the span of the request that caused this one.
-// A cause in another trace cannot be the parent and is given apart.
+// clientParent is the span that the request names, if the application made it; else the span of the request that caused
+// this one. A cause in another trace cannot be the parent and is given apart.
 func clientParent(e *entry, forwarded bool) (parent, detached uint64) {
 	named := e.context != nil && e.context.trace == e.trace
 	switch {
@@ -190,8 +190,9 @@ func clientParent(e *entry, forwarded bool) (parent, detached uint64) {
 	return 0, 0
 }
 
-// pages are the span batches under construction, one for each process and span partition. Traces spread over all span partitions, so
-// what one call emits is a span or two for each of them, and a message costs as much as several spans: they are gathered over calls.
+// pages are the span batches under construction, one for each process and span partition. Traces spread over all span
+// partitions, so what one call emits is a span or two for each of them, and a message costs as much as several spans:
+// they are gathered over calls.
 type pages struct {
 	dirty []page
 	// flushedAt is the stream's time at which they were published last.

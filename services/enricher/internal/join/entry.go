@@ -39,9 +39,9 @@ type half struct {
 	done bool
 	// startedAt and arrivedAt are the times at which the request and the exchange were heard of.
 	startedAt, arrivedAt int64
-	// exchange is nil until it arrives. It stays after the span was emitted for as long as the entry is open, because the other
-	// side's span takes facts of it. It is encoded, in a buffer of the partition: what waits has nothing for the collector to follow,
-	// and reading it again for its span costs less than keeping a message object of it.
+	// exchange is nil until it arrives. It stays after the span was emitted for as long as the entry is open, because
+	// the other side's span takes facts of it. It is encoded, in a buffer of the partition: what waits has nothing for
+	// the collector to follow, and reading it again for its span costs less than keeping a message object of it.
 	exchange []byte
 	process  *process
 }
@@ -91,8 +91,8 @@ func (e *entry) complete() bool {
 	return e.how != unknown && len(e.askers) == 0 && e.client.started == e.client.done && e.server.started == e.server.done
 }
 
-// contextOf gives the valid trace context of c, nil if there is none. An all-zero trace or parent id is invalid (W3C Trace Context,
-// 3.2.2.3 and 3.2.2.4).
+// contextOf gives the valid trace context of c, nil if there is none. An all-zero trace or parent id is invalid (W3C
+// Trace Context, 3.2.2.3 and 3.2.2.4).
 func contextOf(c *millracev1.TraceContext) *traceContext {
 	if c == nil || len(c.TraceId) != 16 || c.SpanId == 0 || [16]byte(c.TraceId) == ([16]byte{}) {
 		return nil

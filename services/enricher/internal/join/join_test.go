@@ -9,7 +9,8 @@ import (
 
 var defaults = Settings{Hold: 2 * time.Second, MaxPending: 100000}
 
-// Every generated tree must come out as one trace with all its edges, whatever the order in which partitions hear of it.
+// Every generated tree must come out as one trace with all its edges, whatever the order in which partitions hear of
+// it.
 func TestTreesAreWhole(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

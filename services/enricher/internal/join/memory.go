@@ -2,8 +2,9 @@ package join
 
 import "millrace.dev/lib/identity"
 
-// memory is what stays of a finished exchange: enough to answer questions, to drop duplicates and to keep late facts consistent. A partition
-// may hold as many as it sees exchanges in half a minute, so a memory is small and has no pointers for the collector to follow.
+// memory is what stays of a finished exchange: enough to answer questions, to drop duplicates and to keep late facts
+// consistent. A partition may hold as many as it sees exchanges in half a minute, so a memory is small and has no
+// pointers for the collector to follow.
 type memory struct {
 	key    identity.Key
 	trace  [16]byte
@@ -33,8 +34,8 @@ func (m *memory) recall(e *entry) *entry {
 	return e
 }
 
-// memories holds what is remembered, in order of use. Only what is asked for by its key is looked up by it: forgetting and snapshots go through
-// the places one after the other, which is what makes them cheap.
+// memories holds what is remembered, in order of use. Only what is asked for by its key is looked up by it: forgetting
+// and snapshots go through the places one after the other, which is what makes them cheap.
 type memories struct {
 	// places has the place of each key that is remembered. The first that is kept is head, the next that is given end.
 	places    map[identity.Key]uint64

@@ -6,14 +6,15 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Observer sees every exchange of a partition once, when its span is made: where metrics are aggregated and routes are found. It is part
-// of the partition's state, and like it a function of the records: it gets the same calls with the same times in the same order in
-// a replay.
+// Observer sees every exchange of a partition once, when its span is made: where metrics are aggregated and routes are
+// found. It is part of the partition's state, and like it a function of the records: it gets the same calls with the
+// same times in the same order in a replay.
 type Observer interface {
-	// Begin tells the time of the first record since the processor was made, whether the state began from nothing or was restored.
+	// Begin tells the time of the first record since the processor was made, whether the state began from nothing or
+	// was restored.
 	Begin(at int64)
-	// Advance tells the time, nanoseconds since the Unix epoch, before anything that happens at it. What came to its end before is
-	// published.
+	// Advance tells the time, nanoseconds since the Unix epoch, before anything that happens at it. What came to its
+	// end before is published.
 	Advance(now int64, out stage.Output)
 	// Observe takes an exchange and says what is to become of its span.
 	Observe(j *Joined) Verdict

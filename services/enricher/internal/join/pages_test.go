@@ -36,7 +36,8 @@ func pairAt(t *testing.T, offset uint64, at time.Time) stage.Record {
 	return stage.Record{Subject: bus.ExchangeSubject(0), Time: at, Data: data}
 }
 
-// The first spans after a pause go out at once, those that follow are gathered until the next tick, and a snapshot has them.
+// The first spans after a pause go out at once, those that follow are gathered until the next tick, and a snapshot has
+// them.
 func TestGather(t *testing.T) {
 	t.Parallel()
 	settings := defaults

@@ -33,10 +33,11 @@ type Settings struct {
 
 // Times derived from the hold time and fixed ones.
 const (
-	// A request that was served for longer than the hold time waits this part of it at its end for a client that is heard of late.
+	// A request that was served for longer than the hold time waits this part of it at its end for a client that is
+	// heard of late.
 	endFraction = 4
-	// A question for a trace is answered within about one hold time whatever happens, unless the partition that knows lags behind.
-	// Waiting that much longer costs nothing else and keeps traces whole.
+	// A question for a trace is answered within about one hold time whatever happens, unless the partition that knows
+	// lags behind. Waiting that much longer costs nothing else and keeps traces whole.
 	answerHolds = 10
 	// rememberFor is how long a finished exchange's trace is known to those that ask, since the last use.
 	rememberFor = int64(30 * time.Second)
@@ -60,9 +61,9 @@ type Partition struct {
 	askers  int
 	wheel   wheel
 
-	// now is the stream's time, nanoseconds since the Unix epoch: that of the record or of the slot of the wheel that is being worked on. A
-	// backlog is so read as if live, and what is done, in which order and at what time is a function of the records alone, whenever
-	// the stage told the time in between.
+	// now is the stream's time, nanoseconds since the Unix epoch: that of the record or of the slot of the wheel that
+	// is being worked on. A backlog is so read as if live, and what is done, in which order and at what time is a
+	// function of the records alone, whenever the stage told the time in between.
 	now int64
 	// clock is the time by which waits are measured: it falls behind now while the decoder does, see [progress.clock].
 	clock    int64
@@ -78,7 +79,8 @@ type Partition struct {
 	links   [][]byte
 	telling []int
 
-	// Memory that is used again. views are of the client's and the server's exchange of the entry that is being decided, if viewed.
+	// Memory that is used again. views are of the client's and the server's exchange of the entry that is being
+	// decided, if viewed.
 	batch   batch
 	arrived *view
 	linked  *linkView
@@ -317,7 +319,8 @@ func (p *Partition) newEntry() *entry {
 	return &entry{}
 }
 
-// free takes an entry back that nothing but the wheel refers to. A listing there is void unless the entry is meant to be looked at then.
+// free takes an entry back that nothing but the wheel refers to. A listing there is void unless the entry is meant to
+// be looked at then.
 func (p *Partition) free(e *entry) {
 	for _, h := range []*half{&e.client, &e.server} {
 		if h.exchange != nil && cap(h.exchange) <= maxBufferBytes && len(p.buffers) < maxFreed {

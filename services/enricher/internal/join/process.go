@@ -59,7 +59,8 @@ func newRegistry(partitions int) *registry {
 	return &registry{partitions: partitions, byID: map[uint64]*process{}}
 }
 
-// put takes the encoded facts of a process; it reports whether they are well formed. Facts that are as before keep the encoded resource.
+// put takes the encoded facts of a process; it reports whether they are well formed. Facts that are as before keep the
+// encoded resource.
 func (r *registry) put(encoded []byte, now int64) (ok bool) {
 	id, ok := processID(encoded)
 	if !ok || id == 0 {
@@ -98,8 +99,8 @@ func processID(m []byte) (id uint64, ok bool) {
 	return id, true
 }
 
-// get gives the process with the id. Batches carry the processes they refer to; should one be missing, its spans have an unknown
-// service.
+// get gives the process with the id. Batches carry the processes they refer to; should one be missing, its spans have
+// an unknown service.
 func (r *registry) get(id uint64) *process {
 	if p := r.byID[id]; p != nil {
 		return p

@@ -7,14 +7,16 @@ import (
 )
 
 const (
-	// stragglers is the part of the hold time within which the two sides of an exchange are captured, published and stored.
+	// stragglers is the part of the hold time within which the two sides of an exchange are captured, published and
+	// stored.
 	stragglers = 4
-	// patienceHolds bounds how long a partition of the decoder that is behind, or that nobody owns, keeps others waiting.
+	// patienceHolds bounds how long a partition of the decoder that is behind, or that nobody owns, keeps others
+	// waiting.
 	patienceHolds = 10
 )
 
-// progress is how far each partition of the decoder is, by what it said: everything that follows from raw events stored before that
-// time has come. 0 stands for a partition that never said anything, for which nothing waits.
+// progress is how far each partition of the decoder is, by what it said: everything that follows from raw events stored
+// before that time has come. 0 stands for a partition that never said anything, for which nothing waits.
 type progress []int64
 
 // reach takes what a decoder said; it never goes back.
@@ -26,10 +28,10 @@ func (g progress) reach(partition uint64, at int64) (ok bool) {
 	return true
 }
 
-// clock gives the time by which waits are measured. While all partitions of the decoder keep up it is now. While one is behind, because
-// its owner was killed or has much to do, it stands still: that nothing was heard of the other side of an exchange means nothing then. A wait for
-// what follows from events captured at a time ends a part of the hold time after all partitions have passed that time, and at
-// the latest when everything was late by the patience.
+// clock gives the time by which waits are measured. While all partitions of the decoder keep up it is now. While one is
+// behind, because its owner was killed or has much to do, it stands still: that nothing was heard of the other side of
+// an exchange means nothing then. A wait for what follows from events captured at a time ends a part of the hold time
+// after all partitions have passed that time, and at the latest when everything was late by the patience.
 func (g progress) clock(now, hold int64) int64 {
 	return max(min(now, g.limit(hold)), now-patienceHolds*hold)
 }
@@ -79,8 +81,8 @@ func (p *Partition) progressBatch(data []byte) {
 	p.release(p.now)
 }
 
-// release does what is due until now, each thing at the time at which the clock came to it: what happens, and at which time, is then
-// a function of the records alone, whenever the stage told the time in between.
+// release does what is due until now, each thing at the time at which the clock came to it: what happens, and at which
+// time, is then a function of the records alone, whenever the stage told the time in between.
 func (p *Partition) release(now int64) {
 	if clock := p.progress.clock(now, p.hold); clock > p.clock {
 		p.wheel.advance(clock, p.due)

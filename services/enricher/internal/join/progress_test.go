@@ -13,8 +13,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Partitions of the decoder stand still, as after a crash, for longer than the hold time, while others go on: each tree comes out as one
-// trace, and each span with the facts of its other side.
+// Partitions of the decoder stand still, as after a crash, for longer than the hold time, while others go on: each tree
+// comes out as one trace, and each span with the facts of its other side.
 func TestDecoderBehind(t *testing.T) {
 	t.Parallel()
 	for name, disturb := range map[string]func(s *simulation, i int){
@@ -58,7 +58,8 @@ func TestDecoderBehind(t *testing.T) {
 	}
 }
 
-// A partition of the decoder that stays behind holds others up for so long, and no longer. Statements that make no sense are counted.
+// A partition of the decoder that stays behind holds others up for so long, and no longer. Statements that make no
+// sense are counted.
 func TestProgressIsBounded(t *testing.T) {
 	t.Parallel()
 	settings := defaults

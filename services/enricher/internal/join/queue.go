@@ -38,8 +38,8 @@ func (q *queue) remove(e *entry) {
 	q.length--
 }
 
-// wheel reminds of entries at times. Slots are lists keyed by time, so that scheduling costs no comparison; an entry that was moved
-// to an earlier slot stays listed in the later one and is skipped there.
+// wheel reminds of entries at times. Slots are lists keyed by time, so that scheduling costs no comparison; an entry
+// that was moved to an earlier slot stays listed in the later one and is skipped there.
 type wheel struct {
 	slots map[int64][]*entry
 	// reached is the last slot that was handed out.
@@ -70,8 +70,8 @@ func (w *wheel) schedule(e *entry, due int64) {
 	w.slots[slot] = append(listed, e)
 }
 
-// advance hands out the entries whose time has come, each at the time of its slot, however far apart the calls are: what happens
-// depends on the times and not on when they were asked for.
+// advance hands out the entries whose time has come, each at the time of its slot, however far apart the calls are:
+// what happens depends on the times and not on when they were asked for.
 func (w *wheel) advance(now int64, visit func(at int64, e *entry)) {
 	target := now / slotWidth
 	for w.reached < target {
@@ -90,7 +90,8 @@ func (w *wheel) advance(now int64, visit func(at int64, e *entry)) {
 	}
 }
 
-// visit hands out the entries of one slot in the order of their keys: that of the list depends on looks that came to nothing.
+// visit hands out the entries of one slot in the order of their keys: that of the list depends on looks that came to
+// nothing.
 func (w *wheel) visit(slot int64, listed []*entry, visit func(at int64, e *entry)) {
 	listed = slices.DeleteFunc(listed, func(e *entry) bool { return e.scheduled != slot })
 	slices.SortFunc(listed, func(a, b *entry) int { return a.key.Compare(b.key) })

@@ -8,16 +8,16 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// batch is an ExchangeBatch whose parts are still encoded, or a LinkBatch. Everything in it aliases the message. It may be used for one
-// message after another.
+// batch is an ExchangeBatch whose parts are still encoded, or a LinkBatch. Everything in it aliases the message. It may
+// be used for one message after another.
 type batch struct {
 	version   uint32
 	processes [][]byte
 	records   [][]byte // exchanges or links
 }
 
-// read replaces b by the message, with exchanges or links in the field of the given number; it reports whether it is well formed.
-// Fields that are not known are passed over, here and in all that follows.
+// read replaces b by the message, with exchanges or links in the field of the given number; it reports whether it is
+// well formed. Fields that are not known are passed over, here and in all that follows.
 func (b *batch) read(message []byte, records uint32) (ok bool) {
 	b.version, b.processes, b.records = 0, b.processes[:0], b.records[:0]
 	var f wire.Field
@@ -37,8 +37,8 @@ func (b *batch) read(message []byte, records uint32) (ok bool) {
 	return true
 }
 
-// view is an Exchange that is read without allocating. Its message refers to the view and to the bytes that were read, and is valid
-// until the view is used again.
+// view is an Exchange that is read without allocating. Its message refers to the view and to the bytes that were read,
+// and is valid until the view is used again.
 type view struct {
 	x          millracev1.Exchange
 	key, cause millracev1.ExchangeKey

@@ -213,7 +213,8 @@ type world struct {
 	// delay bounds how late the decoder's messages are; duplicates is the share of messages that come twice.
 	delay      time.Duration
 	duplicates float64
-	// stalls are when partitions of the decoder stand still; each side of a call is in one of them. acting is that of the present side.
+	// stalls are when partitions of the decoder stand still; each side of a call is in one of them. acting is that of
+	// the present side.
 	stalls []stall
 	acting int
 }

@@ -12,8 +12,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no progress of the decoder,
-// version 3 no observer.
+// snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no
+// progress of the decoder, version 3 no observer.
 const snapshotVersion = 4
 
 var errSnapshot = errors.New("damaged enricher snapshot")
@@ -64,9 +64,9 @@ func (e *entry) setBits(bits uint64) {
 	e.rootless, e.asked, e.answered, e.causeJoined = is(bitRootless), is(bitAsked), is(bitAnswered), is(bitCauseJoined)
 }
 
-// Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in order, remembered
-// entries in order, spans to be published, how far waits and the decoder are, and the observer's state. Numbers are varints, times relative to
-// the clock.
+// Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in
+// order, remembered entries in order, spans to be published, how far waits and the decoder are, and the observer's
+// state. Numbers are varints, times relative to the clock.
 func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 	w := writer{b: append(dst, snapshotVersion), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)

@@ -12,8 +12,8 @@ import (
 
 // Aggregator adds up the exchanges of one partition. It implements [join.Observer].
 //
-// Everything that has to do with series lives for one window: a window is published from what happened in it alone, and a service that is
-// gone leaves nothing behind.
+// Everything that has to do with series lives for one window: a window is published from what happened in it alone, and
+// a service that is gone leaves nothing behind.
 type Aggregator struct {
 	settings  *Settings
 	partition int
@@ -29,12 +29,13 @@ type Aggregator struct {
 	// start and end of the window; 0 while nothing was added to one.
 	start, end int64
 
-	// series of the window by metric, resource and attributes, and how many there are of each metric and service. Series of what goes beyond the
-	// limits are not counted there.
+	// series of the window by metric, resource and attributes, and how many there are of each metric and service.
+	// Series of what goes beyond the limits are not counted there.
 	series  map[string]*series
 	counts  map[scope]int
 	counted int
-	// groups are the series that exchanges with equal facts add to, so that one look-up finds them all. They can be made again at any time.
+	// groups are the series that exchanges with equal facts add to, so that one look-up finds them all. They can be
+	// made again at any time.
 	groups map[string]*group
 	// foreign are metrics of restored series that differ from those of the settings.
 	foreign []*metric
@@ -67,8 +68,8 @@ type slot struct {
 	quantity quantity
 }
 
-// maxGroups bounds the memory of groups, which an instance has for each of its partitions: twice the default limit of series of one
-// metric and service. Where attributes have more values than the limits allow, each of them is a group.
+// maxGroups bounds the memory of groups, which an instance has for each of its partitions: twice the default limit of
+// series of one metric and service. Where attributes have more values than the limits allow, each of them is a group.
 const maxGroups = 4096
 
 // New makes the aggregator of a partition that knows nothing.
@@ -245,7 +246,8 @@ func (a *Aggregator) lookUp(m *metric, o *origin, attributes []byte) *series {
 // seriesKeyHead is the length of the part of the key of a series that comes before its attributes.
 const seriesKeyHead = 8
 
-// make makes the series that lookUp did not find. Its attributes are the end of its key: a crowd of series is mostly made of such texts.
+// make makes the series that lookUp did not find. Its attributes are the end of its key: a crowd of series is mostly
+// made of such texts.
 func (a *Aggregator) make(m *metric, o *origin) *series {
 	var s *series
 	if free := a.freed[m]; len(free) > 0 {
@@ -260,8 +262,8 @@ func (a *Aggregator) make(m *metric, o *origin) *series {
 	return s
 }
 
-// maxFreed bounds the series that are kept for the next window, of each metric: enough for a service as it should be. A crowd of series is
-// left to the collector, or every partition would keep the memory of the largest one it ever saw.
+// maxFreed bounds the series that are kept for the next window, of each metric: enough for a service as it should be. A
+// crowd of series is left to the collector, or every partition would keep the memory of the largest one it ever saw.
 const maxFreed = 256
 
 // recycle takes the series of the window back.

@@ -24,8 +24,8 @@ const (
 	outsider = "user"
 )
 
-// findEdge decides whether the exchange counts for an edge, and for which. Each request counts once: at the client, or at the server where no
-// client is watched.
+// findEdge decides whether the exchange counts for an edge, and for which. Each request counts once: at the client, or
+// at the server where no client is watched.
 func (f *facts) findEdge() {
 	j := f.joined
 	e := &f.edge
@@ -89,8 +89,8 @@ func (f *facts) findServer() {
 	e.connection = virtualNode
 }
 
-// findClient names a client that is not watched: by its address where that is one of a private network. The addresses of the internet are
-// too many, and one "user" to a graph.
+// findClient names a client that is not watched: by its address where that is one of a private network. The addresses
+// of the internet are too many, and one "user" to a graph.
 func (f *facts) findClient() {
 	address, ok := netip.AddrFromSlice(f.x.RemoteAddress)
 	if address = address.Unmap(); ok && (address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast()) {

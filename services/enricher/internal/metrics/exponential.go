@@ -11,8 +11,8 @@ const (
 	minScale = -10
 )
 
-// exponential is a histogram as OTLP defines it: bucket i has values above 2^(i*2^-scale) and up to 2^((i+1)*2^-scale). What it holds does
-// not depend on the order in which values came: each is first put into a bucket of the finest scale.
+// exponential is a histogram as OTLP defines it: bucket i has values above 2^(i*2^-scale) and up to 2^((i+1)*2^-scale).
+// What it holds does not depend on the order in which values came: each is first put into a bucket of the finest scale.
 type exponential struct {
 	scale int
 	zeros uint64

@@ -22,7 +22,8 @@ func check(t *testing.T, e *exponential, values []uint64) {
 		if v == 0 {
 			continue
 		}
-		// The bucket that the definition gives; where the value is so near to a bound that floating point cannot tell, the one it is in.
+		// The bucket that the definition gives; where the value is so near to a bound that floating point cannot tell,
+		// the one it is in.
 		x := float64(v) / 1e9
 		i := int(math.Ceil(math.Log(x)/math.Log(base))) - 1
 		if near := math.Round(math.Log(x) / math.Log(base)); math.Abs(math.Log(x)/math.Log(base)-near) < 1e-9 {

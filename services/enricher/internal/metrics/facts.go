@@ -28,8 +28,8 @@ type facts struct {
 
 	redis *millracev1.RedisExchange
 
-	// serverName is what the client called the server; empty if it did not, or if this is the server, because then it is a text that
-	// anybody can choose.
+	// serverName is what the client called the server; empty if it did not, or if this is the server, because then it
+	// is a text that anybody can choose.
 	serverName string
 	serverPort uint32
 
@@ -75,8 +75,8 @@ func (f *facts) measure() {
 	f.set(one, 1)
 	f.set(requestBytes, x.RequestBytes)
 	f.set(responseBytes, x.ResponseBytes)
-	// Without a response by protocol there is no duration. One whose end was lost has one that is too short, but leaving it out would
-	// make the count of requests wrong.
+	// Without a response by protocol there is no duration. One whose end was lost has one that is too short, but
+	// leaving it out would make the count of requests wrong.
 	if x.Outcome != millracev1.Outcome_OUTCOME_ONE_WAY {
 		f.set(durationNanos, duration(x))
 	}

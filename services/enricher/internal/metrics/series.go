@@ -11,15 +11,16 @@ type series struct {
 	// overflow: this is the series of what is beyond the limits.
 	overflow bool
 
-	// count of measurements, and their sum in nanoseconds or bytes: integers, so that the order in which they come does not matter.
+	// count of measurements, and their sum in nanoseconds or bytes: integers, so that the order in which they come does
+	// not matter.
 	count, sum uint64
 	// counts of explicit buckets.
 	counts []uint64
 	// exponential is nil in other forms.
 	exponential *exponential
 
-	// samples are exemplars in the order of their buckets, which are those of the metric's bounds in any form; sampled has a bit for each
-	// bucket that need not be looked at again.
+	// samples are exemplars in the order of their buckets, which are those of the metric's bounds in any form; sampled
+	// has a bit for each bucket that need not be looked at again.
 	samples []sample
 	sampled uint64
 }
@@ -33,7 +34,8 @@ type sample struct {
 	at     uint64
 }
 
-// maxSamples are kept of a series in a window: the first in each of the highest buckets, because the slow ones are looked for.
+// maxSamples are kept of a series in a window: the first in each of the highest buckets, because the slow ones are
+// looked for.
 const maxSamples = 4
 
 func newSeries(m *metric) *series {

@@ -11,7 +11,8 @@ import (
 	"millrace.dev/services/enricher/internal/route"
 )
 
-// Settings are what the configuration says, in the form that aggregating needs. They are immutable and shared by partitions.
+// Settings are what the configuration says, in the form that aggregating needs. They are immutable and shared by
+// partitions.
 type Settings struct {
 	partitions       int
 	interval         int64
@@ -30,8 +31,8 @@ type metric struct {
 	name  string
 	unit  string
 	form  form
-	// bounds of explicit buckets, and the same in the integer unit of measurements (nanoseconds, bytes). Exponential histograms choose
-	// exemplars by them.
+	// bounds of explicit buckets, and the same in the integer unit of measurements (nanoseconds, bytes). Exponential
+	// histograms choose exemplars by them.
 	bounds []float64
 	limits []uint64
 	// exemplars are kept.
@@ -127,8 +128,8 @@ func newMetric(index uint32, c *catalog.Metric, cfg *config.Metrics) *metric {
 	return m
 }
 
-// selection gives the attributes of a metric: as attributes.select says, of several entries that match as the one that names it says, else the
-// longest.
+// selection gives the attributes of a metric: as attributes.select says, of several entries that match as the one that
+// names it says, else the longest.
 func selection(m *catalog.Metric, selections map[string]config.AttributeSelection) []string {
 	best := ""
 	found := false

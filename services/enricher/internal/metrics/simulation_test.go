@@ -101,7 +101,8 @@ func (b *batches) all() []*millracev1.MetricBatch {
 	return decoded
 }
 
-// history generates records of a busy partition: pairs, lone clients and servers, late sides, several services and protocols.
+// history generates records of a busy partition: pairs, lone clients and servers, late sides, several services and
+// protocols.
 func history(rng *rand.Rand, exchanges int, withProgress bool) []stage.Record {
 	type timed struct {
 		at       int64

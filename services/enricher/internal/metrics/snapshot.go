@@ -15,9 +15,9 @@ const snapshotVersion = 1
 
 var errSnapshot = errors.New("damaged snapshot of metrics")
 
-// AppendSnapshot implements [join.Observer]: version, what was learnt of routes, epoch, window, numbers of batches, metrics, resources and series.
-// Series are stored with all that makes their batch, so that a window which is restored under another configuration is published as it
-// was begun.
+// AppendSnapshot implements [join.Observer]: version, what was learnt of routes, epoch, window, numbers of batches,
+// metrics, resources and series. Series are stored with all that makes their batch, so that a window which is restored
+// under another configuration is published as it was begun.
 func (a *Aggregator) AppendSnapshot(dst []byte) []byte {
 	dst = a.router.AppendSnapshot(append(dst, snapshotVersion))
 	dst = binary.AppendVarint(dst, a.epoch)

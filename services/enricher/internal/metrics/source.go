@@ -20,7 +20,8 @@ const (
 	levels
 )
 
-// levelOf is the finest level that a feature asks for: each exchange is counted once, so that sums over resources never double.
+// levelOf is the finest level that a feature asks for: each exchange is counted once, so that sums over resources never
+// double.
 func levelOf(features []string) level {
 	found := levelService
 	for _, feature := range features {
@@ -76,8 +77,8 @@ func (a *Aggregator) source(p *millracev1.Process) *source {
 	return s
 }
 
-// describe encodes the resource of a process at a level of detail. What differs between the processes of a service is left out, or each
-// of them would begin series of its own.
+// describe encodes the resource of a process at a level of detail. What differs between the processes of a service is
+// left out, or each of them would begin series of its own.
 func describe(p *millracev1.Process, l level) []byte {
 	r := spans.NewResourceEncoder()
 	r.Text("service.name", resource.ServiceName(p))

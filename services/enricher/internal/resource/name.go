@@ -8,9 +8,9 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// ServiceName gives service.name of a process, in order: what its own OpenTelemetry environment says, the name of the discovery rule that
-// selected it, its program, its command name. For an interpreter the program is the script, module or jar it runs. Never
-// empty: "unknown_service" as the OpenTelemetry specification has it.
+// ServiceName gives service.name of a process, in order: what its own OpenTelemetry environment says, the name of the
+// discovery rule that selected it, its program, its command name. For an interpreter the program is the script, module
+// or jar it runs. Never empty: "unknown_service" as the OpenTelemetry specification has it.
 func ServiceName(p *millracev1.Process) string {
 	for _, name := range []string{p.GetOtelServiceName(), p.GetRuleServiceName(), program(p), p.GetCommand()} {
 		if name != "" {
@@ -47,9 +47,10 @@ func program(p *millracev1.Process) string {
 	return exe
 }
 
-// calledAs names a program that was started through a link of another name, as programs with many names are (redis-server is a link to
-// redis-check-rdb on Debian): the kernel takes the command name from the path that was executed, cut to 15 bytes, and the first
-// argument has the rest of it. Empty where the two do not agree, because either may have been set by the program.
+// calledAs names a program that was started through a link of another name, as programs with many names are
+// (redis-server is a link to redis-check-rdb on Debian): the kernel takes the command name from the path that was
+// executed, cut to 15 bytes, and the first argument has the rest of it. Empty where the two do not agree, because
+// either may have been set by the program.
 func calledAs(p *millracev1.Process) string {
 	if len(p.GetCommandArgs()) == 0 || p.GetCommand() == "" {
 		return ""
@@ -122,7 +123,8 @@ func script(exe string, args, takesValue []string) string {
 	return ""
 }
 
-// launched names args[0], or what it in turn runs where it is a known launcher of applications ("python -m gunicorn shop.wsgi:app").
+// launched names args[0], or what it in turn runs where it is a known launcher of applications ("python -m gunicorn
+// shop.wsgi:app").
 func launched(args []string, python bool) string {
 	name := stem(args[0])
 	if !python {

@@ -10,7 +10,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// InstanceID gives service.instance.id: as the process's own environment says, else node, pid and a hash of the process's start.
+// InstanceID gives service.instance.id: as the process's own environment says, else node, pid and a hash of the
+// process's start.
 func InstanceID(p *millracev1.Process) string {
 	if id := p.GetOtelResourceAttributes()["service.instance.id"]; id != "" {
 		return id

@@ -47,13 +47,15 @@ const (
 // shape is what the bytes of a segment say about it.
 type shape struct {
 	digits, letters, upper, vowels int
-	// hex digits, and runs: of digits (the longest), of consonants (the longest), of one kind of character (how many; a capital begins a word).
+	// hex digits, and runs: of digits (the longest), of consonants (the longest), of one kind of character (how many; a
+	// capital begins a word).
 	hex, digitRun, consonantRun, runs int
 	// odd: there is a byte that names do not have.
 	odd bool
 }
 
-// variable reports whether a segment looks like the value of a parameter: a number, a UUID, a hash, a token, an address, encoded text.
+// variable reports whether a segment looks like the value of a parameter: a number, a UUID, a hash, a token, an
+// address, encoded text.
 func variable(segment string) bool {
 	if len(segment) > maxWord {
 		return true

@@ -14,8 +14,8 @@ type node struct {
 	pattern, rest string
 }
 
-// NewMatcher takes patterns that are absolute paths, in which ":name", "{name}" and "*" stand for one segment, and a "*" at the end for one
-// or more.
+// NewMatcher takes patterns that are absolute paths, in which ":name", "{name}" and "*" stand for one segment, and a
+// "*" at the end for one or more.
 func NewMatcher(patterns ...[]string) *Matcher {
 	m := &Matcher{}
 	for _, list := range patterns {
@@ -65,11 +65,12 @@ func (m *Matcher) Empty() bool {
 	return n.literal == nil && n.any == nil && n.pattern == "" && n.rest == ""
 }
 
-// maxSteps bounds the work on a path: patterns in which many segments may have any value could else be tried in many combinations.
+// maxSteps bounds the work on a path: patterns in which many segments may have any value could else be tried in many
+// combinations.
 const maxSteps = 1000
 
-// Find gives the pattern that the path matches; empty if none does. Of several, the one that is literal for longest wins. Slashes at the
-// end and in a row do not matter.
+// Find gives the pattern that the path matches; empty if none does. Of several, the one that is literal for longest
+// wins. Slashes at the end and in a row do not matter.
 func (m *Matcher) Find(path string) string {
 	steps := maxSteps
 	return m.root.find(path, &steps)

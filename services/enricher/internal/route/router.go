@@ -11,15 +11,16 @@ import (
 
 // Rules say what the route of a path is. They are immutable.
 type Rules struct {
-	// incoming are the patterns of the service and the general ones, outgoing those of requests that the service makes; of paths that
-	// match the ignored ones no telemetry is made.
+	// incoming are the patterns of the service and the general ones, outgoing those of requests that the service makes;
+	// of paths that match the ignored ones no telemetry is made.
 	incoming, outgoing, ignored *Matcher
 	settings                    config.Routes
 	wildcard                    string
 	id                          uint32
 }
 
-// NewRules makes the rules of the services of a discovery rule, or, of a zero one, of all others. The id tells rules from each other.
+// NewRules makes the rules of the services of a discovery rule, or, of a zero one, of all others. The id tells rules
+// from each other.
 func NewRules(id uint32, settings config.Routes, service config.ServiceRoutes) *Rules {
 	r := &Rules{
 		id: id, settings: settings, wildcard: settings.WildcardChar,

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// trie learns the paths of one service, and which of their segments have too many values to be names. It is a function of the paths in
-// their order.
+// trie learns the paths of one service, and which of their segments have too many values to be names. It is a function
+// of the paths in their order.
 type trie struct {
 	root  branch
 	nodes int

@@ -56,8 +56,8 @@ func (e *encoder) varint(tag byte, v uint64) {
 	e.b = binary.AppendUvarint(e.b, v)
 }
 
-// appendText appends a string field. Protobuf strings must be UTF-8, or receivers refuse the whole message; what applications send
-// need not be, so other bytes are replaced by U+FFFD.
+// appendText appends a string field. Protobuf strings must be UTF-8, or receivers refuse the whole message; what
+// applications send need not be, so other bytes are replaced by U+FFFD.
 func appendText(e *encoder, tag byte, v string) { appendField(e, tag, valid(v)) }
 
 func valid(v string) string {

@@ -70,8 +70,8 @@ func httpStatus(x *millracev1.Exchange, h *millracev1.HttpExchange, st *Status) 
 	}
 }
 
-// SplitTarget takes a request target apart: "/a?b", "http://example.org/a?b". The scheme is empty where the target does not tell. The path
-// of a target that is no URL (of CONNECT and of "OPTIONS *", RFC 9112, 3.2) is the target.
+// SplitTarget takes a request target apart: "/a?b", "http://example.org/a?b". The scheme is empty where the target does
+// not tell. The path of a target that is no URL (of CONNECT and of "OPTIONS *", RFC 9112, 3.2) is the target.
 func SplitTarget(target string) (scheme, path, query string) {
 	if i := strings.Index(target, "://"); i > 0 && !strings.ContainsAny(target[:i], "/?#") {
 		scheme = target[:i]
@@ -100,7 +100,8 @@ func (c *Encoder) url(x *millracev1.Exchange, h *millracev1.HttpExchange, server
 		text(e, "url.query", query)
 		return
 	}
-	// The request target of CONNECT is an authority and that of OPTIONS may be "*" (RFC 9112, 3.2): neither is part of a URL.
+	// The request target of CONNECT is an authority and that of OPTIONS may be "*" (RFC 9112, 3.2): neither is part of
+	// a URL.
 	switch {
 	case absolute:
 		text(e, "url.full", h.Target)
@@ -143,7 +144,8 @@ func (c *Encoder) addressAndPort(x *millracev1.Exchange) string {
 	return address
 }
 
-// knownMethod reports whether the conventions list the method (RFC 9110, PATCH of RFC 5789). Methods are case-sensitive.
+// knownMethod reports whether the conventions list the method (RFC 9110, PATCH of RFC 5789). Methods are
+// case-sensitive.
 func knownMethod(m string) bool {
 	switch m {
 	case "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE":

@@ -17,8 +17,8 @@ func (r *ResourceEncoder) Number(key string, value int64) { r.e.number(key, valu
 // Bytes gives the [millracev1.Resource].
 func (r *ResourceEncoder) Bytes() []byte { return r.e.b }
 
-// BatchHead gives the beginning of a [millracev1.SpanBatch] of the resource: schema version and resource. Spans follow by
-// [AppendSpan].
+// BatchHead gives the beginning of a [millracev1.SpanBatch] of the resource: schema version and resource. Spans follow
+// by [AppendSpan].
 func (r *ResourceEncoder) BatchHead() []byte {
 	e := encoder{}
 	e.varint(1<<3|wireVarint, 1)

@@ -33,7 +33,8 @@ type Input struct {
 	Assumed bool
 	// Late: the server span of this client's exchange had been sent as a root before the client was heard of.
 	Late bool
-	// DetachedCause is the span id of a cause that ended up in another trace, so that it cannot be the parent; 0 otherwise.
+	// DetachedCause is the span id of a cause that ended up in another trace, so that it cannot be the parent; 0
+	// otherwise.
 	DetachedCause uint64
 }
 
@@ -198,9 +199,10 @@ func observed(e *encoder, in *Input) {
 	}
 }
 
-// NetworkDuration is the time that request and response spent between the two ends, in nanoseconds: the client's duration minus
-// the server's, each taken on one clock. x and peer are the two sides in any order. It is 0 where the server took longer: it went on reading after
-// its answer, or its write returned later than the client had read what it wrote. False where an end did not see the exchange whole.
+// NetworkDuration is the time that request and response spent between the two ends, in nanoseconds: the client's
+// duration minus the server's, each taken on one clock. x and peer are the two sides in any order. It is 0 where the
+// server took longer: it went on reading after its answer, or its write returned later than the client had read what it
+// wrote. False where an end did not see the exchange whole.
 func NetworkDuration(x, peer *millracev1.Exchange) (int64, bool) {
 	client, server := x, peer
 	if client.Side != millracev1.Side_SIDE_CLIENT {

@@ -53,7 +53,8 @@ const (
 	server = millracev1.Side_SIDE_SERVER
 )
 
-// Every span that the conventions describe differently, as a golden file. Run with -update after a change that is meant.
+// Every span that the conventions describe differently, as a golden file. Run with -update after a change that is
+// meant.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	pair := &Peer{Exchange: httpExchange(server, nil), Service: "orders"}
@@ -153,7 +154,8 @@ func render(t testing.TB, data []byte) string {
 	return b.String()
 }
 
-// Whatever applications send, the span is valid protobuf with valid UTF-8: one bad string would make a backend refuse a whole request.
+// Whatever applications send, the span is valid protobuf with valid UTF-8: one bad string would make a backend refuse a
+// whole request.
 func FuzzEncode(f *testing.F) {
 	f.Add("GET", "/a?b", "host:80", "curl", "ERR", uint32(200), []byte{1, 2, 3, 4}, uint8(1))
 	f.Add("\xff", "\xfe://", "[::1", "\x80", "\xc3", uint32(0), []byte{}, uint8(4))
@@ -182,7 +184,8 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// The network's time is known for every exchange that both ends saw whole, also where the server's write returned after the client had read.
+// The network's time is known for every exchange that both ends saw whole, also where the server's write returned after
+// the client had read.
 func TestNetworkDuration(t *testing.T) {
 	t.Parallel()
 	cut := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {

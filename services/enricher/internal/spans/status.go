@@ -35,7 +35,8 @@ func outcomeStatus(outcome millracev1.Outcome) Status {
 	}
 }
 
-// AppendName appends the name of the exchange's span. route is the low-cardinality form of its path, empty if there is none.
+// AppendName appends the name of the exchange's span. route is the low-cardinality form of its path, empty if there is
+// none.
 func AppendName(dst []byte, x *millracev1.Exchange, route string) []byte {
 	switch detail := x.Detail.(type) {
 	case *millracev1.Exchange_Http:

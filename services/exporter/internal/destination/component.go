@@ -60,8 +60,8 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 			return nil, errors.New("sending_queue: what is to be sent waits in the stream until the backend took them, remove this key")
 		}
 	}
-	// Without a queue of its own the component returns only when the backend took the data, so the position in the stream can wait
-	// for that.
+	// Without a queue of its own the component returns only when the backend took the data, so the position in the
+	// stream can wait for that.
 	settings["sending_queue"] = map[string]any{"enabled": false}
 	cfg := factory.CreateDefaultConfig()
 	if err = confmap.NewFromStringMap(settings).Unmarshal(cfg); err != nil {
@@ -81,14 +81,16 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 				Logger: logger(kind, name), TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
 				Resource: pcommon.NewResource(),
 			},
-			// The components make their User-Agent of these: "Millrace/<version> (linux/amd64)". Capture knows it by that.
+			// The components make their User-Agent of these: "Millrace/<version> (linux/amd64)". Capture knows it by
+			// that.
 			BuildInfo: component.BuildInfo{Command: "millrace", Description: "Millrace", Version: version},
 		},
 	}, nil
 }
 
-// logger of a component, to standard error. Output of the debug exporter is what the user asked for. Of the others warnings are of interest
-// (a backend that took a part), each at most once in ten seconds; errors are returned too, and reported by who called.
+// logger of a component, to standard error. Output of the debug exporter is what the user asked for. Of the others
+// warnings are of interest (a backend that took a part), each at most once in ten seconds; errors are returned too, and
+// reported by who called.
 func logger(kind, name string) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
@@ -136,7 +138,8 @@ func (c *collectorComponent) SendMetrics(ctx context.Context, metrics pmetric.Me
 	return c.metrics.ConsumeMetrics(ctx, metrics)
 }
 
-// RequestBytes implements [Destination]. gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the batches here.
+// RequestBytes implements [Destination]. gRPC servers take 4 MiB by default, and OTLP is up to twice as large as the
+// batches here.
 func (c *collectorComponent) RequestBytes() int { return 768 << 10 }
 
 // NewRequest implements [Destination].

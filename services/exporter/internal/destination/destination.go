@@ -28,19 +28,21 @@ type Destination interface {
 	NewRequest() Request
 	// RequestBytes is how many bytes of batches a request takes; one that is larger alone is taken, too.
 	RequestBytes() int
-	// SendMetrics returns when the backend has taken the metrics; errors are those of [Request.Send]. The metrics are the destination's from
-	// then on, unless it returned an error. It is safe for concurrent use.
+	// SendMetrics returns when the backend has taken the metrics; errors are those of [Request.Send]. The metrics are
+	// the destination's from then on, unless it returned an error. It is safe for concurrent use.
 	SendMetrics(ctx context.Context, metrics pmetric.Metrics) error
 	// Shutdown releases what Start took.
 	Shutdown(ctx context.Context) error
 }
 
-// Request is spans on their way to a destination, in its encoding. It is not safe for concurrent use, but several may be.
+// Request is spans on their way to a destination, in its encoding. It is not safe for concurrent use, but several may
+// be.
 type Request interface {
-	// Add adds a span of an encoded, well-formed resource. What the span aliases must stay until the request is released.
+	// Add adds a span of an encoded, well-formed resource. What the span aliases must stay until the request is
+	// released.
 	Add(resource []byte, span *otlp.Span)
-	// Send returns when the backend has taken the spans. An error for which [IsPermanent] holds means that it never will; after any
-	// other it may be called again.
+	// Send returns when the backend has taken the spans. An error for which [IsPermanent] holds means that it never
+	// will; after any other it may be called again.
 	Send(ctx context.Context) error
 	// Release empties the request for another use. The caller has it no longer.
 	Release()
@@ -49,7 +51,8 @@ type Request interface {
 // IsPermanent reports whether the backend refused the data for good.
 func IsPermanent(err error) bool { return consumererror.IsPermanent(err) }
 
-// New makes the destinations that the configuration names, in a fixed order. Nothing is opened yet. version is the program's.
+// New makes the destinations that the configuration names, in a fixed order. Nothing is opened yet. version is the
+// program's.
 func New(cfg config.Exporters, version string) ([]Destination, error) {
 	var all []Destination
 	var mistakes []error

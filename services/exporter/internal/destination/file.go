@@ -22,13 +22,13 @@ type File struct {
 	spans, metrics *lines
 
 	mu sync.Mutex
-	// requests that were used, with their buffers. A sync.Pool would lose them at every other collection of garbage, and a buffer that grows
-	// by appending copies, and touches for the first time, twice as much.
+	// requests that were used, with their buffers. A sync.Pool would lose them at every other collection of garbage,
+	// and a buffer that grows by appending copies, and touches for the first time, twice as much.
 	requests []*fileRequest
 }
 
-// Requests that are kept: as many as may be in use at a time, since partitions that are told the time together write together, and buffers of the size
-// that common requests have.
+// Requests that are kept: as many as may be in use at a time, since partitions that are told the time together write
+// together, and buffers of the size that common requests have.
 const (
 	keptRequests = 32
 	keptBytes    = 1 << 20
@@ -101,8 +101,8 @@ func (f *File) Reopen() error {
 // Shutdown implements [Destination].
 func (f *File) Shutdown(context.Context) error { return f.Reopen() }
 
-// RequestBytes implements [Destination]. Lines of some 200 KiB: with ones of two megabytes the exporter took twice as much CPU for a span, because their
-// buffers were new memory time and again, which the kernel clears, and in no cache.
+// RequestBytes implements [Destination]. Lines of some 200 KiB: with ones of two megabytes the exporter took twice as
+// much CPU for a span, because their buffers were new memory time and again, which the kernel clears, and in no cache.
 func (f *File) RequestBytes() int { return 96 << 10 }
 
 // NewRequest implements [Destination].

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// unknownKeys reports keys of settings that the configuration struct does not have. The Collector does that itself for most of its
-// components, but its HTTP client settings let mistakes pass (confighttp decodes itself ignoring what is not its own).
+// unknownKeys reports keys of settings that the configuration struct does not have. The Collector does that itself for
+// most of its components, but its HTTP client settings let mistakes pass (confighttp decodes itself ignoring what is
+// not its own).
 func unknownKeys(settings map[string]any, config reflect.Type, prefix string) error {
 	known := map[string]reflect.Type{}
 	collectKeys(config, known)

@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// lines is a file that lines are appended to. A line is written whole or not at all: what a full disk cut off is truncated away. A file
-// that was renamed or removed is made anew, so rotation by rename needs no signal. One process writes a file at a time.
+// lines is a file that lines are appended to. A line is written whole or not at all: what a full disk cut off is
+// truncated away. A file that was renamed or removed is made anew, so rotation by rename needs no signal. One process
+// writes a file at a time.
 type lines struct {
 	path string
 
@@ -92,8 +93,8 @@ func (f *lines) close() error {
 	return err
 }
 
-// wholeLines cuts off a last line without its end, as a power failure may leave it, and gives the size. What is no regular file (a
-// pipe, /dev/stdout) is an error.
+// wholeLines cuts off a last line without its end, as a power failure may leave it, and gives the size. What is no
+// regular file (a pipe, /dev/stdout) is an error.
 func wholeLines(file *os.File) (int64, error) {
 	stat, err := file.Stat()
 	if err != nil {

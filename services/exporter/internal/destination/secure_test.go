@@ -132,8 +132,8 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.points <- request.Metrics().DataPointCount()
 }
 
-// Certificates of both ends and bearer tokens work as the Collector's settings say, over gRPC and HTTP, with names of one's own; a wrong
-// token is refused for good, a certificate that is missing is tried again.
+// Certificates of both ends and bearer tokens work as the Collector's settings say, over gRPC and HTTP, with names of
+// one's own; a wrong token is refused for good, a certificate that is missing is tried again.
 func TestMutualTLSAndToken(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

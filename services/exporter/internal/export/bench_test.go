@@ -27,7 +27,8 @@ type target struct {
 	empty func()
 }
 
-// targets calls run with a file, and with a backend in this process, over loopback, whose work is counted in: it throws away what comes.
+// targets calls run with a file, and with a backend in this process, over loopback, whose work is counted in: it throws
+// away what comes.
 func targets(b *testing.B, run func(b *testing.B, to target)) {
 	b.Run("file", func(b *testing.B) {
 		path, removed := filepath.Join(b.TempDir(), "spans.jsonl"), 0
@@ -79,7 +80,8 @@ func BenchmarkStage(b *testing.B) {
 	})
 }
 
-// BenchmarkMetricsStage is the cost of a delta through the stage, with the points that it makes every ten seconds of a thousand series.
+// BenchmarkMetricsStage is the cost of a delta through the stage, with the points that it makes every ten seconds of a
+// thousand series.
 func BenchmarkMetricsStage(b *testing.B) {
 	targets(b, func(b *testing.B, to target) {
 		deltas := exportertest.NewDeltas(b)

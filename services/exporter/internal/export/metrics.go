@@ -20,8 +20,8 @@ type MetricDestination interface {
 	SendMetrics(ctx context.Context, metrics pmetric.Metrics) error
 }
 
-// MetricProcessor keeps the series of one partition and hands their points to one destination at each boundary of the stream's time. It
-// implements [stage.Processor]; it waits while the backend is away.
+// MetricProcessor keeps the series of one partition and hands their points to one destination at each boundary of the
+// stream's time. It implements [stage.Processor]; it waits while the backend is away.
 type MetricProcessor struct {
 	to       MetricDestination
 	counters *SeriesCounters

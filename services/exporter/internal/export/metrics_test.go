@@ -288,7 +288,8 @@ func TestSpansAreFiltered(t *testing.T) {
 	}
 }
 
-// Points that were sent because time passed are in the checkpoint of a hand-over: the next owner does not send them again.
+// Points that were sent because time passed are in the checkpoint of a hand-over: the next owner does not send them
+// again.
 func TestSentSinceSnapshot(t *testing.T) {
 	t.Parallel()
 	p := newMetricProcessor(t, &sink{}, seriesCounters(t), true)

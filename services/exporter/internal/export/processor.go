@@ -16,8 +16,8 @@ import (
 const schemaVersion = 1
 
 const (
-	// dedupLimit is the number of span ids remembered in a partition. It covers the replay of a predecessor, a few checkpoint
-	// intervals of five seconds, at 1,000 spans/s and more in each partition.
+	// dedupLimit is the number of span ids remembered in a partition. It covers the replay of a predecessor, a few
+	// checkpoint intervals of five seconds, at 1,000 spans/s and more in each partition.
 	dedupLimit = 64 << 10
 	// maxResources bounds the resources that are remembered without what is left out.
 	maxResources = 1024
@@ -32,8 +32,8 @@ type Destination interface {
 	RequestBytes() int
 }
 
-// Processor hands the spans of one partition to one destination. It implements [stage.Processor]; it waits while the backend is away, so that
-// the position in the stream advances only with what was taken.
+// Processor hands the spans of one partition to one destination. It implements [stage.Processor]; it waits while the
+// backend is away, so that the position in the stream advances only with what was taken.
 type Processor struct {
 	to       Destination
 	filter   *selection.Filter
@@ -48,7 +48,8 @@ type Processor struct {
 	span  otlp.Span
 }
 
-// NewProcessor makes a processor with empty state. filter says what the destination does not get; nil: it gets everything.
+// NewProcessor makes a processor with empty state. filter says what the destination does not get; nil: it gets
+// everything.
 func NewProcessor(to Destination, filter *selection.Filter, counters *Counters) *Processor {
 	return &Processor{
 		to: to, filter: filter, counters: counters, seen: stage.NewDedup[uint64](dedupLimit), pause: firstPause, resources: map[string][]byte{},
@@ -140,7 +141,8 @@ func (p *Processor) send(ctx context.Context, request destination.Request, spans
 	return nil
 }
 
-// insist calls send until the backend has taken the data, or refused it for good: that is refusal. err says that ctx has ended.
+// insist calls send until the backend has taken the data, or refused it for good: that is refusal. err says that ctx
+// has ended.
 func insist(ctx context.Context, pause time.Duration, failed func(error), send func(context.Context) error) (refusal, err error) {
 	for ; ; pause = min(2*pause, lastPause) {
 		err := send(ctx)

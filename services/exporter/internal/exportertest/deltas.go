@@ -10,7 +10,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Deltas are the batches of metrics that eight partitions of the enricher write about one service with a thousand routes, numbered as the enricher does.
+// Deltas are the batches of metrics that eight partitions of the enricher write about one service with a thousand
+// routes, numbered as the enricher does.
 type Deltas struct {
 	tb        testing.TB
 	sequences [sources]uint64

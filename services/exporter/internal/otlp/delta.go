@@ -10,8 +10,8 @@ import (
 
 var errMetricBatch = errors.New("malformed metric batch")
 
-// MetricBatch is a MetricBatch whose resources and deltas are still encoded. Everything in it aliases the message. It may be used for one
-// message after another.
+// MetricBatch is a MetricBatch whose resources and deltas are still encoded. Everything in it aliases the message. It
+// may be used for one message after another.
 type MetricBatch struct {
 	Version, Source      uint32
 	Epoch, Sequence      uint64

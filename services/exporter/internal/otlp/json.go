@@ -17,8 +17,9 @@ const (
 	maxGroups = 256
 )
 
-// JSON is an ExportTraceServiceRequest as OTLP JSON, each resource once: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding.
-// What it writes is what the Collector's marshaler writes.
+// JSON is an ExportTraceServiceRequest as OTLP JSON, each resource once:
+// https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding. What it writes is what the Collector's marshaler
+// writes.
 type JSON struct {
 	version  string
 	groups   map[string]*jsonGroup
@@ -30,7 +31,8 @@ type JSON struct {
 // jsonGroup has what was written about the spans of one resource.
 type jsonGroup struct {
 	head []byte // up to the spans, which does not change
-	// spans of the group that was used first have the line's beginning and the head before them, so that they need not be copied into the line.
+	// spans of the group that was used first have the line's beginning and the head before them, so that they need not
+	// be copied into the line.
 	spans []byte
 }
 
@@ -246,7 +248,8 @@ func appendValue(b []byte, a *Attribute) []byte {
 	return b
 }
 
-// appendDouble writes a number that reads back the same. What JSON has no number for is a string, as in protobuf's JSON.
+// appendDouble writes a number that reads back the same. What JSON has no number for is a string, as in protobuf's
+// JSON.
 func appendDouble(b []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):
@@ -289,8 +292,8 @@ func plain(s []byte) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(s) >= 8; s = s[8:] {
 		x := binary.LittleEndian.Uint64(s)
-		// The high bit of a byte gets set where it is not ASCII, less than a space, a quote or a backslash. A borrow from the byte below
-		// only comes from one that is set itself.
+		// The high bit of a byte gets set where it is not ASCII, less than a space, a quote or a backslash. A borrow
+		// from the byte below only comes from one that is set itself.
 		if (x|(x-ones*' ')|((x^ones*'"')-ones)|((x^ones*'\\')-ones))&high != 0 {
 			return false
 		}

@@ -11,7 +11,8 @@ var (
 	errResource = errors.New("malformed resource")
 )
 
-// Batch is a SpanBatch whose spans are still encoded. Everything in it aliases the message. It may be used for one message after another.
+// Batch is a SpanBatch whose spans are still encoded. Everything in it aliases the message. It may be used for one
+// message after another.
 type Batch struct {
 	Version uint32
 	// Resource is encoded.
@@ -190,8 +191,8 @@ func (s *Span) list(message []byte) (ok bool) {
 	return true
 }
 
-// put adds an attribute, or replaces the one of the same key. OTLP requires keys to be unique. The enricher keeps them so, and a bit for
-// each hash of a key saves nearly all of the search that makes sure of it.
+// put adds an attribute, or replaces the one of the same key. OTLP requires keys to be unique. The enricher keeps them
+// so, and a bit for each hash of a key saves nearly all of the search that makes sure of it.
 func (s *Span) put(a *Attribute) {
 	hash := len(a.key)
 	if hash > 0 {

@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// Traces is a request in the Collector's form, each resource once. Texts are not copied: it is valid for as long as the messages that
-// the spans were read from.
+// Traces is a request in the Collector's form, each resource once. Texts are not copied: it is valid for as long as the
+// messages that the spans were read from.
 type Traces struct {
 	version  string
 	traces   ptrace.Traces

@@ -33,11 +33,12 @@ type Builder struct {
 	bytes    int
 }
 
-// NewBuilder makes a builder of deltas, or of cumulative points. version is the program's, for the instrumentation scope.
+// NewBuilder makes a builder of deltas, or of cumulative points. version is the program's, for the instrumentation
+// scope.
 func NewBuilder(version string, delta bool) *Builder { return &Builder{version: version, delta: delta} }
 
-// Build hands the points of every series at the store's newest boundary to send, in requests of bounded size with their number of points; of a
-// store of deltas those of series that gained something. It returns the first error of send.
+// Build hands the points of every series at the store's newest boundary to send, in requests of bounded size with their
+// number of points; of a store of deltas those of series that gained something. It returns the first error of send.
 func (b *Builder) Build(s *series.Store, send func(request pmetric.Metrics, points int) error) error {
 	b.begin()
 	for _, r := range s.Resources() {

@@ -52,8 +52,8 @@ func BenchmarkStage(b *testing.B) {
 	}
 }
 
-// BenchmarkSampler is the cost of a span through the sampler, from the record to the batch that is published. The waiting time is filled with
-// 10,000 traces.
+// BenchmarkSampler is the cost of a span through the sampler, from the record to the batch that is published. The
+// waiting time is filled with 10,000 traces.
 func BenchmarkSampler(b *testing.B) {
 	for _, percentage := range []int{1, 100} {
 		b.Run(fmt.Sprintf("%d%%", percentage), func(b *testing.B) {

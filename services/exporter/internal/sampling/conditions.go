@@ -9,7 +9,8 @@ import (
 // conditions are all that policies ask about attributes and tracestates, each with a number.
 type conditions struct {
 	byKey map[string][]condition
-	// lengths has a bit for the length of each key, modulo 64: it spares most attributes the look-up, and the reading of their values.
+	// lengths has a bit for the length of each key, modulo 64: it spares most attributes the look-up, and the reading
+	// of their values.
 	lengths     uint64
 	tracestates []stateCondition
 	spans       []spanCondition

@@ -78,8 +78,8 @@ func traffic(t *testing.T, r *rand.Rand, n int) []stage.Record {
 	return records
 }
 
-// Decisions and outputs are a function of the records: however they are cut into calls, whenever ticks come that the stage may send, and
-// from whatever snapshot records are replayed.
+// Decisions and outputs are a function of the records: however they are cut into calls, whenever ticks come that the
+// stage may send, and from whatever snapshot records are replayed.
 func TestDeterminism(t *testing.T) {
 	t.Parallel()
 	decisions := 0

@@ -10,7 +10,8 @@ const (
 	sampled
 	// dropped: by a drop policy; nothing outweighs it.
 	dropped
-	// Of policies with invert_match: notSampled that outweighs the wish of others, and sampled that does not outweigh their refusal.
+	// Of policies with invert_match: notSampled that outweighs the wish of others, and sampled that does not outweigh
+	// their refusal.
 	invertedNotSampled
 	invertedSampled
 
@@ -137,7 +138,8 @@ type not struct{ policy evaluator }
 
 func (n not) evaluate(s *subject) vote { return yes(!n.policy.evaluate(s).wants()) }
 
-// composite asks policies in order; the first that wants the trace decides, within its share of the rate and the whole rate.
+// composite asks policies in order; the first that wants the trace decides, within its share of the rate and the whole
+// rate.
 type composite struct {
 	total       limit
 	totalBucket int

@@ -61,8 +61,8 @@ type span struct {
 // traceIDBytes is the length of a trace id.
 const traceIDBytes = 16
 
-// read replaces s by what the encoded span says; it reports whether that is well formed. Attributes are passed over but for those that
-// conditions look at.
+// read replaces s by what the encoded span says; it reports whether that is well formed. Attributes are passed over but
+// for those that conditions look at.
 func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 	*s = span{facts: facts{spans: 1, bytes: len(message)}, networkSeconds: -1}
 	var f wire.Field

@@ -5,12 +5,12 @@ import (
 	"math/bits"
 )
 
-// limit is a rate with bursts, in integers: a replay on another kind of processor comes to the same. It is a token bucket in the form of
-// the generic cell rate algorithm: the state is the one time at which the bucket is full again.
+// limit is a rate with bursts, in integers: a replay on another kind of processor comes to the same. It is a token
+// bucket in the form of the generic cell rate algorithm: the state is the one time at which the bucket is full again.
 //
-// Rates are for all partitions together, so each partition has its part of them. That part can be smaller than one trace. A trace
-// that is larger than the burst passes when the bucket is full, and those after it wait for longer: the rate holds, and no trace is
-// shut out for good.
+// Rates are for all partitions together, so each partition has its part of them. That part can be smaller than one
+// trace. A trace that is larger than the burst passes when the bucket is full, and those after it wait for longer: the
+// rate holds, and no trace is shut out for good.
 type limit struct {
 	// One unit costs scale/rate nanoseconds.
 	scale, rate uint64

@@ -130,7 +130,8 @@ func TestBytesLimiting(t *testing.T) {
 	}
 }
 
-// The first policy in the order that wants a trace decides, within its share; what it has no room for is not offered to the next.
+// The first policy in the order that wants a trace decides, within its share; what it has no room for is not offered to
+// the next.
 func TestComposite(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, `

@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics of the sampler, shared by its partitions and safe for concurrent use. After a crash, what is decided again is counted again.
+// Metrics of the sampler, shared by its partitions and safe for concurrent use. After a crash, what is decided again is
+// counted again.
 type Metrics struct {
 	malformed *prometheus.CounterVec
 

@@ -62,8 +62,8 @@ func Compile(cfg *config.Sampling, partitions int) (*Policies, error) {
 
 // decide asks the policies. heard is called with what each says.
 //
-// The order of precedence is that of the Collector: dropped, inverted not sampled, sampled, inverted sampled unless some policy says
-// not sampled.
+// The order of precedence is that of the Collector: dropped, inverted not sampled, sampled, inverted sampled unless
+// some policy says not sampled.
 func (p *Policies) decide(s *subject, heard func(policy int, v vote)) verdict {
 	if p.head && !s.sampled {
 		return verdict{by: headDecided}

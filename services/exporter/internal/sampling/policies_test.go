@@ -228,7 +228,8 @@ func TestProbabilistic(t *testing.T) {
 			}
 		}
 	}
-	// Percentages from which on the Collector keeps these traces with its own salt: FNV-1a of "default-hash-seed" and the id.
+	// Percentages from which on the Collector keeps these traces with its own salt: FNV-1a of "default-hash-seed" and
+	// the id.
 	for id, from := range map[string]float64{
 		"000102030405060708090a0b0c0d0e0f": 64.99,
 		"00000000000000000000000000000000": 88.12,

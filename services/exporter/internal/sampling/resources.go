@@ -68,7 +68,8 @@ func (r *resources) release(old *resource) {
 	r.bytes -= old.bytes()
 }
 
-// newResource reads the part of a subject that names the service: "namespace.service", escaped. It is nil if that is malformed.
+// newResource reads the part of a subject that names the service: "namespace.service", escaped. It is nil if that is
+// malformed.
 func (s *Sampler) newResource(service, encoded string) *resource {
 	namespaceToken, nameToken, found := strings.Cut(service, ".")
 	if !found {

@@ -42,7 +42,8 @@ type Sampler struct {
 	// prefix of the subjects of the partition.
 	prefix string
 
-	// recorded is the time of the newest record, told that of the newest record or tick, nanoseconds since the Unix epoch.
+	// recorded is the time of the newest record, told that of the newest record or tick, nanoseconds since the Unix
+	// epoch.
 	recorded, told int64
 	waiting        waiting
 	resources      resources

@@ -24,7 +24,8 @@ func failed(trace, id int) *millracev1.Span {
 	return span
 }
 
-// A trace goes out whole and once, at its time, each span under its service; every service's metric partition hears of it.
+// A trace goes out whole and once, at its time, each span under its service; every service's metric partition hears of
+// it.
 func TestWholeTraces(t *testing.T) {
 	t.Parallel()
 	s, out := newTestSampler(t, parse(t, errorsOnly)), newSink(t)
@@ -62,7 +63,8 @@ func TestWholeTraces(t *testing.T) {
 	}
 }
 
-// What arrives at the decision's time or later is late, whether a tick came or not, and follows the decision; also through a snapshot.
+// What arrives at the decision's time or later is late, whether a tick came or not, and follows the decision; also
+// through a snapshot.
 func TestLateSpans(t *testing.T) {
 	t.Parallel()
 	for _, ticks := range []bool{false, true} {

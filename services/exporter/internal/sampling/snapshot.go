@@ -13,8 +13,9 @@ const snapshotVersion = 1
 
 var errSnapshot = errors.New("damaged sampler snapshot")
 
-// Snapshot implements [stage.Processor]: version, time of the newest record, resources of waiting spans, waiting traces in order, buckets by
-// name, remembered decisions. Facts are not in it: they are read from the spans again, by the policies that then apply.
+// Snapshot implements [stage.Processor]: version, time of the newest record, resources of waiting spans, waiting traces
+// in order, buckets by name, remembered decisions. Facts are not in it: they are read from the spans again, by the
+// policies that then apply.
 func (s *Sampler) Snapshot(dst []byte) ([]byte, error) {
 	b := binary.AppendVarint(append(dst, snapshotVersion), s.recorded)
 	b = binary.AppendUvarint(b, uint64(len(s.resources.byKey)))
@@ -104,8 +105,8 @@ func (s *Sampler) restore(r *reader) error {
 	return nil
 }
 
-// maxResources bounds what a damaged snapshot can claim. Free numbers are used first, so none is above the number of resources that the
-// greatest sampling.max_bytes holds.
+// maxResources bounds what a damaged snapshot can claim. Free numbers are used first, so none is above the number of
+// resources that the greatest sampling.max_bytes holds.
 const maxResources = 1 << 21
 
 func (s *Sampler) restoreResources(r *reader) {

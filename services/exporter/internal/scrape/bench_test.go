@@ -11,8 +11,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// BenchmarkScrape answers a scrape of 100,000 series: of counters, and of histograms with 15 bounds, which are 18 lines each. "library" is what
-// the messages of client_golang and expfmt's text cost, "text" what is written by hand.
+// BenchmarkScrape answers a scrape of 100,000 series: of counters, and of histograms with 15 bounds, which are 18 lines
+// each. "library" is what the messages of client_golang and expfmt's text cost, "text" what is written by hand.
 func BenchmarkScrape(b *testing.B) {
 	const n = 100_000
 	for _, kind := range []string{"counters", "histograms"} {

@@ -70,8 +70,8 @@ func (l *labels) name(key string) string {
 	return name
 }
 
-// resource begins with the labels that the series of a resource have: who it is about, so that its identity does not depend on who serves it.
-// Infos have all attributes of the resource.
+// resource begins with the labels that the series of a resource have: who it is about, so that its identity does not
+// depend on who serves it. Infos have all attributes of the resource.
 func (l *labels) resource(s *series.Store, r *series.Resource, info bool) {
 	l.attributes = s.AppendResource(l.attributes[:0], r)
 	var namespace, service, instance, host string
@@ -125,8 +125,8 @@ func (l *labels) of(s *series.Store, x *series.Series) []label {
 	return l.all
 }
 
-// add adds an attribute. One whose label is there already gets a name of its own, as Prometheus does it with labels of targets, unless it says
-// the same.
+// add adds an attribute. One whose label is there already gets a name of its own, as Prometheus does it with labels of
+// targets, unless it says the same.
 func (l *labels) add(to []label, a series.Attribute) []label {
 	name, value := l.name(a.Key), a.Value.String()
 	if !utf8.ValidString(value) {

@@ -11,21 +11,23 @@ const (
 	maxGap = 2
 )
 
-// native are exponential buckets as Prometheus has them: runs of buckets, and each count as the difference from the one before.
+// native are exponential buckets as Prometheus has them: runs of buckets, and each count as the difference from the one
+// before.
 type native struct {
 	schema int32
 	spans  []span
 	deltas []int64
 }
 
-// span is a run of buckets. Its offset is how many it leaves out behind the one before, or for the first one where it begins.
+// span is a run of buckets. Its offset is how many it leaves out behind the one before, or for the first one where it
+// begins.
 type span struct {
 	offset int32
 	length uint32
 }
 
-// of takes the buckets of a series. False for those that are so coarse that Prometheus has no name for them; number and sum remain. Bucket i of
-// OTLP ends where bucket i+1 of Prometheus does.
+// of takes the buckets of a series. False for those that are so coarse that Prometheus has no name for them; number and
+// sum remain. Bucket i of OTLP ends where bucket i+1 of Prometheus does.
 func (n *native) of(b *series.Buckets) bool {
 	n.spans, n.deltas = n.spans[:0], n.deltas[:0]
 	if b.Scale < minSchema {

@@ -24,8 +24,9 @@ type member struct {
 	metric *series.Metric
 }
 
-// write writes the series of the processors that may be seen, each metric once, ordered by name. It gives the number of series. Text is
-// gathered for one metric of one partition at a time, protobuf for one metric, so that a slow scraper holds up nobody.
+// write writes the series of the processors that may be seen, each metric once, ordered by name. It gives the number of
+// series. Text is gathered for one metric of one partition at a time, protobuf for one metric, so that a slow scraper
+// holds up nobody.
 func write(out io.Writer, format expfmt.Format, from []*Processor) (n int, err error) {
 	families := gather(from)
 	switch format.FormatType() {
@@ -38,7 +39,8 @@ func write(out io.Writer, format expfmt.Format, from []*Processor) (n int, err e
 	}
 }
 
-// gather finds what there is. Metrics of different kinds that have the same name are one mistake too many for a scraper: the first counts.
+// gather finds what there is. Metrics of different kinds that have the same name are one mistake too many for a
+// scraper: the first counts.
 func gather(from []*Processor) []*family {
 	byName := map[string]*family{}
 	var all []*family

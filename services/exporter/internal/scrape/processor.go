@@ -10,7 +10,8 @@ import (
 	"millrace.dev/services/exporter/internal/series"
 )
 
-// Processor keeps the series of one partition for scrapes. It implements [stage.Processor], [stage.Follower] and [io.Closer].
+// Processor keeps the series of one partition for scrapes. It implements [stage.Processor], [stage.Follower] and
+// [io.Closer].
 type Processor struct {
 	server    *Server
 	partition int

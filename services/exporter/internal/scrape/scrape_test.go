@@ -175,8 +175,8 @@ func decode(t *testing.T, body string) (families []*dto.MetricFamily) {
 
 var exemplarTime = regexp.MustCompile(`(?m) [0-9.e+]+$`)
 
-// The text is what the library writes of the messages, byte for byte; only the time of exemplars has fewer digits, and an exponential histogram
-// keeps its exemplar.
+// The text is what the library writes of the messages, byte for byte; only the time of exemplars has fewer digits, and
+// an exponential histogram keeps its exemplar.
 func TestTextIsThatOfTheLibrary(t *testing.T) {
 	t.Parallel()
 	server := newServer()

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// maxScrapes at a time; each holds the text of one metric of one partition in memory, or the protobuf of one metric.
+	// maxScrapes at a time; each holds the text of one metric of one partition in memory, or the protobuf of one
+	// metric.
 	maxScrapes = 4
 	// writeTimeout bounds how long a scraper may take to read.
 	writeTimeout = time.Minute

@@ -33,7 +33,8 @@ func (s *scraped) Tick(ctx context.Context, now time.Time, out stage.Output) err
 	return s.Processor.Tick(ctx, now, out)
 }
 
-// BenchmarkStage is the cost of a delta through the stage, with a compressed scrape of its thousand series every ten seconds.
+// BenchmarkStage is the cost of a delta through the stage, with a compressed scrape of its thousand series every ten
+// seconds.
 func BenchmarkStage(b *testing.B) {
 	server := newServer()
 	p := &scraped{Processor: newProcessor(b, server, 0), server: server}

@@ -11,9 +11,9 @@ import (
 	"millrace.dev/services/exporter/internal/series"
 )
 
-// text writes OpenMetrics text (https://prometheus.io/docs/specs/om/open_metrics_spec/), or Prometheus' own older format
-// (https://prometheus.io/docs/instrumenting/exposition_formats/). The library's encoders take messages that cost several times as much to make
-// as the text, see the benchmarks.
+// text writes OpenMetrics text (https://prometheus.io/docs/specs/om/open_metrics_spec/), or Prometheus' own older
+// format (https://prometheus.io/docs/instrumenting/exposition_formats/). The library's encoders take messages that cost
+// several times as much to make as the text, see the benchmarks.
 type text struct {
 	out  io.Writer
 	open bool
@@ -92,7 +92,8 @@ func (t *text) series(f *family, x *series.Series, labels []label) {
 	t.buffer = append(t.buffer, '\n')
 }
 
-// histogram writes the buckets, which are cumulative. Exponential ones have no form in text: what is left of them is the number and the sum.
+// histogram writes the buckets, which are cumulative. Exponential ones have no form in text: what is left of them is
+// the number and the sum.
 func (t *text) histogram(name string, x *series.Series) {
 	total := uint64(0)
 	if b := x.Buckets; b != nil && b.Bounds != nil {

@@ -31,8 +31,9 @@ const (
 // chunk of a family's message. Growing one piece of memory to its size would touch several times as much.
 const chunkBytes = 256 << 10
 
-// wire writes delimited protobuf messages, the only format that has native histograms. The library takes a message of its own for each label,
-// bucket and value of a metric, all of a family at once: most of a scrape was making and collecting them, see the benchmarks.
+// wire writes delimited protobuf messages, the only format that has native histograms. The library takes a message of
+// its own for each label, bucket and value of a metric, all of a family at once: most of a scrape was making and
+// collecting them, see the benchmarks.
 type wire struct {
 	out    io.Writer
 	labels labels
@@ -152,7 +153,8 @@ func (w *wire) histogram(x *series.Series) {
 	w.timestamp(histogramCreated, x.Start)
 }
 
-// classic writes explicit buckets, which are cumulative. That of infinity is the number of all, and is written only where it has an exemplar.
+// classic writes explicit buckets, which are cumulative. That of infinity is the number of all, and is written only
+// where it has an exemplar.
 func (w *wire) classic(x *series.Series) {
 	total := uint64(0)
 	for i, upper := range x.Buckets.Bounds.Upper {

@@ -13,7 +13,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// randomDelta makes a delta of any kind: empty and full histograms, of every scale, with runs and gaps, and values of every size.
+// randomDelta makes a delta of any kind: empty and full histograms, of every scale, with runs and gaps, and values of
+// every size.
 func randomDelta(r *rand.Rand, i int) *millracev1.MetricDelta {
 	d := &millracev1.MetricDelta{
 		Name: fmt.Sprint("metric.", r.IntN(6), ".of.", r.IntN(5)), Unit: "s",

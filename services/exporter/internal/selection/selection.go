@@ -7,8 +7,8 @@ import (
 	"millrace.dev/lib/config"
 )
 
-// Filter is what one destination gets. It remembers what it has decided: it is not safe for concurrent use, and every reader has its own.
-// A nil Filter lets everything through.
+// Filter is what one destination gets. It remembers what it has decided: it is not safe for concurrent use, and every
+// reader has its own. A nil Filter lets everything through.
 type Filter struct {
 	services, namespaces, metrics               names
 	spanAttributes, metricAttributes, resources names
@@ -43,8 +43,8 @@ func (f *Filter) SpanAttribute(key string) bool { return f == nil || f.spanAttri
 // MetricAttribute reports whether series have an attribute.
 func (f *Filter) MetricAttribute(key string) bool { return f == nil || f.metricAttributes.match(key) }
 
-// ResourceAttribute reports whether resources have an attribute. The service's name and namespace stay: they say whose the data is, and the
-// series of different services must not become one.
+// ResourceAttribute reports whether resources have an attribute. The service's name and namespace stay: they say whose
+// the data is, and the series of different services must not become one.
 func (f *Filter) ResourceAttribute(key string) bool {
 	return f == nil || key == "service.name" || key == "service.namespace" || f.resources.match(key)
 }
@@ -64,8 +64,8 @@ type names struct {
 	decided          map[string]bool
 }
 
-// Spellings of globs and names. A slash is an ordinary character: names are no paths, and "*" is for all of a name. Metrics and attributes
-// may be written with dots or with underscores.
+// Spellings of globs and names. A slash is an ordinary character: names are no paths, and "*" is for all of a name.
+// Metrics and attributes may be written with dots or with underscores.
 var (
 	exactly     = strings.NewReplacer("/", "\x00")
 	underscored = strings.NewReplacer("/", "\x00", ".", "_")

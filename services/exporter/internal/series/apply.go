@@ -233,8 +233,8 @@ func (s *Store) textSymbol(value string) symbol {
 	return s.symbols.ids[string(otlp.TextValue(value))]
 }
 
-// overflow gives the series that has what did not get one of its own: of the metric of the service, and when there is no room even for new
-// ones of those, of the metric of everything in the partition. So their number is bounded too.
+// overflow gives the series that has what did not get one of its own: of the metric of the service, and when there is
+// no room even for new ones of those, of the metric of everything in the partition. So their number is bounded too.
 func (s *Store) overflow(m *Metric, namespace, name string, full bool) *Series {
 	attributes := make([]Attribute, 0, 3)
 	if namespace != "" {

@@ -113,7 +113,8 @@ func BenchmarkBoundary(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/series")
 }
 
-// A million different paths at one service and a million services: the store stays small, and nothing is lost from the totals.
+// A million different paths at one service and a million services: the store stays small, and nothing is lost from the
+// totals.
 func TestMillionSeries(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million deltas")

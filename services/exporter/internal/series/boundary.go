@@ -2,9 +2,10 @@ package series
 
 import "millrace.dev/lib/catalog"
 
-// Advance passes the boundaries of the stream's time up to now, nanoseconds since the Unix epoch, and calls emit at each at which there are
-// points: what series have then is what their points at [Store.Boundary] say. Where nothing was read between two boundaries the later stands
-// for both. An error of emit is returned, and leaves the store as it was at that boundary: its points are not made yet.
+// Advance passes the boundaries of the stream's time up to now, nanoseconds since the Unix epoch, and calls emit at
+// each at which there are points: what series have then is what their points at [Store.Boundary] say. Where nothing was
+// read between two boundaries the later stands for both. An error of emit is returned, and leaves the store as it was
+// at that boundary: its points are not made yet.
 func (s *Store) Advance(now uint64, emit func() error) error {
 	interval := uint64(s.options.Interval)
 	last := now - now%interval

@@ -83,7 +83,8 @@ func (s *Store) settleExemplars(now uint64) {
 	s.waiting = still
 }
 
-// attach adds an exemplar: the newest of each explicit bucket stays, the newest few of exponential ones, the newest of a counter.
+// attach adds an exemplar: the newest of each explicit bucket stays, the newest few of exponential ones, the newest of
+// a counter.
 func (s *Store) attach(x *Series, e Exemplar) {
 	at := -1 // of the one that it replaces
 	switch b := x.Buckets; {

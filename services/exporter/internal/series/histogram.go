@@ -8,7 +8,8 @@ import (
 	"millrace.dev/services/exporter/internal/otlp"
 )
 
-// maxExponential is the number of buckets of an exponential histogram; with more its scale goes down, as in the SDKs of OpenTelemetry.
+// maxExponential is the number of buckets of an exponential histogram; with more its scale goes down, as in the SDKs of
+// OpenTelemetry.
 const maxExponential = 160
 
 // Bounds of explicit buckets, which many series share.

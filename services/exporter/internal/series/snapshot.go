@@ -23,8 +23,8 @@ const (
 	flagExponential
 )
 
-// Snapshot appends the state to dst: a version byte, the boundary, the sources, texts, bounds and metrics that what follows refers to by number,
-// resources with their families and series, and what waits.
+// Snapshot appends the state to dst: a version byte, the boundary, the sources, texts, bounds and metrics that what
+// follows refers to by number, resources with their families and series, and what waits.
 func (s *Store) Snapshot(dst []byte) []byte {
 	dst = append(dst, snapshotVersion)
 	dst = binary.AppendUvarint(dst, s.boundary)

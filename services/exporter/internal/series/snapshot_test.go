@@ -50,7 +50,8 @@ func traffic(t testing.TB, random *rand.Rand, w *writer, now uint64) []byte {
 	return w.batch(t, resources...)
 }
 
-// A store that is restored from a snapshot anywhere goes on as if nothing had happened: the same points at the same boundaries.
+// A store that is restored from a snapshot anywhere goes on as if nothing had happened: the same points at the same
+// boundaries.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Options){

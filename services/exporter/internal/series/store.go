@@ -27,9 +27,11 @@ type Options struct {
 	Delta bool
 	// KeepExemplars keeps them after they were in a point, for scrapes. Otherwise a point has those since the last.
 	KeepExemplars bool
-	// AwaitKept makes exemplars wait for a notice that their trace was kept, for so long at most. 0: every trace is kept.
+	// AwaitKept makes exemplars wait for a notice that their trace was kept, for so long at most. 0: every trace is
+	// kept.
 	AwaitKept time.Duration
-	// Identity makes series of the attributes of a resource that tell writers apart only: those of scrapes have no others. Infos keep all.
+	// Identity makes series of the attributes of a resource that tell writers apart only: those of scrapes have no
+	// others. Infos keep all.
 	Identity bool
 	// Filter says what is not taken. Nil: nothing.
 	Filter *selection.Filter
@@ -42,7 +44,8 @@ const (
 	maxMetrics = 512
 	// maxSources bounds the writers that are remembered; there are as many as partitions.
 	maxSources = 8192
-	// keptLimit is the number of kept traces that are remembered. Notices and exemplars of a trace come within a decision's wait.
+	// keptLimit is the number of kept traces that are remembered. Notices and exemplars of a trace come within a
+	// decision's wait.
 	keptLimit = 16 << 10
 )
 

@@ -32,7 +32,8 @@ type Collector struct {
 	traces  string
 }
 
-// Start starts a Collector that writes what it receives to files. Requests whose client is not who they ask for are refused.
+// Start starts a Collector that writes what it receives to files. Requests whose client is not who they ask for are
+// refused.
 func Start(t *testing.T, binary string, certificates pki.Files) *Collector {
 	t.Helper()
 	directory := t.TempDir()

@@ -16,7 +16,8 @@ type Series struct {
 	Attributes  map[string]string
 	Temporality pmetric.AggregationTemporality
 	Exponential bool
-	// Count of a histogram, Sum of a histogram or a sum, value of a gauge: the newest of cumulative points, the total of deltas.
+	// Count of a histogram, Sum of a histogram or a sum, value of a gauge: the newest of cumulative points, the total
+	// of deltas.
 	Count uint64
 	Sum   float64
 	// Points is how many were received.
@@ -26,8 +27,8 @@ type Series struct {
 	start, end pcommon.Timestamp
 }
 
-// Merge joins what was received into series, and fails where points of a series contradict each other: a cumulative one that goes back, a
-// delta that overlaps the one before.
+// Merge joins what was received into series, and fails where points of a series contradict each other: a cumulative one
+// that goes back, a delta that overlaps the one before.
 func Merge(received []pmetric.Metrics) (map[string]*Series, error) {
 	all := map[string]*Series{}
 	for _, m := range received {

@@ -1,4 +1,5 @@
-// Package grafana reads dashboards of Grafana as far as their queries need it, and checks what Grafana itself would not complain about.
+// Package grafana reads dashboards of Grafana as far as their queries need it, and checks what Grafana itself would not
+// complain about.
 package grafana
 
 import (

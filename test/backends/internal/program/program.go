@@ -1,4 +1,5 @@
-// Package program runs the programs that tests talk to: their own ports and directories, their output kept for failures, an end in time.
+// Package program runs the programs that tests talk to: their own ports and directories, their output kept for
+// failures, an end in time.
 package program
 
 import (

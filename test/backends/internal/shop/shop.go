@@ -1,10 +1,11 @@
-// Package shop is the application whose metrics and traces the tests know beforehand: what request n does follows from n alone.
+// Package shop is the application whose metrics and traces the tests know beforehand: what request n does follows from
+// n alone.
 //
 //	shopper ──► orders ──► stock
 //	               └─────► cache (Redis)
 //
-// The nodes are ordinary net/http servers and clients. The shopper fails when an answer is not the one that follows from the number, so
-// a load that passed did exactly what [TruthOf] says.
+// The nodes are ordinary net/http servers and clients. The shopper fails when an answer is not the one that follows
+// from the number, so a load that passed did exactly what [TruthOf] says.
 package shop
 
 import (
@@ -38,7 +39,8 @@ type Node struct {
 	Every time.Duration `json:"every,omitempty"`
 }
 
-// Main runs the node that the environment names, and does not return then. Servers print their port and end with their input.
+// Main runs the node that the environment names, and does not return then. Servers print their port and end with their
+// input.
 func Main() {
 	text := os.Getenv(Environment)
 	if text == "" {

@@ -17,7 +17,8 @@ import (
 // Environment is the variable that holds the path of the script; its presence makes a process an actor.
 const Environment = "MILLRACE_E2E_SCRIPT"
 
-// Main runs the script that the environment names, prints one [Result] a line, and exits. It returns at once when there is none.
+// Main runs the script that the environment names, prints one [Result] a line, and exits. It returns at once when there
+// is none.
 func Main() {
 	path := os.Getenv(Environment)
 	if path == "" {

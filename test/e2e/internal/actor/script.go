@@ -27,8 +27,9 @@ type Step struct {
 
 	Data []byte `json:"data,omitempty"`
 	Fill int    `json:"fill,omitempty"` // bytes of 'x' after Data
-	// Via is the system call: for a send write, writev, pwritev2, sendto, sendmsg, sendmmsg, sendfile, splice, vmsplice or iouring; for a
-	// receive read, readv, preadv2, recvfrom, recvmsg, recvmmsg, splice, trunc or iouring. Default write and read.
+	// Via is the system call: for a send write, writev, pwritev2, sendto, sendmsg, sendmmsg, sendfile, splice, vmsplice
+	// or iouring; for a receive read, readv, preadv2, recvfrom, recvmsg, recvmmsg, splice, trunc or iouring. Default
+	// write and read.
 	Via string `json:"via,omitempty"`
 	// Cuts are sizes of the pieces in which Data is sent, Delay apart; what remains is the last piece.
 	Cuts  []int         `json:"cuts,omitempty"`
@@ -48,7 +49,8 @@ type Step struct {
 	Steps []Step `json:"steps,omitempty"`
 }
 
-// Result is what one step did. Times are nanoseconds since the Unix epoch, taken in user space just before and after system calls.
+// Result is what one step did. Times are nanoseconds since the Unix epoch, taken in user space just before and after
+// system calls.
 type Result struct {
 	Mark  string `json:"mark"`
 	Op    string `json:"op"`

@@ -31,8 +31,8 @@ type Pair struct {
 // Interfaces inside the namespaces have the same name at both ends.
 const device = "veth0"
 
-// New makes namespaces named after prefix, which must be unique on the machine and at most 12 bytes long. Of the IPv4 packets
-// that arrive at either end every nth is dropped; 0 drops none.
+// New makes namespaces named after prefix, which must be unique on the machine and at most 12 bytes long. Of the IPv4
+// packets that arrive at either end every nth is dropped; 0 drops none.
 func New(prefix string, nth int) (*Pair, error) {
 	p := &Pair{Names: [2]string{prefix + "-a", prefix + "-b"}, Addresses: [2]string{"10.231.77.1", "10.231.77.2"}}
 	if _, err := exec.LookPath("ip"); err != nil {

@@ -8,8 +8,8 @@ import (
 	"millrace.dev/services/decoder/internal/protocol"
 )
 
-// traceparents are values of the header and what W3C Trace Context, section 3.2, makes of them: "" where it says that the header is to
-// be ignored.
+// traceparents are values of the header and what W3C Trace Context, section 3.2, makes of them: "" where it says that
+// the header is to be ignored.
 var traceparents = []struct{ name, value, want string }{
 	{"of the standard", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
 	{"not sampled", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"},

@@ -54,8 +54,8 @@ const (
 	broken              // the rest of the line is in a hole, or the line is too long
 )
 
-// next finds the line at the position: its content without the line end, and its size with it. With fold, a line that begins with
-// white space belongs to the one before.
+// next finds the line at the position: its content without the line end, and its size with it. With fold, a line that
+// begins with white space belongs to the one before.
 func (d *side) next(s *stream.Stream, fold bool) (content []byte, size int, f found) {
 	b := s.Bytes()
 	for {
@@ -201,7 +201,8 @@ func chunkSize(b []byte) (n uint64, ok bool) {
 	return n, i > 0
 }
 
-// readBlind moves over one event of a chunked body whose framing was lost. It reports whether the event ends with the last chunk.
+// readBlind moves over one event of a chunked body whose framing was lost. It reports whether the event ends with the
+// last chunk.
 func (d *side) readBlind(s *stream.Stream) (done bool) {
 	if d.x != nil {
 		d.x.Estimated = true

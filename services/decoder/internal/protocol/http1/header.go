@@ -111,7 +111,8 @@ func (d *side) header(line []byte, request bool) {
 	}
 }
 
-// contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section 6.3.
+// contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section
+// 6.3.
 func (d *side) contentLength(value []byte) {
 	for first := true; first || len(value) > 0; first = false {
 		item := value
@@ -143,8 +144,8 @@ func (d *side) contentLength(value []byte) {
 // maxTracestate is the length of a tracestate that must be passed on, W3C Trace Context section 3.3.1.5.
 const maxTracestate = 512
 
-// tracestate appends the value of one header to the list in dst: several headers are one list, section 3.3.1.1. What is too long loses
-// whole members from its end.
+// tracestate appends the value of one header to the list in dst: several headers are one list, section 3.3.1.1. What is
+// too long loses whole members from its end.
 func tracestate(dst, value []byte) []byte {
 	value = valid(value)
 	room := maxTracestate - len(dst)

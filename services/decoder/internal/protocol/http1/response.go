@@ -47,7 +47,8 @@ func (p *parser) responses(c *protocol.Conn) (released bool) {
 	return released
 }
 
-// overtaken reports whether what is at the position answers a later request than the one whose response has lost its framing.
+// overtaken reports whether what is at the position answers a later request than the one whose response has lost its
+// framing.
 func (p *parser) overtaken(c *protocol.Conn) bool {
 	return c.Open() > 1 && c.Responses.AtEventStart() && looksLikeResponse(c.Responses.Bytes())
 }

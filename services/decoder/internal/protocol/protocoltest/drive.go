@@ -33,7 +33,8 @@ func (s *sink) Finished(_ *protocol.Conn, x *protocol.Exchange) {
 }
 func (s *sink) Free(*protocol.Exchange) {}
 
-// Script makes a script that sends the pieces in turn: even ones are requests, odd ones responses. Pieces are at most 127 bytes.
+// Script makes a script that sends the pieces in turn: even ones are requests, odd ones responses. Pieces are at most
+// 127 bytes.
 func Script(pieces ...string) (script []byte) {
 	for i, p := range pieces {
 		for len(p) > 0 {
@@ -46,8 +47,8 @@ func Script(pieces ...string) (script []byte) {
 	return script
 }
 
-// Drive runs a parser of p over a script: each step is a byte whose bit 0 is the direction, bit 1 says that nothing was shipped, and the
-// rest is a length; then come the bytes. A length of 0 is a gap of 5 bytes, or a restart.
+// Drive runs a parser of p over a script: each step is a byte whose bit 0 is the direction, bit 1 says that nothing was
+// shipped, and the rest is a length; then come the bytes. A length of 0 is a gap of 5 bytes, or a restart.
 func Drive(t *testing.T, p protocol.Protocol, script []byte) {
 	s := &sink{t: t, live: map[*protocol.Exchange]bool{}}
 	var streams [2]stream.Stream

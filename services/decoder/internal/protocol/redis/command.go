@@ -77,7 +77,8 @@ var commands = func() map[string]*command {
 	return m
 }()
 
-// inlineStart are the inline commands that are taken for Redis without other evidence; more of them belong to other protocols too.
+// inlineStart are the inline commands that are taken for Redis without other evidence; more of them belong to other
+// protocols too.
 var inlineStart = map[string]bool{"PING": true, "INFO": true, "DBSIZE": true, "MONITOR": true, "COMMAND": true, "FLUSHALL": true}
 
 // unknown stands for commands that are not in the table (modules, newer versions): nothing but the name is shown.

@@ -114,8 +114,8 @@ func (p *parser) requests(c *protocol.Conn) {
 	}
 }
 
-// lineEnd finds CR LF in b from the byte after the type; -1 if it is not there. Lines of numbers are short, so a plain loop is
-// faster than a search.
+// lineEnd finds CR LF in b from the byte after the type; -1 if it is not there. Lines of numbers are short, so a plain
+// loop is faster than a search.
 func lineEnd(b []byte, from int) int {
 	for i := from; i+1 < len(b); i++ {
 		if b[i] == '\r' && b[i+1] == '\n' {
@@ -256,8 +256,8 @@ func (p *parser) nextArgument(c *protocol.Conn) {
 	p.endCommand(c)
 }
 
-// loseCommand gives up the command that is being read and looks for the next. With failed, the bytes were not those of a
-// command; otherwise a gap comes next.
+// loseCommand gives up the command that is being read and looks for the next. With failed, the bytes were not those of
+// a command; otherwise a gap comes next.
 func (p *parser) loseCommand(c *protocol.Conn, failed bool) {
 	if s := c.Requests; failed {
 		p.failures++
@@ -275,8 +275,8 @@ func (p *parser) loseCommand(c *protocol.Conn, failed bool) {
 	c.RequestGap()
 }
 
-// cutCommand ends the reading of a command whose rest will not be seen. It reports whether its exchange still waits. A command of which
-// not even the name is known is followed, but not published.
+// cutCommand ends the reading of a command whose rest will not be seen. It reports whether its exchange still waits. A
+// command of which not even the name is known is followed, but not published.
 func (p *parser) cutCommand(c *protocol.Conn) bool {
 	x := p.x
 	p.x = nil

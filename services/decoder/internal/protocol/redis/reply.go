@@ -147,7 +147,8 @@ func (p *parser) startReply(c *protocol.Conn) bool {
 	return true
 }
 
-// unsolicited reports whether the message that begins with b answers no command; known is false if more bytes are needed.
+// unsolicited reports whether the message that begins with b answers no command; known is false if more bytes are
+// needed.
 func (p *parser) unsolicited(c *protocol.Conn, b []byte) (pushed, known bool) {
 	p.resp.leaving = false
 	switch {

@@ -20,7 +20,8 @@ const (
 	detailField = 31
 )
 
-// What must be known of the request when the reply comes: Exchange.Flags. The database of a SELECT is in Exchange.Number.
+// What must be known of the request when the reply comes: Exchange.Flags. The database of a SELECT is in
+// Exchange.Number.
 const (
 	flagSelect = 1 << iota
 	flagReset

@@ -1,7 +1,9 @@
-// Command client makes HTTP requests from many goroutines over pooled connections and says afterwards which goroutine wanted each
-// request, which one wrote it and when, and which goroutine made which: the truth that the probes are compared with.
+// Command client makes HTTP requests from many goroutines over pooled connections and says afterwards which goroutine
+// wanted each request, which one wrote it and when, and which goroutine made which: the truth that the probes are
+// compared with.
 //
-// It waits for a line on its standard input before it starts any of that, and writes one JSON object to its standard output.
+// It waits for a line on its standard input before it starts any of that, and writes one JSON object to its standard
+// output.
 package main
 
 import (
