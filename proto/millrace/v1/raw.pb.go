@@ -204,18 +204,18 @@ const (
 	EventKind_EVENT_KIND_CLOSE EventKind = 4
 	// The connection was reset, or timed out.
 	EventKind_EVENT_KIND_RESET EventKind = 5
-	// A task began, and parent made it: goroutine and parent_goroutine if goroutine is not 0 (thread is then only where that
-	// happened), else thread and parent_thread. It comes before all other events of the new task.
+	// A task began, and parent made it: goroutine and parent_goroutine if goroutine is not 0 (thread is then only where
+	// that happened), else thread and parent_thread. It comes before all other events of the new task.
 	EventKind_EVENT_KIND_TASK_START EventKind = 6
 	// A thread ended.
 	EventKind_EVENT_KIND_TASK_END EventKind = 7
-	// Work passed between tasks: goroutine (or thread) acts on behalf of parent_goroutine (or parent_thread) from now on, on connection if
-	// it has one, until its next hand-over. It comes before the first event of that work.
+	// Work passed between tasks: goroutine (or thread) acts on behalf of parent_goroutine (or parent_thread) from now on,
+	// on connection if it has one, until its next hand-over. It comes before the first event of that work.
 	EventKind_EVENT_KIND_HANDOFF EventKind = 8
 	// The process exited.
 	EventKind_EVENT_KIND_PROCESS_EXIT EventKind = 9
-	// What was observed ends here while the connection is open, as at the end of a packet capture: no more events of the connection
-	// will come, and what its exchanges lack is lost.
+	// What was observed ends here while the connection is open, as at the end of a packet capture: no more events of the
+	// connection will come, and what its exchanges lack is lost.
 	EventKind_EVENT_KIND_END_OF_CAPTURE EventKind = 10
 )
 
@@ -348,8 +348,8 @@ func (LossCause) EnumDescriptor() ([]byte, []int) {
 	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{4}
 }
 
-// RawBatch is the unit of publication. It is self-contained: every connection and process that its events refer to is in it.
-// All its processes belong to one partition. The NATS message carries it compressed where the header
+// RawBatch is the unit of publication. It is self-contained: every connection and process that its events refer to is
+// in it. All its processes belong to one partition. The NATS message carries it compressed where the header
 // Millrace-Encoding says so (see lib/bus).
 type RawBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -373,8 +373,9 @@ type RawBatch struct {
 	Events []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
 	// Losses since the previous batch of this (node, epoch, partition).
 	Losses []*Loss `protobuf:"bytes,10,rep,name=losses,proto3" json:"losses,omitempty"`
-	// How far the node is. A batch with it has its node, epoch and nothing else, is not numbered (sequence 0), and goes to the partition that the
-	// node's name hashes to (see lib/bus). What decoders make of it for each other is a ProgressBatch on millrace.raw.progress.
+	// How far the node is. A batch with it has its node, epoch and nothing else, is not numbered (sequence 0), and goes
+	// to the partition that the node's name hashes to (see lib/bus). What decoders make of it for each other is a
+	// ProgressBatch on millrace.raw.progress.
 	Progress      *NodeProgress `protobuf:"bytes,11,opt,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,8 +488,9 @@ func (x *RawBatch) GetProgress() *NodeProgress {
 	return nil
 }
 
-// NodeProgress is how far a node is: without it, that nothing came could mean that nothing happened, or that it could not be published. Its
-// times are the node's (CLOCK_MONOTONIC, as Event.time_ns), so it says no more when it comes late.
+// NodeProgress is how far a node is: without it, that nothing came could mean that nothing happened, or that it could
+// not be published. Its times are the node's (CLOCK_MONOTONIC, as Event.time_ns), so it says no more when it comes
+// late.
 type NodeProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the message was sent.
@@ -555,9 +557,9 @@ func (x *NodeProgress) GetLast() bool {
 // Connection is one end of a connection as seen by the process that first moved data on it.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the byte stream that this end sends: (isn_local << 32) | isn_remote, where an isn is the sequence number of
-	// the stream's first data byte. The other end holds the same two halves the other way round. For Unix-domain sockets the
-	// halves are the inodes of the two sockets. Never 0.
+	// Identity of the byte stream that this end sends: (isn_local << 32) | isn_remote, where an isn is the sequence
+	// number of the stream's first data byte. The other end holds the same two halves the other way round. For
+	// Unix-domain sockets the halves are the inodes of the two sockets. Never 0.
 	SendFlow uint64 `protobuf:"fixed64,1,opt,name=send_flow,json=sendFlow,proto3" json:"send_flow,omitempty"`
 	// Identity of the byte stream that this end receives: the halves of send_flow swapped.
 	ReceiveFlow uint64 `protobuf:"fixed64,2,opt,name=receive_flow,json=receiveFlow,proto3" json:"receive_flow,omitempty"`
@@ -580,8 +582,8 @@ type Connection struct {
 	ProtocolHint Protocol `protobuf:"varint,13,opt,name=protocol_hint,json=protocolHint,proto3,enum=millrace.v1.Protocol" json:"protocol_hint,omitempty"`
 	// Inode of the network namespace.
 	NetworkNamespace uint32 `protobuf:"varint,14,opt,name=network_namespace,json=networkNamespace,proto3" json:"network_namespace,omitempty"`
-	// Node time at which this end began to connect, before its first SYN. 0 if the other end connected, if it began before capture,
-	// and for Unix-domain sockets.
+	// Node time at which this end began to connect, before its first SYN. 0 if the other end connected, if it began
+	// before capture, and for Unix-domain sockets.
 	ConnectingNs  uint64 `protobuf:"fixed64,15,opt,name=connecting_ns,json=connectingNs,proto3" json:"connecting_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
