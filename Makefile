@@ -56,7 +56,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/...
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends test-backends-short backends lint lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends test-backends-short backends lint lint-comments lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -99,7 +99,10 @@ bench-stages: build ## What each stage costs, alone, in a pipeline of processes 
 accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./accuracy -o $(CURDIR)/docs/accuracy.md
 
-lint: lint-go lint-generated ## Every linter, and check that generated files are current
+lint: lint-comments lint-go lint-generated ## Every linter, and check that generated files are current
+
+lint-comments: ## No line of a comment or of a document is wider than 120 columns
+	test/comments.sh
 
 lint-go: $(TOOLS)/golangci-lint
 	@for module in $(MODULES); do \
