@@ -93,7 +93,7 @@ var metrics = []Metric{
 	graph(Histogram, "traces_service_graph_request_client", Seconds, "Duration of requests between two services as the client saw it."),
 	graph(Histogram, "traces_service_graph_request_server", Seconds, "Duration of requests between two services as the server saw it."),
 	graph(Histogram, "traces_service_graph_request_network", Seconds,
-		"Time that requests and their responses spent between two services: the client's duration minus the server's."),
+		"Client's duration minus the server's: the network, and the wait in the server's socket."),
 }
 
 // Attributes of metrics: what the semantic conventions recommend and eBPF agents give by default, and what may be
