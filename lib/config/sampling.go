@@ -184,8 +184,8 @@ type KernelPolicy struct {
 	MinRetransmits int `yaml:"min_retransmits" range:"0..1000000000"`
 	// MinSRTTMS is the least smoothed round-trip time of the connection, in milliseconds (millrace.tcp.srtt).
 	MinSRTTMS float64 `yaml:"min_srtt_ms" range:"0..86400000"`
-	// MinNetworkMS is the least time between the two ends of a request, in milliseconds (millrace.network.duration): the
-	// network, and the wait in the server's socket until the server reads.
+	// MinNetworkMS is the least time between the two ends of a request, in milliseconds (millrace.network.duration):
+	// the network, and the wait in the server's socket until the server reads.
 	MinNetworkMS float64 `yaml:"min_network_ms" range:"0..86400000"`
 	// MinNetworkShare is the least share of that time in the client's duration, from 0 to 1. With min_network_ms both
 	// must hold for one span.
