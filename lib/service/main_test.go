@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -232,15 +231,4 @@ func TestStopWhileWaiting(t *testing.T) {
 	if code := c.main(ctx); code != ExitOK {
 		t.Errorf("exit code %d, output %s", code, out.String())
 	}
-}
-
-func ExampleEnv() {
-	run := func(ctx context.Context, env *Env) error {
-		env.Telemetry.SetReady("decoder", nil)
-		<-ctx.Done()
-		return nil
-	}
-	main := func() int { return Main("decoder", run) }
-	fmt.Println(main != nil)
-	// Output: true
 }
