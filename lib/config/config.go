@@ -182,7 +182,7 @@ type FileExporter struct {
 	Signals []string `yaml:"signals" mapstructure:"signals" oneof:"traces metrics"`
 	// Temporality of metrics: cumulative (since the series began) or delta (since the last point). Empty: cumulative.
 	Temporality string `yaml:"temporality" mapstructure:"temporality" check:"optional" oneof:"cumulative delta"`
-	// Filter says of which services and which metrics the destination gets anything.
+	// Filter says which services and which metrics the destination gets.
 	Filter ExportFilter `yaml:"filter" mapstructure:"filter"`
 	// Attributes that the destination gets.
 	Attributes ExportAttributes `yaml:"attributes" mapstructure:"attributes"`
@@ -192,7 +192,7 @@ type FileExporter struct {
 type PrometheusExporter struct {
 	// Endpoint is the host:port to scrape.
 	Endpoint string `yaml:"endpoint" check:"address"`
-	// Filter says of which services and which metrics anything is served.
+	// Filter says which services and which metrics the endpoint serves.
 	Filter ExportFilter `yaml:"filter"`
 	// Attributes that are served. Those of spans do not matter here.
 	Attributes ExportAttributes `yaml:"attributes"`

@@ -71,7 +71,7 @@ type SamplingPolicy struct {
 	SpanCount *SpanCountPolicy `yaml:"span_count"`
 	// TraceState keeps traces with a value in their tracestate.
 	TraceState *TraceStatePolicy `yaml:"trace_state"`
-	// Kernel keeps traces of which the kernel saw symptoms.
+	// Kernel keeps traces with symptoms that the kernel saw.
 	Kernel *KernelPolicy `yaml:"kernel"`
 	// And keeps traces that all of its policies keep.
 	And *AndPolicy `yaml:"and"`

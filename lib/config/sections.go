@@ -74,7 +74,7 @@ type AttributeSelection struct {
 type Routes struct {
 	// Patterns of paths: /user/:id or /user/{id} for any one segment, /static/* for any segments at the end.
 	Patterns []string `yaml:"patterns"`
-	// IgnoredPatterns of paths of which no telemetry is made.
+	// IgnoredPatterns are patterns of paths. Requests to them make no telemetry.
 	IgnoredPatterns []string `yaml:"ignored_patterns"`
 	// IgnoreMode is what is not made of ignored paths: all, metrics or traces.
 	IgnoreMode string `yaml:"ignore_mode" oneof:"all metrics traces"`

@@ -2,7 +2,7 @@ package stage
 
 import "time"
 
-// roster is one instance's view of which instances are alive.
+// roster is the set of instances that one instance believes alive.
 //
 // Times are the instance's own monotonic clock; clocks of different machines are never compared. A holder counts its
 // lease from the moment it *sent* a heartbeat that was acknowledged, everyone else from the moment that heartbeat was

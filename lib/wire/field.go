@@ -22,7 +22,7 @@ type Field struct {
 	Type uint8
 }
 
-// Next reads the field at the start of message into f, of which it sets what belongs to the field's type, and gives
+// Next reads the field at the start of message into f. It sets what belongs to the field's type, and gives
 // what follows. ok is false for malformed bytes. Groups, which proto3 does not have, are malformed.
 func (f *Field) Next(message []byte) (rest []byte, ok bool) {
 	var tag uint64

@@ -345,8 +345,8 @@ func missing(got, want map[string]float64) string {
 	return ""
 }
 
-// Totals are exact at an OTLP backend and at scrape, with one exporter and with three, of which one is killed, another
-// stopped and both come back: every point that comes twice is the same, and no counter ever goes back.
+// Totals are exact at an OTLP backend and at scrape, with one exporter and with three. One of the three is killed,
+// another stopped and both come back: every point that comes twice is the same, and no counter ever goes back.
 func TestExactTotals(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{1, 3} {

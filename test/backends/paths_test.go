@@ -16,7 +16,7 @@ const maxSeries = 4000
 // partition has the limit of series in each of them.
 const maxMemory = 1 << 30
 
-// Requests of which each has a path of its own (1,000,000 with -paths 1000000) make a bounded number of series in
+// Requests that each have a path of their own (1,000,000 with -paths 1000000) make a bounded number of series in
 // bounded memory, and totals stay exact: with routes as they are by default, and where the user asks for raw paths.
 func TestPaths(t *testing.T) {
 	for name, config := range map[string]string{

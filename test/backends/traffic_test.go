@@ -55,7 +55,7 @@ func (d *deployment) publish(rate float64, during time.Duration, meanwhile func(
 	return truth
 }
 
-// Three exporters, of which one is killed and another stopped in an orderly way, each twice, while more comes: what
+// Of three exporters one is killed and another stopped in an orderly way, each twice, while more comes: what
 // Prometheus answers equals what was published, and quantiles lie in the bucket of the exact ones.
 func TestExportersRestart(t *testing.T) {
 	d := deploy(t, setup{exporters: 3, config: features + trafficRoutes})

@@ -7,7 +7,7 @@ import (
 	"millrace.dev/test/e2e/internal/actor"
 )
 
-// half is an exchange of which one end sends only a part.
+// half is an exchange: one end sends only a part of it.
 type half struct {
 	sent     int // bytes of the request sent; 0: all
 	answered int // bytes of the response sent; 0: none

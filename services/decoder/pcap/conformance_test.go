@@ -59,7 +59,7 @@ func decode(t testing.TB, capture []byte) ([]*millracev1.Exchange, pcap.Stats, e
 }
 
 // tshark gives, for each packet that matches filter, the values of the fields. What is on one of the ports is dissected
-// as protocol. Without reassembly it also shows messages of which a part is missing.
+// as protocol. Without reassembly it also shows messages that lack a part.
 func tshark(t *testing.T, path, protocol string, ports []string, reassemble bool, filter string, fields ...string) (packets [][][]string) {
 	t.Helper()
 	args := []string{"-r", path, "-Y", filter, "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=\x01"}

@@ -69,7 +69,7 @@ type segment struct {
 	missing bool   // it was not
 }
 
-// segment handles one TCP segment with length payload bytes, of which t.Payload may hold fewer.
+// segment handles one TCP segment with length payload bytes. t.Payload may hold fewer.
 func (c *converter) segment(t *layers.TCP, from, to netip.AddrPort, length int) error {
 	f, sender, err := c.flowOf(t, from, to)
 	if err != nil {
@@ -271,7 +271,7 @@ func (c *converter) endOfFile(f *flow, sender int) error {
 	return nil
 }
 
-// leave ends a connection of which no more will be seen: what waits for bytes that never came is handed on.
+// leave ends a connection that sends nothing more: it hands on what waits for bytes that never came.
 func (c *converter) leave(f *flow) error {
 	for i := range f.ends {
 		if err := c.overdue(f, i, true); err != nil {

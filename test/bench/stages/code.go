@@ -50,7 +50,7 @@ const comparedText = `
 Go benchmarks beside the code, one partition on one core (the runtime: two). The processor of the stage gets records as the runtime hands them in, is told the time every 100 ms
 of the stream and checkpointed as often as in production (every 5 s of the stream, the sampler every 10 s), at 10,000 items per second of the
 stream's time. The decoder's input are a service's sides of requests over 50 connections; the enricher's both sides of requests with their links, after 40 s, when what it
-remembers no longer grows; the sampler's and the exporter's spans of five services, the sampler with 10 s of traces waiting, of which it keeps
+remembers no longer grows; the sampler's and the exporter's spans of five services, the sampler with 10 s of traces waiting. It keeps
 1 % or 100 %; those of metrics deltas of histograms in a thousand series. The file is a real one; otlphttp sends to a server in the same process, whose work is counted in;
 exporter-prometheus is scraped every 10 s of the stream. The runtime's row is what lib/stage adds to each message of that many bytes, which it
 reads from a NATS server in another process, decompresses, compresses and publishes again.

@@ -27,7 +27,7 @@ func NewPool(cores int) *Pool {
 // busy reports whether there is nobody to hire.
 func (p *Pool) busy() bool { return p.idle.Load() <= 0 }
 
-// hire takes up to n helpers, each of which is to be given back with release.
+// hire takes up to n helpers. The caller gives each back with release.
 func (p *Pool) hire(n int) int {
 	for {
 		idle := p.idle.Load()

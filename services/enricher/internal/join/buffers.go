@@ -6,7 +6,7 @@ import "sync"
 // first time costs more than the encoding of the spans that go there, and a partition has many batches at one time and
 // few at another. Those that are not used are the collector's after two of its rounds.
 //
-// They come in sizes of which each is four times the one before. A batch begins in the smallest and moves on, so that
+// They come in sizes, each four times the one before. A batch begins in the smallest and moves on, so that
 // one of a single span holds little memory, and one of many is copied little.
 type buffers [5]sync.Pool
 

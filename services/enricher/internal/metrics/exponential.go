@@ -21,7 +21,7 @@ type exponential struct {
 	counts    [maxBuckets]uint64
 }
 
-// add counts v, of which unit make one of the metric's unit.
+// add counts v. One of the metric's unit is unit times that of v.
 func (e *exponential) add(v uint64, unit float64) {
 	if v == 0 {
 		e.zeros++

@@ -139,7 +139,7 @@ func history(rng *rand.Rand, exchanges int, withProgress bool) []stage.Record {
 			events = append(events, timed{at: at + duration + late, x: x})
 		}
 	}
-	// Two partitions of the decoder, of which one falls behind now and then.
+	// Two partitions of the decoder. One falls behind now and then.
 	told := epoch
 	for now := epoch; now < at && withProgress; now += int64(500 * time.Millisecond) {
 		if rng.IntN(30) == 0 {

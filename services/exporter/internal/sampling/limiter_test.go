@@ -173,7 +173,7 @@ func TestComposite(t *testing.T) {
 	for id := range out.spans {
 		count[kinds[id]]++
 	}
-	// 400/s are 100/s in this partition: errors 50 a second, slow 10, and the rest a third, 33, of which 50 are there.
+	// 400/s are 100/s in this partition: errors 50 a second, slow 10, and the rest a third: 33, and 50 are there.
 	for kind, want := range map[string]int{"errors": 50 * 60, "slow": 10 * 60, "rest": 33 * 60} {
 		if got := count[kind]; got < want*95/100 || got > want*105/100 {
 			t.Errorf("%s: %d kept, want about %d", kind, got, want)

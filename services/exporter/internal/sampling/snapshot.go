@@ -193,7 +193,7 @@ func (r *reader) varint() int64 {
 	return v
 }
 
-// count is a number of things of which each takes a byte at least.
+// count is a number of things. Each takes at least one byte.
 func (r *reader) count() uint64 {
 	n := r.uvarint()
 	if n > uint64(len(r.b)) {

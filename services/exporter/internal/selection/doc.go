@@ -1,2 +1,2 @@
-// Package selection decides what a destination gets: of which services, which metrics, and which attributes.
+// Package selection decides what a destination gets: which services, which metrics and which attributes.
 package selection

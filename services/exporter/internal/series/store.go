@@ -121,7 +121,7 @@ type groupKey struct {
 // group counts the series that have a limit together, and the families that they are in.
 type group struct{ series, families int }
 
-// Metric is a metric of which there are series.
+// Metric is a metric that has series.
 type Metric struct {
 	Name, Unit string
 	Kind       catalog.Kind

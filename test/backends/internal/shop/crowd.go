@@ -18,7 +18,7 @@ func (wall) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(ht
 // crowdBatch is how many requests go out in one write.
 const crowdBatch = 16
 
-// crowd makes requests of which each has a path of its own, in words that no rule about digits takes for identifiers.
+// crowd makes requests that each have a path of their own, in words that no rule about digits takes for identifiers.
 func (n *Node) crowd() error {
 	failures := make([]error, n.Concurrency)
 	var wg sync.WaitGroup
