@@ -277,11 +277,11 @@ func describe(t *testing.T) map[string]bool {
 	if err := capture.DescribeMetrics(tel.Registry); err != nil {
 		t.Fatal(err)
 	}
-	p, err := openPipeline(t.Context(), cfg, tel)
-	if err != nil {
+	p := newPipeline(cfg, tel)
+	defer p.Close()
+	if err := p.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context, *service.Env) error{"decoder": decoder.Run, "enricher": enricher.Run, "exporter": exporter.Run} {

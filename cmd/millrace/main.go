@@ -44,10 +44,10 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVarP(&configPath, "config", "c", "", "configuration file (YAML); without it, defaults and MILLRACE_ variables")
 	c.AddCommand(
 		runCommand(),
-		serviceCommand("capture", "Publish raw kernel events of this node (privileged)", capture.Run),
-		serviceCommand("decoder", "Turn raw events into exchanges", decoder.Run),
-		serviceCommand("enricher", "Pair exchanges, resolve traces, add identity", enricher.Run),
-		serviceCommand("exporter", "Hand spans to OTLP backends and files", exporter.Run),
+		serviceCommand("capture", "Publish raw kernel events of this node (privileged)", capture.Run, service.StartBeforeBus),
+		serviceCommand("decoder", "Turn raw events into exchanges", decoder.Run, service.Start),
+		serviceCommand("enricher", "Pair exchanges, resolve traces, add identity", enricher.Run, service.Start),
+		serviceCommand("exporter", "Hand spans to OTLP backends and files", exporter.Run, service.Start),
 		observeCommand(),
 		recordCommand(),
 		replayCommand(),
@@ -59,13 +59,16 @@ func root() *cobra.Command {
 	return c
 }
 
-func serviceCommand(name, short string, run func(context.Context, *service.Env) error) *cobra.Command {
+// starter is [service.Start] or one like it.
+type starter func(ctx context.Context, name, path string, run service.Run) error
+
+func serviceCommand(name, short string, run service.Run, start starter) *cobra.Command {
 	return &cobra.Command{
 		Use:   name,
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return service.Start(cmd.Context(), name, configPath, run)
+			return start(cmd.Context(), name, configPath, run)
 		},
 	}
 }

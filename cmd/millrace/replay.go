@@ -132,11 +132,11 @@ func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer
 	if err != nil {
 		return err
 	}
-	p, err := openPipeline(ctx, cfg, tel)
-	if err != nil {
+	p := newPipeline(cfg, tel)
+	defer p.Close()
+	if err := p.open(ctx); err != nil {
 		return err
 	}
-	defer p.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	defer cancel()

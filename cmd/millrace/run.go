@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"millrace.dev/lib/bus"
 	"millrace.dev/lib/bus/embedded"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
@@ -91,12 +92,17 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 		group.Go(func() error { return tel.ServeListener(ctx, listener) })
 	}
 	service.WarnInactive(tel.Log, cfg)
-	pipeline, err := openPipeline(ctx, cfg, tel)
-	if err != nil {
-		return err
-	}
+	pipeline := newPipeline(cfg, tel)
 	defer pipeline.Close()
-	pipeline.start(ctx, group, captureApart, "capture")
+	// First: what happens while NATS is not there yet waits in the send buffer.
+	pipeline.start(ctx, group, pipeline.captureApart, "capture")
+	if err := pipeline.open(ctx); err != nil {
+		if ctx.Err() != nil { // by a signal, or because capture ended: it knows why
+			return ended(group.Wait())
+		}
+		cancel()
+		return errors.Join(err, ended(group.Wait()))
+	}
 	pipeline.start(ctx, group, decoder.Run, "decoder")
 	pipeline.start(ctx, group, enricher.Run, "enricher")
 	pipeline.start(ctx, group, exporter.Run, "exporter")
@@ -106,20 +112,15 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 			return live.Show(ctx, live.Options{Bus: pipeline.env.Bus, Gatherer: tel.Registry, Node: nodeName(cfg), Notices: notices, Terminal: screen, Out: out})
 		})
 	}
-	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return ended(group.Wait())
 }
 
-// captureApart runs capture with a connection of its own: what it has seen must not be dropped because a burst of spans
-// waits to be stored.
-func captureApart(ctx context.Context, env *service.Env) (err error) {
-	apart := *env
-	if apart.Bus, err = env.Bus.Apart(ctx, "capture"); err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
+// ended drops the error of a group that ended because it was told to.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return capture.Run(ctx, &apart)
+	return err
 }
 
 func nodeName(cfg *config.Config) string {
@@ -137,27 +138,50 @@ func nodeName(cfg *config.Config) string {
 type pipeline struct {
 	env    *service.Env
 	server *embedded.Server // nil with an external bus
+	opened chan struct{}    // closed when env.Bus is there
 }
 
-// openPipeline starts the embedded NATS server if the configuration names no other, connects, and makes the streams.
-func openPipeline(ctx context.Context, cfg *config.Config, tel *telemetry.Telemetry) (*pipeline, error) {
-	p := &pipeline{}
+func newPipeline(cfg *config.Config, tel *telemetry.Telemetry) *pipeline {
+	return &pipeline{env: &service.Env{Config: cfg, Telemetry: tel}, opened: make(chan struct{})}
+}
+
+// captureApart runs capture, which needs no connection to begin with, and later has one of its own: what it has seen
+// must not be dropped because a burst of spans waits to be stored.
+func (p *pipeline) captureApart(ctx context.Context, env *service.Env) error {
+	apart := service.Env{Config: env.Config, Telemetry: env.Telemetry, Connect: func(ctx context.Context) (*bus.Conn, error) {
+		select {
+		case <-p.opened:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		conn, err := p.env.Bus.Apart(ctx, "capture")
+		if err != nil {
+			return nil, fmt.Errorf("connect to NATS: %w", err)
+		}
+		return conn, nil
+	}}
+	return capture.Run(ctx, &apart)
+}
+
+// open starts the embedded NATS server if the configuration names no other, connects, and makes the streams.
+func (p *pipeline) open(ctx context.Context) error {
+	cfg, tel := p.env.Config, p.env.Telemetry
 	var options []nats.Option
 	if cfg.Bus.URL == "" {
 		server, err := embedded.Start(cfg.Bus, embedded.WithLogger(tel.Log))
 		if err != nil {
-			return nil, fmt.Errorf("start the embedded NATS server: %w", err)
+			return fmt.Errorf("start the embedded NATS server: %w", err)
 		}
 		p.server = server
 		options = append(options, server.InProcess())
 	}
 	conn, err := service.Connect(ctx, cfg, tel, "all", options...)
 	if err != nil {
-		p.Close()
-		return nil, fmt.Errorf("connect to NATS: %w", err)
+		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	p.env = &service.Env{Config: cfg, Bus: conn, Telemetry: tel}
-	return p, nil
+	p.env.Bus = conn
+	close(p.opened)
+	return nil
 }
 
 // start runs one service in the group; its failure ends the others.
@@ -173,7 +197,7 @@ func (p *pipeline) start(ctx context.Context, group *errgroup.Group, run func(co
 
 // Close disconnects and stops the embedded server.
 func (p *pipeline) Close() {
-	if p.env != nil {
+	if p.env.Bus != nil {
 		p.env.Bus.Close()
 	}
 	if p.server != nil {

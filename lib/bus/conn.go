@@ -296,6 +296,15 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) (*F
 	return c.publisher.publish(ctx, subject, id, data)
 }
 
+// PublishEncoded is [Conn.Publish] for data that [Compress] has compressed; encoding is what it gave.
+func (c *Conn) PublishEncoded(ctx context.Context, subject, id, encoding string, data []byte) (*Future, error) {
+	m, err := c.publisher.encoded(subject, id, encoding, data)
+	if err != nil {
+		return nil, fmt.Errorf("publish to %s: %w", subject, err)
+	}
+	return c.publisher.queue(ctx, m)
+}
+
 // PendingBytes is how many bytes are published and not acknowledged, as they are on the wire, also on connections
 // apart.
 func (c *Conn) PendingBytes() int64 {

@@ -108,8 +108,13 @@ func (p *publisher) publish(ctx context.Context, subject, id string, data []byte
 	if err != nil {
 		return nil, fmt.Errorf("publish to %s: %w", subject, err)
 	}
+	return p.queue(ctx, m)
+}
+
+// queue waits for room, puts the message into the list and sends it if that is in order.
+func (p *publisher) queue(ctx context.Context, m *message) (*Future, error) {
 	if err := p.room.Acquire(ctx, m.cost); err != nil {
-		return nil, fmt.Errorf("publish to %s: %w", subject, err)
+		return nil, fmt.Errorf("publish to %s: %w", m.msg.Subject, err)
 	}
 	p.sending.Lock()
 	defer p.sending.Unlock()
@@ -117,7 +122,7 @@ func (p *publisher) publish(ctx context.Context, subject, id string, data []byte
 	if p.closed {
 		p.mu.Unlock()
 		p.room.Release(m.cost)
-		return nil, fmt.Errorf("publish to %s: %w", subject, ErrClosed)
+		return nil, fmt.Errorf("publish to %s: %w", m.msg.Subject, ErrClosed)
 	}
 	p.next++
 	m.msg.Reply = p.inbox + strconv.FormatUint(p.next, 36)
@@ -142,6 +147,11 @@ func (p *publisher) message(subject, id string, data []byte) (*message, error) {
 		*buffer = make([]byte, n)
 	}
 	out, encoding := Compress(p.compression, *buffer, data)
+	return p.encoded(subject, id, encoding, out)
+}
+
+// encoded makes the same of data that is compressed already.
+func (p *publisher) encoded(subject, id, encoding string, out []byte) (*message, error) {
 	if limit := p.nats.MaxPayload(); limit > 0 && int64(len(out))+messageOverhead > limit {
 		return nil, fmt.Errorf("%w: %d bytes, and the server takes %d (max_payload)", ErrTooLarge, len(out), limit)
 	}

@@ -94,7 +94,8 @@ type Capture struct {
 	FlushInterval time.Duration `yaml:"flush_interval" range:"10ms..5s"`
 	// BatchBytes is the size at which a batch is published at once.
 	BatchBytes ByteSize `yaml:"batch_bytes" range:"4KiB..4MiB"`
-	// SendBuffer bounds the batches waiting for NATS; beyond it the oldest are dropped and counted.
+	// SendBuffer bounds the batches waiting for NATS, compressed as bus.compression says; beyond it the oldest are
+	// dropped and counted.
 	SendBuffer ByteSize `yaml:"send_buffer" range:"1MiB..4GiB"`
 	// RingBuffer is the size of the kernel's ring buffer, a power of two.
 	RingBuffer ByteSize `yaml:"ring_buffer" range:"64KiB..1GiB" check:"power_of_two"`

@@ -44,19 +44,27 @@ var errStopTimeout = errors.New("did not stop within 10 s")
 // or the process gets SIGTERM or SIGINT, and gives the exit code. After the first signal the service has ten seconds to
 // stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as Go
 // does.
-func Main(name string, run Run) int {
+func Main(name string, run Run) int { return mainOf(command{name: name, run: run}) }
+
+// MainBeforeBus is [Main] for a service that works before there is a connection to NATS: it runs at once, and its
+// [Env.Connection] waits for a server.
+func MainBeforeBus(name string, run Run) int {
+	return mainOf(command{name: name, run: run, beforeBus: true})
+}
+
+func mainOf(c command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // From here on a signal has its default effect.
-	return command{
-		name: name, run: run, args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, stopTimeout: stopTimeout,
-	}.main(ctx)
+	c.args, c.environ, c.stdout, c.stderr, c.stopTimeout = os.Args[1:], os.Environ(), os.Stdout, os.Stderr, stopTimeout
+	return c.main(ctx)
 }
 
 // command is one start of a service.
 type command struct {
 	name           string
 	run            Run
+	beforeBus      bool // run is called before there is a connection to NATS
 	args           []string
 	environ        []string
 	stdout, stderr io.Writer
@@ -85,7 +93,16 @@ func (c command) main(ctx context.Context) int {
 // configuration at path (none when path is empty) and the environment of the process until ctx ends, and gives the
 // reason why it could not go on.
 func Start(ctx context.Context, name, path string, run Run) error {
-	c := command{name: name, run: run, environ: os.Environ(), stderr: os.Stderr, stopTimeout: stopTimeout}
+	return start(ctx, path, command{name: name, run: run})
+}
+
+// StartBeforeBus is to [Start] what [MainBeforeBus] is to [Main].
+func StartBeforeBus(ctx context.Context, name, path string, run Run) error {
+	return start(ctx, path, command{name: name, run: run, beforeBus: true})
+}
+
+func start(ctx context.Context, path string, c command) error {
+	c.environ, c.stderr, c.stopTimeout = os.Environ(), os.Stderr, stopTimeout
 	cfg, tel, err := c.prepare(path)
 	if err != nil {
 		return err
@@ -151,12 +168,29 @@ func (c command) serve(ctx context.Context, cfg *config.Config, tel *telemetry.T
 		group.Go(func() { serveTelemetry(serving, tel, listener) })
 	}
 	tel.Announce("bus", c.name)
-	conn, err := Connect(ctx, cfg, tel, c.name)
-	if err != nil {
+	env := &Env{Config: cfg, Telemetry: tel}
+	if c.beforeBus {
+		var connecting sync.Mutex
+		var conn *bus.Conn
+		env.Connect = func(ctx context.Context) (_ *bus.Conn, err error) {
+			connecting.Lock()
+			defer connecting.Unlock()
+			if conn == nil {
+				conn, err = Connect(ctx, cfg, tel, c.name)
+			}
+			return conn, err
+		}
+		err := c.supervise(ctx, env)
+		if connecting.TryLock() && conn != nil { // Held only by a service that did not stop in time.
+			conn.Close()
+		}
+		return err
+	}
+	if env.Bus, err = Connect(ctx, cfg, tel, c.name); err != nil {
 		return orStopped(ctx, err)
 	}
-	defer conn.Close()
-	return c.supervise(ctx, &Env{Config: cfg, Bus: conn, Telemetry: tel})
+	defer env.Bus.Close()
+	return c.supervise(ctx, env)
 }
 
 func serveTelemetry(ctx context.Context, tel *telemetry.Telemetry, listener net.Listener) {

@@ -24,10 +24,17 @@ import (
 // component is the name under which capture reports readiness.
 const component = "capture"
 
+// ensureTimeout bounds one attempt to find or make the stream of raw events, ensureInterval is the time between two.
+const (
+	ensureTimeout  = 5 * time.Second
+	ensureInterval = time.Second
+)
+
 // minRing is the smallest ring buffer that the kernel side takes; less is configured only in error.
 const minRing = 256 << 10
 
-// Run captures until ctx ends. It fails when the kernel side cannot be loaded, with an error that says what is missing
+// Run captures until ctx ends, from before there is a connection to NATS: what it sees until then waits in the send
+// buffer. It fails when the kernel side cannot be loaded, with an error that says what is missing
 // and what to do ([Doctor] says more), or when the bus connection is closed.
 func Run(ctx context.Context, env *service.Env) error {
 	env.Telemetry.SetReady(component, errors.New("starting"))
@@ -39,9 +46,6 @@ func Run(ctx context.Context, env *service.Env) error {
 	rules, err := selection.New(env.Config.Discovery, uint32(os.Getpid()))
 	if err != nil {
 		return err
-	}
-	if err := bus.EnsureStreams(ctx, env.Bus, bus.StreamRaw); err != nil {
-		return fmt.Errorf("streams: %w", err)
 	}
 	inventory, err := process.New(node)
 	if err != nil {
@@ -114,12 +118,12 @@ type parts struct {
 
 func run(ctx context.Context, env *service.Env, with parts) error {
 	cfg := env.Config.Capture
-	sender := send.New(env.Bus, int(cfg.SendBuffer))
+	sender := send.New(int(cfg.SendBuffer), env.Config.Bus.Compression)
 	options := pipeline.Options{
-		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Bus.Partitions(), Config: cfg,
+		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Config.Bus.Partitions, Config: cfg,
 		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender,
 	}
-	services := announce.New(env.Bus, with.node)
+	services := announce.New(with.node)
 	options.Services = services.Offer
 	closeProbes := func() error { return nil }
 	if with.probes != nil {
@@ -143,7 +147,6 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	working, stopWork := context.WithCancel(ctx)
 	defer stopWork()
 	background.Go(func() { with.inventory.Work(working) })
-	background.Go(func() { services.Run(working, env.Telemetry.Log) })
 	var watching sync.WaitGroup
 	if options.Runtimes != nil {
 		watching.Go(func() { p.WatchRuntimes(working) })
@@ -151,9 +154,21 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	// The sender outlives the reader, so that what the reader finishes with still goes out.
 	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, 1)
-	background.Go(func() { failed <- sender.Run(sending) })
 	defer stopSending()
-	background.Go(func() { tell.run(sending, env.Bus) })
+	background.Go(func() {
+		conn, err := connect(ctx, env)
+		if err != nil {
+			if ctx.Err() == nil {
+				failed <- err
+			}
+			return
+		}
+		background.Go(func() { services.Run(working, conn, env.Telemetry.Log) })
+		background.Go(func() { tell.run(sending, conn) })
+		if err := sender.Run(sending, conn); err != nil {
+			failed <- fmt.Errorf("publish: %w", err)
+		}
+	})
 
 	p.Start()
 	stopped := make(chan error, 1)
@@ -165,7 +180,6 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	select {
 	case <-ctx.Done():
 	case cause = <-failed:
-		cause = fmt.Errorf("publish: %w", cause)
 	case err := <-stopped:
 		if cause = err; err == nil {
 			cause = errors.New("the kernel side's reader ended")
@@ -188,8 +202,36 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	p.Finish()
 	stopSending()
 	background.Wait()
+	if left := sender.Waiting(); left > 0 {
+		env.Telemetry.Log.Warn("events are lost that NATS has not taken before the end", "events", left)
+	}
 	if cause == nil {
 		tell.end()
 	}
 	return cause
+}
+
+// connect waits for NATS and for the stream of raw events. What cannot pass fails: settings that can never work, or a
+// stream that is not as the configuration says.
+func connect(ctx context.Context, env *service.Env) (*bus.Conn, error) {
+	conn, err := env.Connection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		attempt, cancel := context.WithTimeout(ctx, ensureTimeout)
+		err := bus.EnsureStreams(attempt, conn, bus.StreamRaw)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		if !bus.Temporary(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("streams: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(ensureInterval):
+		}
+	}
 }

@@ -43,7 +43,9 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 	for _, cause := range causes {
 		name := strings.ToLower(strings.TrimPrefix(millracev1.LossCause_name[cause], "LOSS_CAUSE_"))
 		collectors = append(collectors, counter("lost_total", "Events lost, by cause.",
-			func() uint64 { return c.Lost(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
+			func() uint64 { return c.Lost(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}),
+			counter("lost_bytes_total", "Bytes of the events lost, where they are known, by cause.",
+				func() uint64 { return c.LostBytes(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
 	}
 	for _, f := range features {
 		active := 0.0
@@ -72,6 +74,6 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 // DescribeMetrics registers capture's metrics with nothing behind them, for checks of what refers to them: dashboards
 // and alerts.
 func DescribeMetrics(registry *prometheus.Registry) error {
-	_, err := register(registry, new(pipeline.Counters), send.New(nil, 0), func() float64 { return 0 }, []kernel.Feature{{Name: "none"}})
+	_, err := register(registry, new(pipeline.Counters), send.New(0, ""), func() float64 { return 0 }, []kernel.Feature{{Name: "none"}})
 	return err
 }

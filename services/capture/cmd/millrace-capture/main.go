@@ -8,4 +8,4 @@ import (
 	"millrace.dev/services/capture"
 )
 
-func main() { os.Exit(service.Main("capture", capture.Run)) }
+func main() { os.Exit(service.MainBeforeBus("capture", capture.Run)) }

@@ -25,14 +25,13 @@ const (
 
 // Announcer writes entries. [Announcer.Offer] and [Announcer.Run] may be called from different goroutines.
 type Announcer struct {
-	conn   *bus.Conn
 	prefix string // of this node's keys
 	lists  chan map[uint64]string
 }
 
 // New makes an announcer for a node.
-func New(conn *bus.Conn, node string) *Announcer {
-	return &Announcer{conn: conn, prefix: bus.Token(node) + ".", lists: make(chan map[uint64]string, 1)}
+func New(node string) *Announcer {
+	return &Announcer{prefix: bus.Token(node) + ".", lists: make(chan map[uint64]string, 1)}
 }
 
 // Offer hands over the services of now: process id to encoded Process message. It never waits: a list that comes while
@@ -46,7 +45,7 @@ func (a *Announcer) Offer(services map[uint64]string) {
 }
 
 // Run writes what changes until ctx ends, and removes at first what an earlier instance of capture on this node left.
-func (a *Announcer) Run(ctx context.Context, log *slog.Logger) {
+func (a *Announcer) Run(ctx context.Context, conn *bus.Conn, log *slog.Logger) {
 	written := map[uint64]string{}
 	known, failing := false, false
 	for {
@@ -57,7 +56,7 @@ func (a *Announcer) Run(ctx context.Context, log *slog.Logger) {
 		case services = <-a.lists:
 		}
 		err := func() error {
-			kv, err := a.conn.KeyValue(ctx, bus.BucketProcesses)
+			kv, err := conn.KeyValue(ctx, bus.BucketProcesses)
 			if err != nil {
 				return err
 			}

@@ -28,10 +28,10 @@ func TestAnnounce(t *testing.T) {
 	defer conn.Close()
 
 	start := func() (*Announcer, func()) {
-		a := New(conn, "node.one")
+		a := New("node.one")
 		running, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
-		go func() { defer close(done); a.Run(running, slog.Default()) }()
+		go func() { defer close(done); a.Run(running, conn, slog.Default()) }()
 		return a, func() { stop(); <-done }
 	}
 	expect := func(offer *Announcer, services map[uint64]string) {

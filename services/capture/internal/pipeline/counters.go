@@ -16,6 +16,7 @@ type Counters struct {
 	policyErrors, runtimesMissed atomic.Uint64
 	processes, connections       atomic.Int64
 	lostHere, lostKernel         [causes]atomic.Uint64
+	bytesHere, bytesKernel       [causes]atomic.Uint64
 }
 
 // Counters gives the pipeline's counters.
@@ -47,13 +48,21 @@ func (c *Counters) Lost(cause millracev1.LossCause) uint64 {
 	return c.lostHere[causeIndex(cause)].Load() + c.lostKernel[causeIndex(cause)].Load()
 }
 
-func (c *Counters) lose(cause millracev1.LossCause, events uint64) {
+// LostBytes counts the bytes of the events lost for a cause, where they are known: payload, or for a batch that was
+// dropped all of it, before compression.
+func (c *Counters) LostBytes(cause millracev1.LossCause) uint64 {
+	return c.bytesHere[causeIndex(cause)].Load() + c.bytesKernel[causeIndex(cause)].Load()
+}
+
+func (c *Counters) lose(cause millracev1.LossCause, events, bytes uint64) {
 	c.lostHere[causeIndex(cause)].Add(events)
+	c.bytesHere[causeIndex(cause)].Add(bytes)
 }
 
 func (c *Counters) kernel(losses kernel.Losses) {
 	for cause, loss := range losses {
 		c.lostKernel[causeIndex(cause)].Store(loss.Events)
+		c.bytesKernel[causeIndex(cause)].Store(loss.Bytes)
 	}
 }
 

@@ -244,7 +244,7 @@ func (p *Pipeline) takeDropped() {
 
 func (p *Pipeline) lose(cause millracev1.LossCause, events, bytes uint64) {
 	p.losses.Add(cause, events, bytes)
-	p.counters.lose(cause, events)
+	p.counters.lose(cause, events, bytes)
 }
 
 // Idle does what is due. It is the idle function of [kernel.Source.Run].

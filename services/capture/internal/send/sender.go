@@ -19,11 +19,16 @@ const (
 	maxSpare = 8
 	// inFlight bounds the messages whose outcome is awaited; bus.max_pending bounds their bytes.
 	inFlight = 4096
+	// batchOverhead stands for what a batch costs in the buffer besides its bytes: its id, subject and place.
+	batchOverhead = 128
+	// maxPlain bounds the bytes that wait uncompressed: what goes out at once is compressed by the bus, not here.
+	maxPlain = 256 << 10
 )
 
-// Publisher publishes to a stream; [bus.Conn] does. data is the caller's again when Publish returns. Publish may wait.
+// Publisher publishes to a stream; [bus.Conn] does. data is the caller's again when it returns. Both methods may wait.
 type Publisher interface {
 	Publish(ctx context.Context, subject, id string, data []byte) (*bus.Future, error)
+	PublishEncoded(ctx context.Context, subject, id, encoding string, data []byte) (*bus.Future, error)
 }
 
 // Batch is one message.
@@ -34,22 +39,29 @@ type Batch struct {
 	Events      int
 	Losses      []batch.Loss // that the batch reports
 	Since       uint64       // no event is older, CLOCK_MONOTONIC
+
+	packed   bool // Data is as it goes out
+	encoding string
+	size     int // of Data before it was compressed
 }
 
-// Dropped is a batch that will not be sent.
+// Dropped is a batch that will not be sent. Bytes are those before compression.
 type Dropped struct {
 	Partition, Events, Bytes int
 	Losses                   []batch.Loss // that it would have reported
 }
 
 func (b Batch) dropped() Dropped {
-	return Dropped{Partition: b.Partition, Events: b.Events, Bytes: len(b.Data), Losses: b.Losses}
+	return Dropped{Partition: b.Partition, Events: b.Events, Bytes: b.size, Losses: b.Losses}
 }
+
+// cost is how much of the buffer the batch takes.
+func (b Batch) cost() int { return len(b.Data) + batchOverhead }
 
 // Sender publishes batches in order. All methods are safe for concurrent use.
 type Sender struct {
-	publisher Publisher
-	limit     int
+	limit       int
+	compression string
 
 	mu      sync.Mutex
 	queue   []Batch
@@ -63,9 +75,10 @@ type Sender struct {
 	published atomic.Uint64
 }
 
-// New makes a sender that keeps at most limit bytes. A single batch larger than that is kept until a newer one comes.
-func New(publisher Publisher, limit int) *Sender {
-	return &Sender{publisher: publisher, limit: limit, wake: make(chan struct{}, 1)}
+// New makes a sender that keeps at most limit bytes, compressed as bus.compression says but for the first few that wait.
+// A single batch larger than that is kept until a newer one comes.
+func New(limit int, compression string) *Sender {
+	return &Sender{limit: limit, compression: compression, wake: make(chan struct{}, 1)}
 }
 
 // Collect appends what was dropped since the last call of Push or Collect.
@@ -80,13 +93,19 @@ func (s *Sender) Collect(dropped []Dropped) []Dropped {
 // Push queues a batch and never waits. It appends to dropped the batches that had to go since the last call, to make
 // room or because the bus refused them for good.
 func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
+	b.size = len(b.Data)
 	s.mu.Lock()
+	if s.bytes+b.cost() > min(maxPlain, s.limit/8) {
+		s.pack(&b)
+	}
 	s.queue = append(s.queue, b)
-	s.bytes += len(b.Data)
+	s.bytes += b.cost()
 	for s.bytes > s.limit && len(s.queue)-s.head > 1 {
 		old := s.pop()
 		dropped = append(dropped, old.dropped())
-		s.recycle(old.Data)
+		if !old.packed {
+			s.recycle(old.Data)
+		}
 	}
 	dropped = append(dropped, s.dropped...)
 	s.dropped = s.dropped[:0]
@@ -96,6 +115,23 @@ func (s *Sender) Push(b Batch, dropped []Dropped) []Dropped {
 	default:
 	}
 	return dropped
+}
+
+// pack compresses a batch that will wait. The caller holds mu.
+func (s *Sender) pack(b *Batch) {
+	var room []byte
+	if n := len(s.spare); n > 0 {
+		room, s.spare = s.spare[n-1], s.spare[:n-1]
+	}
+	out, encoding := bus.Compress(s.compression, room, b.Data)
+	exact := append(make([]byte, 0, len(out)), out...)
+	if encoding != "" {
+		s.recycle(out)
+	} else if room != nil {
+		s.recycle(room)
+	}
+	s.recycle(b.Data)
+	b.Data, b.encoding, b.packed = exact, encoding, true
 }
 
 // Buffer gives an empty buffer to build a batch in.
@@ -147,7 +183,7 @@ func (s *Sender) pop() Batch {
 		clear(s.queue[n:])
 		s.queue, s.head = s.queue[:n], 0
 	}
-	s.bytes -= len(b.Data)
+	s.bytes -= b.cost()
 	return b
 }
 
@@ -176,9 +212,9 @@ type outcome struct {
 	dropped Dropped
 }
 
-// Run publishes until ctx ends and then what is left, for at most two seconds. It returns an error only when the bus
-// was closed.
-func (s *Sender) Run(ctx context.Context) error {
+// Run publishes what was pushed, also before, until ctx ends and then what is left, for at most two seconds. It returns
+// an error only when the bus was closed. To be called once.
+func (s *Sender) Run(ctx context.Context, publisher Publisher) error {
 	outcomes := make(chan outcome, inFlight)
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -200,10 +236,12 @@ func (s *Sender) Run(ctx context.Context) error {
 				}
 			}
 		}
-		future, err := s.publisher.Publish(publishing, b.Subject, b.ID, b.Data)
+		future, err := b.publish(publishing, publisher)
 		lost := b.dropped()
 		s.mu.Lock()
-		s.recycle(b.Data)
+		if !b.packed {
+			s.recycle(b.Data)
+		}
 		if err != nil {
 			s.dropped = append(s.dropped, lost)
 			s.flying = s.flying[:len(s.flying)-1]
@@ -218,6 +256,23 @@ func (s *Sender) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (b Batch) publish(ctx context.Context, publisher Publisher) (*bus.Future, error) {
+	if b.packed {
+		return publisher.PublishEncoded(ctx, b.Subject, b.ID, b.encoding, b.Data)
+	}
+	return publisher.Publish(ctx, b.Subject, b.ID, b.Data)
+}
+
+// Waiting is how many events wait to be published.
+func (s *Sender) Waiting() (events int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := s.head; i < len(s.queue); i++ {
+		events += s.queue[i].Events
+	}
+	return events
 }
 
 // await counts the outcomes.
