@@ -69,8 +69,11 @@ type Process struct {
 	BootId string `protobuf:"bytes,19,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// Exporter endpoint of the process's own environment is set: the process carries an OpenTelemetry SDK of its own.
 	OtelSdkConfigured bool `protobuf:"varint,20,opt,name=otel_sdk_configured,json=otelSdkConfigured,proto3" json:"otel_sdk_configured,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Name of what the process runs, as its arguments at exec tell: for interpreters the script, module, class or jar.
+	// Empty if capture is older than the field, or knows nothing of the program.
+	ProgramName   string `protobuf:"bytes,21,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Process) Reset() {
@@ -243,11 +246,18 @@ func (x *Process) GetOtelSdkConfigured() bool {
 	return false
 }
 
+func (x *Process) GetProgramName() string {
+	if x != nil {
+		return x.ProgramName
+	}
+	return ""
+}
+
 var File_millrace_v1_process_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_process_proto_rawDesc = "" +
 	"\n" +
-	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xbe\x06\n" +
+	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xe1\x06\n" +
 	"\aProcess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
@@ -270,7 +280,8 @@ const file_millrace_v1_process_proto_rawDesc = "" +
 	"\x16rule_service_namespace\x18\x11 \x01(\tR\x14ruleServiceNamespace\x12!\n" +
 	"\flisten_ports\x18\x12 \x03(\rR\vlistenPorts\x12\x17\n" +
 	"\aboot_id\x18\x13 \x01(\tR\x06bootId\x12.\n" +
-	"\x13otel_sdk_configured\x18\x14 \x01(\bR\x11otelSdkConfigured\x1aI\n" +
+	"\x13otel_sdk_configured\x18\x14 \x01(\bR\x11otelSdkConfigured\x12!\n" +
+	"\fprogram_name\x18\x15 \x01(\tR\vprogramName\x1aI\n" +
 	"\x1bOtelResourceAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -37,6 +36,7 @@ type Inventory struct {
 	exited   []*Process // in order of exit
 	rechecks []*Process
 	now      func() time.Time
+	climbing int // how many parents are being read because of their children
 }
 
 // fileID identifies the contents of an executable.
@@ -143,7 +143,9 @@ func (inv *Inventory) Fork(pid, parent uint32, timeNS uint64) *Process {
 	if p := inv.byPID[pid]; p != nil && !p.Exited && p.ticks == s.startTicks {
 		return p // Found by a scan or by its own event.
 	}
-	if origin == nil || err == nil && s.parent != parent {
+	// A process whose parent has exited has another one by now: daemons have. It still is the one that was forked if it
+	// began then.
+	if origin == nil || err == nil && s.parent != parent && !near(s.startTicks, inv.ticks(timeNS)) {
 		return inv.read(pid)
 	}
 	facts := proto.Clone(origin.facts).(*millracev1.Process)
@@ -153,11 +155,18 @@ func (inv *Inventory) Fork(pid, parent uint32, timeNS uint64) *Process {
 		facts.NamespacePid = pid
 	}
 	p.Program, p.Inspected = origin.Program, origin.Inspected
+	p.environ = origin.environ
+	if p.image == (image{}) {
+		p.image = origin.image
+	}
 	if !p.Inspected {
 		inv.inspect(p)
 	}
 	return p
 }
+
+// near: the two times in ticks are the same, but for how they are rounded.
+func near(a, b uint64) bool { return b != 0 && a <= b+1 && b <= a+1 }
 
 // Exec notes that pid runs a new program. command is its name where the kernel side reports it, else "".
 func (inv *Inventory) Exec(pid uint32, command string, timeNS uint64) *Process {
@@ -168,7 +177,8 @@ func (inv *Inventory) Exec(pid uint32, command string, timeNS uint64) *Process {
 	}
 	// It was too short. What is known is its pid, and its name.
 	if before != nil && !before.Exited {
-		before.facts.ExecutablePath, before.facts.CommandArgs = "", nil
+		before.facts.ExecutablePath, before.facts.CommandArgs, before.facts.ProgramName = "", nil, ""
+		before.image, before.environ = image{}, environUnread
 		before.facts.Language, before.facts.RuntimeVersion = "", ""
 		if command == "" && err == nil {
 			command = s.command
@@ -295,20 +305,15 @@ func (inv *Inventory) readWith(pid uint32, s stat) *Process {
 	if text, err := inv.fs.read(pid, "cgroup", maxCgroup); err == nil {
 		facts.Cgroup, facts.ContainerId = parseCgroup(strings.TrimRight(string(text), "\n"))
 	}
+	state := environUnread
 	if !s.kernelThread {
-		facts.ExecutablePath = strings.ToValidUTF8(inv.fs.executable(pid), "?")
-		if text, err := inv.fs.read(pid, "cmdline", maxCmdline); err == nil {
-			facts.CommandArgs = arguments(text)
-		}
-		if text, err := inv.fs.read(pid, "environ", maxEnviron); err == nil && bytes.Contains(text, []byte("OTEL_")) {
-			e := parseEnviron(text)
-			facts.OtelServiceName, facts.OtelResourceAttributes, facts.OtelSdkConfigured = e.serviceName, e.attributes, e.sdkConfigured
-		}
+		state = inv.launch(pid, s, facts)
 	}
 	if before := inv.byPID[pid]; before != nil && !before.Exited && before.ticks == s.startTicks {
 		// The same process with a new program: an exec keeps the identity and the descriptors that are not
 		// close-on-exec.
 		inv.fill(before, s, facts)
+		before.environ = state
 		before.Program, before.Inspected, before.recheck = Program{}, s.kernelThread, time.Time{}
 		before.Selection = Selection{}
 		inv.worker.refreshPorts(pid)
@@ -317,7 +322,7 @@ func (inv *Inventory) readWith(pid uint32, s stat) *Process {
 		return before
 	}
 	p := inv.add(pid, s, facts)
-	p.KernelThread = s.kernelThread
+	p.KernelThread, p.environ = s.kernelThread, state
 	inv.worker.refreshPorts(pid)
 	inv.inspect(p)
 	return p
@@ -343,7 +348,7 @@ func (inv *Inventory) fill(p *Process, s stat, facts *millracev1.Process) {
 	if s.startTicks != 0 {
 		facts.StartUnixNs = inv.bootNS + s.startTicks*(1e9/ticksPerSecond)
 	}
-	p.facts, p.encoded = facts, nil
+	p.facts, p.encoded, p.image = facts, nil, s.image
 }
 
 // inspect finds out about a process's program: from memory, or by the worker.

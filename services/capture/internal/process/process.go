@@ -23,6 +23,8 @@ type Process struct {
 	Selection Selection
 
 	ticks    uint64
+	image    image
+	environ  environState
 	exitedAt time.Time
 	recheck  time.Time // when to look for a runtime among its libraries, zero for never
 	facts    *millracev1.Process

@@ -80,6 +80,7 @@ type stat struct {
 	parent       uint32
 	startTicks   uint64
 	kernelThread bool
+	image        image
 }
 
 // parseStat reads the line. The command may hold spaces and parentheses, so the fields are counted from the last one.
@@ -108,6 +109,11 @@ func parseStat(line []byte) (stat, error) {
 	}
 	const kthread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
 	s.parent, s.kernelThread = uint32(parent), flags&kthread != 0
+	// startstack is field 28, arg_start 48; they are 0 where capture may not trace the process.
+	if len(fields) > 45 {
+		s.image.stack, _ = strconv.ParseUint(fields[25], 10, 64)
+		s.image.arguments, _ = strconv.ParseUint(fields[45], 10, 64)
+	}
 	return s, nil
 }
 
@@ -143,11 +149,16 @@ func (fs procfs) namespacePID(pid uint32) uint32 {
 
 // executable is the path of the program; a replaced or removed file's mark is cut off.
 func (fs procfs) executable(pid uint32) string {
-	path, err := os.Readlink(fs.path(pid, "exe"))
+	path, err := fs.link(pid, "exe")
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSuffix(path, " (deleted)")
+}
+
+// link is where one of the links of a process leads.
+func (fs procfs) link(pid uint32, name string) (string, error) {
+	return os.Readlink(fs.path(pid, name))
 }
 
 // pids lists the processes.

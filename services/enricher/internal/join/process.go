@@ -118,7 +118,7 @@ func (r *registry) sweep(now int64) {
 
 // same reports whether two states of a process have the same resource.
 func same(a, b *millracev1.Process) bool {
-	return a.OtelServiceName == b.OtelServiceName && a.RuleServiceName == b.RuleServiceName &&
+	return a.OtelServiceName == b.OtelServiceName && a.ProgramName == b.ProgramName && a.RuleServiceName == b.RuleServiceName &&
 		a.RuleServiceNamespace == b.RuleServiceNamespace && a.ExecutablePath == b.ExecutablePath && a.Command == b.Command &&
 		a.ContainerId == b.ContainerId && a.Language == b.Language && a.RuntimeVersion == b.RuntimeVersion && a.Node == b.Node &&
 		a.Pid == b.Pid && slices.Equal(a.CommandArgs, b.CommandArgs) &&

@@ -9,36 +9,23 @@ import (
 
 func TestServiceName(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		want, exe, args string
+	p := &millracev1.Process{ExecutablePath: "/usr/bin/python3.11", CommandArgs: []string{"python3", "/srv/old.py"}, Command: "comm"}
+	for _, step := range []struct {
+		want  string
+		learn func()
 	}{
-		{"shop", "/usr/bin/python3.11", "python3 /srv/app/shop.py --port 80"},
-		{"shop", "/usr/bin/python3", "python3 -u -X dev shop.py"},
-		{"http.server", "/usr/bin/python3", "python3 -m http.server 8000"},
-		{"shop.wsgi", "/usr/bin/python3", "python3 /usr/bin/gunicorn -b 0.0.0.0:80 shop.wsgi:app"},
-		{"python3", "/usr/bin/python3", "python3 -c print(1)"},
-		{"python3", "/usr/bin/python3", "python3"},
-		{"cart", "/usr/bin/node", "node --require ./trace.js /srv/cart.mjs"},
-		{"x", "/usr/lib/jvm/bin/java", "java -Xmx1g -cp a:b -jar /opt/x.jar --server"},
-		{"ShopApplication", "/usr/lib/jvm/bin/java", "java -cp /opt/* com.example.ShopApplication"},
-		{"config", "/usr/bin/ruby3.1", "ruby -I lib config.ru"},
-		{"index", "/usr/bin/php8.2", "php -d a=b /srv/index.php"},
-		{"redis-server", "/usr/bin/redis-server", "redis-server *:6379"},
-		{"nginx", "/usr/sbin/nginx (deleted)", "nginx: worker process"},
-		{"comm", "", ""},
+		{"old", func() {}}, // A record of a capture that did not name programs.
+		{"shop", func() { p.ProgramName = "shop" }},
+		{"rule", func() { p.RuleServiceName = "rule" }},
+		{"own", func() { p.OtelServiceName = "own" }},
 	} {
-		p := &millracev1.Process{ExecutablePath: test.exe, CommandArgs: strings.Fields(test.args), Command: "comm"}
-		if got := ServiceName(p); got != test.want {
-			t.Errorf("%s: %q, want %q", test.args, got, test.want)
+		step.learn()
+		if got := ServiceName(p); got != step.want {
+			t.Errorf("%q, want %q", got, step.want)
 		}
-		p.RuleServiceName = "rule"
-		if got := ServiceName(p); got != "rule" {
-			t.Errorf("with a rule: %q", got)
-		}
-		p.OtelServiceName = "own"
-		if got := ServiceName(p); got != "own" {
-			t.Errorf("with an own name: %q", got)
-		}
+	}
+	if got := ServiceName(&millracev1.Process{Command: "comm"}); got != "comm" {
+		t.Errorf("only the command is known: %q", got)
 	}
 	if got := ServiceName(nil); got != "unknown_service" {
 		t.Errorf("nothing known: %q", got)
@@ -76,22 +63,5 @@ func TestEncode(t *testing.T) {
 	}
 	if len(got) != 12 || batch.Version != 1 {
 		t.Errorf("%d attributes, version %d", len(got), batch.Version)
-	}
-}
-
-func TestServiceNameOfALink(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ want, exe, command, first string }{
-		{"redis-server", "/usr/bin/redis-check-rdb", "redis-server", "redis-server 127.0.0.1:6379"},
-		{"httpd", "/bin/busybox", "httpd", "httpd"},
-		{"a-very-long-program-name", "/opt/multi", "a-very-long-pro", "/usr/bin/a-very-long-program-name"},
-		{"postgres", "/usr/lib/postgresql/15/bin/postgres", "postgres", "postgres: writer"},
-		{"server", "/srv/server", "worker-1", "/srv/server"},
-		{"server", "/srv/server", "exe", "/proc/self/exe"},
-	} {
-		p := &millracev1.Process{ExecutablePath: test.exe, CommandArgs: []string{test.first}, Command: test.command}
-		if got := ServiceName(p); got != test.want {
-			t.Errorf("%+v: %q", test, got)
-		}
 	}
 }
