@@ -4,7 +4,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES  := bpf cmd/millrace lib proto services/capture services/decoder services/enricher services/exporter test
+MODULES  := bpf cmd/millrace lib proto protocols services/capture services/decoder services/enricher services/exporter test
 BIN      := $(CURDIR)/bin
 TOOLS    := $(BIN)/tools
 

@@ -6,6 +6,7 @@ replace (
 	millrace.dev/bpf => ../bpf
 	millrace.dev/lib => ../lib
 	millrace.dev/proto => ../proto
+	millrace.dev/protocols => ../protocols
 	millrace.dev/services/capture => ../services/capture
 	millrace.dev/services/decoder => ../services/decoder
 	millrace.dev/services/enricher => ../services/enricher

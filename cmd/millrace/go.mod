@@ -6,6 +6,7 @@ replace (
 	millrace.dev/bpf => ../../bpf
 	millrace.dev/lib => ../../lib
 	millrace.dev/proto => ../../proto
+	millrace.dev/protocols => ../../protocols
 	millrace.dev/services/capture => ../../services/capture
 	millrace.dev/services/decoder => ../../services/decoder
 	millrace.dev/services/enricher => ../../services/enricher
@@ -141,4 +142,5 @@ require (
 	google.golang.org/grpc v1.83.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	millrace.dev/bpf v0.0.0 // indirect
+	millrace.dev/protocols v0.0.0 // indirect
 )

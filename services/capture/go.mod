@@ -7,6 +7,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	millrace.dev/lib v0.0.0
 	millrace.dev/proto v0.0.0
+	millrace.dev/protocols v0.0.0
 )
 
 require (
@@ -43,3 +44,5 @@ replace millrace.dev/lib => ../../lib
 replace millrace.dev/proto => ../../proto
 
 replace millrace.dev/bpf => ../../bpf
+
+replace millrace.dev/protocols => ../../protocols

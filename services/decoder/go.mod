@@ -10,6 +10,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 	millrace.dev/lib v0.0.0-00010101000000-000000000000
 	millrace.dev/proto v0.0.0
+	millrace.dev/protocols v0.0.0
 )
 
 require (
@@ -38,3 +39,5 @@ require (
 replace millrace.dev/lib => ../../lib
 
 replace millrace.dev/proto => ../../proto
+
+replace millrace.dev/protocols => ../../protocols

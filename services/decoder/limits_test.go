@@ -146,7 +146,7 @@ func TestConnectionFlood(t *testing.T) { // not parallel: it looks at the heap
 		}
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
-				if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
+				if f.GetName() == name && (label == "" || m.GetLabel()[len(m.GetLabel())-1].GetValue() == label) {
 					sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 				}
 			}

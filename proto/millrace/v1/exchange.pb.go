@@ -451,6 +451,10 @@ type Exchange struct {
 	Task uint64 `protobuf:"varint,27,opt,name=task,proto3" json:"task,omitempty"`
 	// Offsets of this socket may be swapped: several threads used it at once.
 	ConcurrentUse bool `protobuf:"varint,28,opt,name=concurrent_use,json=concurrentUse,proto3" json:"concurrent_use,omitempty"`
+	// At a server's end: the client that a load balancer named in a PROXY protocol preface, 4 or 16 bytes, and its port.
+	// Absent if there was no preface, or it named none.
+	ClientAddress []byte `protobuf:"bytes,45,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	ClientPort    uint32 `protobuf:"varint,46,opt,name=client_port,json=clientPort,proto3" json:"client_port,omitempty"`
 	// Types that are valid to be assigned to Detail:
 	//
 	//	*Exchange_Http
@@ -684,6 +688,20 @@ func (x *Exchange) GetConcurrentUse() bool {
 		return x.ConcurrentUse
 	}
 	return false
+}
+
+func (x *Exchange) GetClientAddress() []byte {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return nil
+}
+
+func (x *Exchange) GetClientPort() uint32 {
+	if x != nil {
+		return x.ClientPort
+	}
+	return 0
 }
 
 func (x *Exchange) GetDetail() isExchange_Detail {
@@ -955,7 +973,8 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\xc7\t\n" +
+	"tracestate\"\x8f\n" +
+	"\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -989,7 +1008,10 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
 	"lost_bytes\x18\x1a \x01(\x04R\tlostBytes\x12\x12\n" +
 	"\x04task\x18\x1b \x01(\x04R\x04task\x12%\n" +
-	"\x0econcurrent_use\x18\x1c \x01(\bR\rconcurrentUse\x12/\n" +
+	"\x0econcurrent_use\x18\x1c \x01(\bR\rconcurrentUse\x12%\n" +
+	"\x0eclient_address\x18- \x01(\fR\rclientAddress\x12\x1f\n" +
+	"\vclient_port\x18. \x01(\rR\n" +
+	"clientPort\x12/\n" +
 	"\x04http\x18\x1e \x01(\v2\x19.millrace.v1.HttpExchangeH\x00R\x04http\x122\n" +
 	"\x05redis\x18\x1f \x01(\v2\x1a.millrace.v1.RedisExchangeH\x00R\x05redisB\b\n" +
 	"\x06detail\"\xac\x02\n" +

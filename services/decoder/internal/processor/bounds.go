@@ -43,7 +43,7 @@ func (w *worker) measure(c *connection) {
 	}
 	held += len(c.node.name) + len(c.facts.LocalAddress) + len(c.facts.RemoteAddress) + len(c.facts.UnixPath)
 	if held > maxConnectionBytes {
-		count(&w.tally.givenUp, "connection too large", 1)
+		count(&w.tally.givenUp, given{"connection too large", c.protocol}, 1)
 		if c.parser != nil {
 			c.conn.FinishAll(protocol.Lost, max(c.send.Last().End, c.receive.Last().End))
 		}

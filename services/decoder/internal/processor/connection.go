@@ -30,6 +30,7 @@ type connection struct {
 
 	lastData          int64 // the stream's time at the last event with bytes, Unix ns
 	srtt, retransmits uint32
+	preface           preface
 	guesses           [2]int // events that looked like nothing: sent, received
 	attempts          int
 	opaque            bool
@@ -127,7 +128,7 @@ func (c *connection) attach(found *protocol.Protocol, client bool, keepStatement
 	c.protocol = found.Number
 	c.parser = found.New(protocol.Options{KeepStatements: keepStatements})
 	c.orient(client)
-	if c.conn.Requests.Offset() > 0 || c.attempts > 0 { // something came before, and nothing is known of it
+	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it
 		c.conn.Requests.Joined = true
 	}
 	c.conn.Attach()
@@ -168,7 +169,7 @@ func (p *Processor) evict() {
 
 func (p *Processor) evictOne(reason string) {
 	c := p.recent.previous
-	count(&p.tally.givenUp, reason, 1)
+	count(&p.tally.givenUp, given{reason, c.protocol}, 1)
 	p.remove(c, protocol.Lost, c.node.watermark)
 }
 

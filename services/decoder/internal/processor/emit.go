@@ -176,6 +176,10 @@ func (c *connection) encode() {
 	if len(c.facts.UnixPath) > 0 {
 		b = appendBytes(b, 11, c.facts.UnixPath)
 	}
+	if client := c.preface.client; client.IsValid() && !c.conn.Client {
+		b = appendBytes(b, 45, client.Addr().AsSlice())
+		b = appendNumber(b, 46, uint64(client.Port()))
+	}
 	c.encoded = b
 }
 

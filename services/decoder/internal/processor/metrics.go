@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/all"
 )
 
 // Metrics counts what decoders do. One Metrics serves all partitions of an instance; it is safe for concurrent use.
@@ -50,7 +51,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		duplicateBytes: counter("stream_duplicate_bytes_total", "Bytes of byte streams that came again and were dropped."),
 		exchanges:      vector("exchanges_total", "Exchanges that were published, by protocol and outcome.", "protocol", "outcome"),
 		links:          counter("links_total", "Links that were published."),
-		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason.", "reason"),
+		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason and by what they were taken for.", "reason", "protocol"),
 		forgotten:      vector("state_forgotten_total", "What was forgotten because a partition's state was full, by what it was.", "what"),
 		silent:         counter("nodes_silent_total", "Nodes that were waited for no longer because nothing was heard of them."),
 		nodes:          map[*Processor]nodesShown{},
@@ -106,8 +107,23 @@ type tally struct {
 	connections                                       int
 	exchanges                                         [8][8]uint64 // protocol, outcome
 	malformed                                         map[string]uint64
-	givenUp, forgotten                                map[string]uint64
+	givenUp                                           map[given]uint64
+	forgotten                                         map[string]uint64
 	captureLost                                       map[millracev1.LossCause]uint64
+}
+
+// given is why a connection is no longer looked at, and what it was taken for.
+type given struct {
+	reason   string
+	protocol millracev1.Protocol
+}
+
+// takenFor is the name of a protocol in metrics of connections; "none" if it was taken for none.
+func takenFor(number millracev1.Protocol) string {
+	if p := all.Of(int32(number)); p != nil {
+		return p.Name
+	}
+	return "none"
 }
 
 func count[K comparable](m *map[K]uint64, key K, n uint64) {
@@ -145,8 +161,8 @@ func (m *Metrics) add(t *tally) {
 	for what, n := range t.malformed {
 		m.malformed.WithLabelValues(what).Add(float64(n))
 	}
-	for reason, n := range t.givenUp {
-		m.givenUp.WithLabelValues(reason).Add(float64(n))
+	for g, n := range t.givenUp {
+		m.givenUp.WithLabelValues(g.reason, takenFor(g.protocol)).Add(float64(n))
 	}
 	for what, n := range t.forgotten {
 		m.forgotten.WithLabelValues(what).Add(float64(n))

@@ -30,7 +30,7 @@ type Options struct {
 	Metrics *Metrics
 	// Pool of the process; nil: one core.
 	Pool *Pool
-	// Protocols that are looked for, in this order.
+	// Protocols that are decoded.
 	Protocols []protocol.Protocol
 }
 

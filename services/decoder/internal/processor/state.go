@@ -19,7 +19,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 4
+	snapshotVersion = 5
 	oldestVersion   = 1
 )
 
@@ -175,6 +175,7 @@ func (p *Processor) appendConnection(c *connection, w *snapshot.Writer) {
 	w.Uint(c.closeTick)
 	w.Bool(c.awaited)
 	w.Uint(c.waitTick)
+	c.preface.appendState(w)
 	c.send.AppendState(w)
 	c.receive.AppendState(w)
 	if c.parser != nil {
@@ -210,6 +211,9 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	c.endOffset, c.endTime = r.Uint(), r.Int()
 	c.closing, c.closedAt, c.closeTick = protocol.Outcome(r.Uint()), r.Int(), r.Uint()
 	c.awaited, c.waitTick = r.Bool(), r.Uint()
+	if version > 4 {
+		c.preface = restorePreface(r)
+	}
 	if c.closing != 0 {
 		p.closing = append(p.closing, c)
 	}

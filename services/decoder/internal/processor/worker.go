@@ -124,7 +124,7 @@ func (w *worker) parse(c *connection) {
 	for _, s := range [2]*stream.Stream{&c.send, &c.receive} {
 		if s.Buffered() > w.options.MaxStreamBytes {
 			s.Forget()
-			count(&w.tally.givenUp, "buffer", 1)
+			count(&w.tally.givenUp, given{"buffer", c.protocol}, 1)
 		}
 		s.Settle()
 		w.tally.duplicateBytes += s.Duplicates

@@ -5,19 +5,6 @@ import (
 	"millrace.dev/services/decoder/internal/snapshot"
 )
 
-// Guess is what a first look at bytes says.
-type Guess uint8
-
-// Guesses, in rising order of certainty.
-const (
-	// No: this is not how a message of the protocol begins.
-	No Guess = iota
-	// Maybe: more bytes are needed.
-	Maybe
-	// Request: a request begins here.
-	Request
-)
-
 // Verdict is what a parser thinks of its connection.
 type Verdict uint8
 
@@ -70,13 +57,10 @@ type Parser interface {
 
 // Protocol is an entry of the list of protocols.
 type Protocol struct {
-	// Number as published.
+	// Number as published. It is recognised by the entry of [millrace.dev/protocols/all] that has the same.
 	Number millracev1.Protocol
 	// StateVersion is that of what AppendState of its parsers writes. A snapshot with another is refused.
 	StateVersion uint64
-	// Look judges the bytes at which a message may begin. b is never empty. roleKnown says that the direction is known
-	// to be the one of requests, so weaker evidence is enough.
-	Look func(b []byte, roleKnown bool) Guess
 	// New makes the parser of a connection.
 	New func(Options) Parser
 }

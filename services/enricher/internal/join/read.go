@@ -130,6 +130,10 @@ func (v *view) read(m []byte) (ok bool) {
 			x.Task = f.Number
 		case 28<<3 | wire.Varint:
 			x.ConcurrentUse = f.Number != 0
+		case 45<<3 | wire.Length:
+			x.ClientAddress = f.Bytes
+		case 46<<3 | wire.Varint:
+			x.ClientPort = uint32(f.Number)
 		case 30<<3 | wire.Length:
 			if x.GetHttp() == nil {
 				v.http.Reset()

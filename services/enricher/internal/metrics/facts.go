@@ -109,6 +109,9 @@ func (f *facts) clientIP() []byte {
 	if f.client {
 		return f.x.LocalAddress
 	}
+	if len(f.x.ClientAddress) != 0 {
+		return f.x.ClientAddress
+	}
 	return f.x.RemoteAddress
 }
 

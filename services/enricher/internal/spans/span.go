@@ -141,8 +141,12 @@ func (c *Encoder) network(x *millracev1.Exchange, peer *Peer) {
 		text(e, "network.type", "ipv6")
 	}
 	if server {
-		textBytes(e, "client.address", c.address(address))
-		c.port("client.port", port)
+		client, clientPort := address, port
+		if len(x.ClientAddress) != 0 { // a load balancer said for whom it connected
+			client, clientPort = x.ClientAddress, x.ClientPort
+		}
+		textBytes(e, "client.address", c.address(client))
+		c.port("client.port", clientPort)
 	}
 	// The pair knows who really answered or asked, where the socket may only know a virtual address.
 	if peer != nil && len(peer.Exchange.LocalAddress) != 0 {

@@ -3,70 +3,26 @@ package http1
 import (
 	"bytes"
 
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols"
+	known "millrace.dev/protocols/http1"
 )
 
 const (
-	maxMethod = 32       // longest method taken for one; WebDAV's longest is 16
-	maxLine   = 64 << 10 // longest request line, header line or chunk header
+	maxMethod = known.MaxMethod
+	maxLine   = 64 << 10 // longest request line (as known.MaxLine), header line or chunk header
 	maxHead   = 1 << 20  // longest head
 	maxTarget = 8192     // kept of a target
 	maxValue  = 1024     // kept of a header value
 )
 
-// methods are those that RFC 9110, 5789 and WebDAV define; they need less evidence than others.
-var methods = []string{
-	"GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
-	"PROPFIND ", "PROPPATCH ", "MKCOL ", "COPY ", "MOVE ", "LOCK ", "UNLOCK ", "REPORT ", "SEARCH ", "PURGE ",
-}
-
-// look judges whether b begins with a request line.
-func look(b []byte, _ bool) protocol.Guess {
-	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') { // RFC 9112 section 2.2: empty lines before a request are ignored
-		b = b[1:]
-	}
-	if len(b) == 0 {
-		return protocol.Maybe
-	}
-	n := 0
-	for n < len(b) && n <= maxMethod && tokenByte[b[n]] {
-		n++
-	}
-	switch {
-	case n == len(b):
-		return protocol.Maybe
-	case n == 0 || n > maxMethod || b[n] != ' ':
-		return protocol.No
-	}
-	end := bytes.IndexByte(b, '\n')
-	if end < 0 {
-		if len(b) < 512 || knownMethod(b) && len(b) < maxLine {
-			return protocol.Maybe
-		}
-		return protocol.No
-	}
-	if _, _, _, ok := requestLine(trimCR(b[:end])); !ok {
-		return protocol.No
-	}
-	return protocol.Request
-}
-
-// beginsRequest reports whether b begins with a request line, or with a part of one whose method is well known.
+// beginsRequest reports whether b begins with a request line, or with a part of one behind the method. What was before
+// it is not known.
 func beginsRequest(b []byte) bool {
 	if len(b) == 0 {
 		return false
 	}
-	g := look(b, true)
-	return g == protocol.Request || g == protocol.Maybe && knownMethod(b)
-}
-
-func knownMethod(b []byte) bool {
-	for _, m := range methods {
-		if len(b) >= len(m) && string(b[:len(m)]) == m {
-			return true
-		}
-	}
-	return false
+	g := known.Request(b, protocols.Anywhere)
+	return g == protocols.Sure || g == protocols.More && bytes.IndexByte(b, ' ') > 0
 }
 
 // requestLine splits "method SP target SP HTTP/1.x". The minor version is given as one digit.
@@ -77,7 +33,7 @@ func requestLine(line []byte) (method, target []byte, minor byte, ok bool) {
 	}
 	line, method = line[first+1:], line[:first]
 	for _, c := range method {
-		if !tokenByte[c] {
+		if !known.IsToken(c) {
 			return nil, nil, 0, false
 		}
 	}
@@ -128,17 +84,3 @@ func trimCR(line []byte) []byte {
 	}
 	return line
 }
-
-// tokenByte tells the bytes of a token, RFC 9110 section 5.6.2.
-var tokenByte = func() (t [256]bool) {
-	for c := '0'; c <= '9'; c++ {
-		t[c] = true
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		t[c], t[c-'a'+'A'] = true, true
-	}
-	for _, c := range "!#$%&'*+-.^_`|~" {
-		t[c] = true
-	}
-	return t
-}()

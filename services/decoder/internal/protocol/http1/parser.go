@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	known "millrace.dev/protocols/http1"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/snapshot"
 	"millrace.dev/services/decoder/internal/stream"
@@ -23,7 +25,6 @@ const maxFailures = 32
 // Protocol is HTTP/1.x.
 var Protocol = protocol.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_HTTP1,
-	Look:   look,
 	New:    func(protocol.Options) protocol.Parser { return &parser{} },
 }
 
@@ -125,7 +126,7 @@ func (p *parser) startRequest(c *protocol.Conn) bool {
 	}
 	content, size, f := d.next(s, false)
 	if f == wait {
-		if look(b, true) == protocol.No {
+		if known.Request(b, protocols.Boundary) == protocols.No {
 			f = broken
 		} else {
 			return false
@@ -277,7 +278,7 @@ func (p *parser) severedRequest(c *protocol.Conn) {
 func (p *parser) resyncRequest(c *protocol.Conn) bool {
 	s := c.Requests
 	for s.Next() != stream.None {
-		if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && look(b, true) != protocol.No {
+		if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && known.Request(b, protocols.Anywhere) != protocols.No {
 			p.req = side{state: atStart}
 			return true
 		}

@@ -1,7 +1,5 @@
 package redis
 
-import "millrace.dev/services/decoder/internal/protocol"
-
 // keep says which arguments of a command are shown; the others are values.
 type keep uint8
 
@@ -77,10 +75,6 @@ var commands = func() map[string]*command {
 	return m
 }()
 
-// inlineStart are the inline commands that are taken for Redis without other evidence; more of them belong to other
-// protocols too.
-var inlineStart = map[string]bool{"PING": true, "INFO": true, "DBSIZE": true, "MONITOR": true, "COMMAND": true, "FLUSHALL": true}
-
 // unknown stands for commands that are not in the table (modules, newer versions): nothing but the name is shown.
 var unknown = command{}
 
@@ -118,103 +112,6 @@ func lookup(name []byte) *command {
 		return c
 	}
 	return &unknown
-}
-
-// look judges whether b begins with a command.
-func look(b []byte, roleKnown bool) protocol.Guess {
-	if b[0] == '*' {
-		return lookArray(b, roleKnown)
-	}
-	if !roleKnown {
-		return protocol.No
-	}
-	n := 0
-	for n < len(b) && n < 12 && (b[n]|0x20) >= 'a' && (b[n]|0x20) <= 'z' {
-		n++
-	}
-	if n == len(b) {
-		for name := range inlineStart {
-			if len(name) >= n && equalFold(b, name[:n]) {
-				return protocol.Maybe
-			}
-		}
-		return protocol.No
-	}
-	if b[n] != '\r' && b[n] != '\n' && b[n] != ' ' {
-		return protocol.No
-	}
-	c := lookup(b[:n])
-	if !inlineStart[c.name] {
-		return protocol.No
-	}
-	for i := n; i < len(b) && i < 256; i++ {
-		switch {
-		case b[i] == '\n':
-			return protocol.Request
-		case b[i] == '{' || b[i] >= 0x7f || b[i] < ' ' && b[i] != '\r':
-			return protocol.No
-		}
-	}
-	if len(b) < 256 {
-		return protocol.Maybe
-	}
-	return protocol.No
-}
-
-// lookArray judges "*<n> CR LF $<m> CR LF <name>".
-func lookArray(b []byte, roleKnown bool) protocol.Guess {
-	n, at, g := lookNumber(b, 1)
-	if g != protocol.Request {
-		return g
-	}
-	if n < 1 || n > 1<<20 {
-		return protocol.No
-	}
-	if at == len(b) {
-		return protocol.Maybe
-	}
-	if b[at] != '$' {
-		return protocol.No
-	}
-	m, at, g := lookNumber(b, at+1)
-	if g != protocol.Request {
-		return g
-	}
-	if m < 1 || m > 64 {
-		return protocol.No
-	}
-	name := b[at:min(len(b), at+m)]
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f {
-			return protocol.No
-		}
-	}
-	if len(name) < m {
-		return protocol.Maybe
-	}
-	if !roleKnown && lookup(name) == &unknown {
-		return protocol.No
-	}
-	return protocol.Request
-}
-
-// lookNumber reads a decimal number and CR LF.
-func lookNumber(b []byte, at int) (n, next int, g protocol.Guess) {
-	start := at
-	for ; at < len(b) && at-start < 8 && b[at] >= '0' && b[at] <= '9'; at++ {
-		n = n*10 + int(b[at]-'0')
-	}
-	switch {
-	case at == len(b):
-		return 0, at, protocol.Maybe
-	case at == start || b[at] != '\r':
-		return 0, at, protocol.No
-	case at+1 == len(b):
-		return 0, at, protocol.Maybe
-	case b[at+1] != '\n':
-		return 0, at, protocol.No
-	}
-	return n, at + 2, protocol.Request
 }
 
 func equalFold(b []byte, upper string) bool {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	known "millrace.dev/protocols/redis"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/snapshot"
 	"millrace.dev/services/decoder/internal/stream"
@@ -12,7 +14,6 @@ import (
 // Protocol is Redis.
 var Protocol = protocol.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_REDIS,
-	Look:   look,
 	New:    func(o protocol.Options) protocol.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
 }
 
@@ -102,7 +103,8 @@ func (p *parser) requests(c *protocol.Conn) {
 				p.nextArgument(c)
 			}
 		case lostCommand:
-			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && lookArray(b[:min(len(b), 64)], false) != protocol.No && b[0] == '*' {
+			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() &&
+				known.Protocol.Recognise(b[:min(len(b), 64)], protocols.Client, protocols.Anywhere) != protocols.No {
 				p.state = atCommand
 			} else if !s.SkipToEvent() {
 				p.failures++

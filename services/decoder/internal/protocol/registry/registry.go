@@ -7,7 +7,8 @@ import (
 	"millrace.dev/services/decoder/internal/protocol/redis"
 )
 
-// Protocols are tried in this order.
+// Protocols are those that are decoded. Each is recognised by the entry of the same number in the list of
+// [millrace.dev/protocols/all].
 var Protocols = []protocol.Protocol{
 	http1.Protocol,
 	redis.Protocol,

@@ -1,0 +1,109 @@
+package all
+
+import (
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/proxy"
+)
+
+// Talk is how a connection began, from the first byte of each direction on, as far as it was seen.
+type Talk struct {
+	// Client and Server are the first bytes that each end sent.
+	Client, Server []byte
+	// ClientCut and ServerCut say that bytes are missing behind them, so that waiting for more is in vain.
+	ClientCut, ServerCut bool
+	// ServerFirst says that the server spoke before the client.
+	ServerFirst bool
+	// Behind says that a preface was read before Client.
+	Behind bool
+}
+
+// Verdict is what a connection speaks.
+type Verdict struct {
+	// Guess is Sure, No, or More: wait.
+	Guess protocols.Guess
+	// Protocol is what the connection speaks with Sure. Otherwise it is what it was likely taken for, nil for nothing.
+	Protocol *protocols.Protocol
+	// Preface is what a load balancer said before the client's first message; the zero value if there was none.
+	Preface proxy.Preface
+}
+
+// speaking are the protocols that a connection can speak, which prefaces are not.
+var speaking = func() (list []*protocols.Protocol) {
+	for _, p := range List {
+		if p != &proxy.Protocol {
+			list = append(list, p)
+		}
+	}
+	return list
+}()
+
+// Judge says what a connection speaks that was seen from its beginning. The node asks it before it publishes anything of
+// the connection, the decoder before it takes anything of it for a request.
+func Judge(t *Talk) Verdict {
+	if t.ServerFirst {
+		if v := greeting(t); v.Guess == protocols.No || len(t.Client) == 0 {
+			return v
+		}
+	}
+	if len(t.Client) == 0 {
+		return Verdict{Guess: protocols.More}
+	}
+	if t.Behind {
+		return request(t, t.Client)
+	}
+	preface, g := proxy.Read(t.Client)
+	asked := t.Client
+	if g == protocols.Sure {
+		if asked = asked[min(len(asked), preface.Length):]; len(asked) == 0 {
+			return Verdict{Guess: wait(t.ClientCut), Preface: preface}
+		}
+	}
+	v := request(t, asked)
+	v.Preface = preface
+	if v.Guess == protocols.No && g == protocols.More {
+		v.Guess = wait(t.ClientCut)
+	}
+	return v
+}
+
+// greeting judges a server that speaks first.
+func greeting(t *Talk) Verdict {
+	p, g := protocols.Recognise(speaking, t.Server, protocols.Server, protocols.Opening)
+	if g == protocols.More {
+		g = wait(t.ServerCut && len(t.Client) == 0)
+	}
+	return Verdict{Guess: g, Protocol: p}
+}
+
+// request judges what the client sent behind a preface.
+func request(t *Talk, asked []byte) Verdict {
+	p, g := protocols.Recognise(speaking, asked, protocols.Client, protocols.Opening)
+	switch {
+	case g == protocols.More:
+		g = wait(t.ClientCut)
+	case g != protocols.Likely:
+	case t.ServerFirst:
+		g = protocols.No
+	case len(t.Server) == 0:
+		g = wait(t.ServerCut)
+	default:
+		g = p.Confirm(protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut})
+	}
+	return Verdict{Guess: g, Protocol: p}
+}
+
+// Recognise judges bytes that are not known to begin a connection, for protocols that are decoded.
+func Recognise(b []byte, from protocols.End, how protocols.Evidence) (*protocols.Protocol, protocols.Guess) {
+	p, g := protocols.Recognise(speaking, b, from, how)
+	if p != nil && !p.Decoded {
+		return p, protocols.No
+	}
+	return p, g
+}
+
+func wait(cut bool) protocols.Guess {
+	if cut {
+		return protocols.No
+	}
+	return protocols.More
+}
