@@ -5,6 +5,9 @@ import millracev1 "millrace.dev/proto/millrace/v1"
 // MatchBytes is how many of the first bytes of a send the kernel side compares.
 const MatchBytes = 16
 
+// MaxRules is the room that the kernel side has for rules.
+const MaxRules = 96
+
 // Match is a rule of the kernel side. Bytes that are not there compare as zeros, so Least matters.
 type Match struct {
 	// Mask chooses bits of the first bytes, Value says what they must be. Bits of Value outside of Mask are 0.

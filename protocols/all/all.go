@@ -29,3 +29,6 @@ func Of(number int32) *protocols.Protocol {
 	}
 	return nil
 }
+
+// Rules are those of the kernel side, in order.
+func Rules() []protocols.Rule { return protocols.Rules(List) }

@@ -52,16 +52,11 @@ func matches() []protocols.Match {
 		target := method.Then(0xff, ' ')
 		// '*', '+', '.', '/': origin and asterisk form (RFC 9112, section 3.2).
 		list = append(list, target.Then(0xfa, 0x2a))
+		if target.Least <= protocols.MatchBytes-2 {
+			list = append(list, target.Then(0xdf, 'H').Then(0xdf, 'T')) // http:, https:
+		}
 		// A letter: absolute form. In many other protocols too a word and a space come before a letter.
 		own = append(own, target.Then(0xc0, 0x40).AtOpening())
-	}
-	http := protocols.Match{}
-	for range 3 {
-		http = http.Then(0xc0, 0x40)
-	}
-	for range protocols.MatchBytes - 6 {
-		list = append(list, http.Then(0xff, ' ').Then(0xdf, 'H').Then(0xdf, 'T')) // http://
-		http = http.Then(0xc0, 0x40)
 	}
 	list = append(list, protocols.Text("CONNECT "), protocols.Text("BASELINE-CONTROL"), protocols.Text("VERSION-CONTROL "),
 		protocols.Text("UPDATEREDIRECTRE"))
@@ -144,13 +139,13 @@ func Request(b []byte, how protocols.Evidence) protocols.Guess {
 	} else if len(b) > MaxLine || !known && len(b) > maxOwnLine {
 		return protocols.No
 	}
-	return requestRest(line, end, string(b[:n]) == "CONNECT")
+	return requestRest(line, end, string(b[:n]) == "CONNECT", how)
 }
 
 // requestRest judges what follows the method and its space, up to the line's end or as far as it goes.
-func requestRest(line []byte, end, connect bool) protocols.Guess {
+func requestRest(line []byte, end, connect bool, how protocols.Evidence) protocols.Guess {
 	target, rest, spaced := bytes.Cut(line, []byte{' '})
-	if g := requestTarget(target, spaced || end, connect); g != protocols.Sure || !spaced {
+	if g := requestTarget(target, spaced || end, connect, how); g != protocols.Sure || !spaced {
 		if end && g != protocols.No {
 			return protocols.No // HTTP/0.9, or what is none
 		}
@@ -180,7 +175,7 @@ func requestRest(line []byte, end, connect bool) protocols.Guess {
 }
 
 // requestTarget judges a target, RFC 9112 section 3.2. With whole it is complete.
-func requestTarget(t []byte, whole, connect bool) protocols.Guess {
+func requestTarget(t []byte, whole, connect bool, how protocols.Evidence) protocols.Guess {
 	if len(t) == 0 {
 		if whole {
 			return protocols.No
@@ -202,8 +197,8 @@ func requestTarget(t []byte, whole, connect bool) protocols.Guess {
 		return protocols.Sure
 	case connect:
 		return authority(t)
-	case !isLetter(t[0]):
-		return protocols.No
+	case !isLetter(t[0]), how == protocols.Anywhere && (t[0]|0x20 != 'h' || len(t) > 1 && t[1]|0x20 != 't'):
+		return protocols.No // in the middle of a connection, only http and https
 	}
 	for _, c := range t {
 		switch {

@@ -57,11 +57,12 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 		return command(b, true, how)
 	case protocols.Server:
 		return reply(b, how, true)
+	default:
+		if g := command(b, false, how); g != protocols.No {
+			return g
+		}
+		return reply(b, how, false)
 	}
-	if g := command(b, false, how); g != protocols.No {
-		return g
-	}
-	return reply(b, how, false)
 }
 
 // command judges whether b begins with a command. Unless the end is known to be a client, an array has to name a known
@@ -218,7 +219,7 @@ func firstLine(b []byte) protocols.Guess {
 	} else if len(b) >= maxAnswer {
 		return protocols.No
 	}
-	ok := true
+	var ok bool
 	switch rest := line[1:]; b[0] {
 	case '+':
 		ok = len(rest) > 0 || end < 0

@@ -1,0 +1,206 @@
+package all
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"millrace.dev/protocols"
+)
+
+// sample is bytes with which an end of a connection may begin, and the protocol that it speaks: "" for one that is not
+// in the list.
+type sample struct {
+	name, bytes string
+	from        protocols.End
+	speaks      string
+}
+
+const (
+	proxy1 = "PROXY TCP4 203.0.113.7 127.0.0.1 51000 80\r\n"
+	proxy2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x07\x7f\x00\x00\x01\xc7\x38\x00\x50"
+)
+
+func samples() (list []sample) {
+	ask := func(speaks string, texts ...string) {
+		for _, t := range texts {
+			list = append(list, sample{fmt.Sprintf("%.40q", t), t, protocols.Client, speaks})
+		}
+	}
+	say := func(speaks string, texts ...string) {
+		for _, t := range texts {
+			list = append(list, sample{fmt.Sprintf("server %.40q", t), t, protocols.Server, speaks})
+		}
+	}
+	for _, method := range strings.Fields("GET HEAD POST PUT DELETE PATCH OPTIONS TRACE QUERY PURGE BAN REFRESH PROPFIND PROPPATCH MKCOL COPY MOVE " +
+		"LOCK UNLOCK REPORT SEARCH MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE MKCALENDAR ACL LINK UNLINK REBIND LIST FLUSH " +
+		"XYZ RPC_IN_DATA VERSION-CONTROL BASELINE-CONTROL UPDATEREDIRECTREF BREW get x A !#$%&'*+-.^_`|~1 averyveryverylongmethodofitsown PRI SET " +
+		"INFO ECHO CONFIG PING AUTH") {
+		ask("http", method+" / HTTP/1.1\r\nHost: x\r\n\r\n", method+" /a?b=c HTTP/1.0\r\n\r\n", method+" http://h/ HTTP/1.1\r\n\r\n")
+		if method != "PRI" {
+			ask("http", method+" * HTTP/1.1\r\n\r\n")
+		}
+	}
+	ask("http", "CONNECT a:443 HTTP/1.1\r\n\r\n", "CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n", "CONNECT [::1]:443 HTTP/1.1\n\n", "\r\nGET / HTTP/1.1\r\n\r\n",
+		"\nGET / HTTP/1.1\n\n", "GET / HTTP/1.1 \r\n\r\n", "GET ftp://a/b HTTP/1.1\r\n\r\n", "POST HTTPS://A/b HTTP/1.1\r\n\r\n")
+	say("http", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 408\r\n\r\n", "HTTP/1.1 500 \r\n")
+	ask("redis", "*1\r\n$4\r\nPING\r\n", "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", "*2\r\n$11\r\nmodule.verb\r\n$1\r\nx\r\n", "*12\r\n$10\r\nzrangebylex\r\n")
+	ask("likely redis", "PING\r\n", "ping\n", "INFO\r\n", "info\n", "AUTH secret\r\n", "SET a b\r\n", "GET foo\r\n", "CONFIG GET *\r\n", "ECHO HTTP/1.1\r\n",
+		"SET / 1\r\n", "incr n 1\r\n", "AUTH PLAIN AGpvZQBzZWNyZXQ=\r\n", "PING SPAMC/1.2\r\n\r\n", "GET /\r\n", "GET x HTTP/1.1\r\n")
+	ask("tls", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "\x17\x03\x03\x00\x20abcdefgh", "\x15\x03\x00\x00\x02\x02\x28")
+	ask("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	ask("proxy", proxy1, proxy2, "PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff:: ffff:: 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+		"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00", "\r\n\r\n\x00\r\nQUIT\n\x21\x31\x00\xd8/run/x")
+	ask("", // others, in the order of the alphabet
+		"CONNECT {\"verbose\":false,\"pass\":\"secret\"}\r\n", "CONNECT\naccept-version:1.2\npasscode:secret\n\n\x00", "STOMP\nlogin:a\n\n\x00",
+		"DESCRIBE rtsp://c/s RTSP/1.0\r\nCSeq: 1\r\n\r\n", "EHLO a\r\n", "LHLO a\r\n", "MAIL FROM:<a@b>\r\n", "NICK a\r\nUSER a 0 * :a\r\n",
+		"OPTIONS * RTSP/1.0\r\n\r\n", "OPTIONS icap://h/s ICAP/1.0\r\n\r\n", "OPTIONS rtsp://c/s RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+		"OPTIONS sip:a@b SIP/2.0\r\nCall-ID: 1\r\n\r\n", "REGISTER sip:b SIP/2.0\r\n\r\n", "SOURCE /live ICE/1.0\r\n\r\n", "SUB a 1\r\n", "USER joe\r\n",
+		"a001 LOGIN joe secret\r\n", "a.b:1|c\n", "agent.ping\n", "put 0 0 60 2\r\nhi\r\n", "reserve\r\n", "servers.a.load 1 1700000000\n",
+		"set foo 0 0 3 HTTP/1.1", "show info\n", "stats\r\n", "version\r\n", "workers\n", "zPING\x00", "ruok", "{\"op\":\"ping\"}\n",
+		"<34>1 2026-01-01T00:00:00Z h a - - - GET / HTTP/1.1\n", "POST /\r\n", "HEAD /x HTTP/0.9\r\n", "XYZ x HTTP/1.1\r\n", "PUT  / HTTP/1.1\r\n",
+		"\x00\x03\x00\x00user\x00joe\x00", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x30\x26\x02\x01\x01\x60\x21", "SSH-2.0-Go\r\n", "*a\r\n", "*1\r\n:1\r\n",
+		"*0\r\n", "*3000000\r\n", "PROXY TCP9 1 2 3 4\r\n", "\x10\x0d\x00\x04MQTT", "AMQP\x00\x00\x09\x01")
+	say("", "INFO {\"server_id\":\"x\"}\r\n", "+OK POP3 ready\r\n", "220 mx ESMTP\r\n", "* OK IMAP4 ready\r\n", "SSH-2.0-OpenSSH\r\n",
+		"\x4a\x00\x00\x00\x0a8.0.33\x00", "RTSP/1.0 200 OK\r\n", "SIP/2.0 200 OK\r\n", "ICY 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "$5\r\nhello\r\n",
+		"\"IMPLEMENTATION\" \"x\"\r\n", "OK MPD 0.23\n", ":s 001 a :hi\r\n", "RFB 003.008\n")
+	return list
+}
+
+// speaks names what protocols.Recognise says of a sample.
+func speaks(s *sample) string {
+	p, g := protocols.Recognise(List, []byte(s.bytes), s.from, protocols.Opening)
+	switch g {
+	case protocols.Sure:
+		return p.Name
+	case protocols.Likely:
+		return "likely " + p.Name
+	case protocols.More:
+		return "more"
+	default:
+		return ""
+	}
+}
+
+// TestTable is the table of confusions: what each protocol's first bytes are taken for.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	for _, s := range samples() {
+		if got := speaks(&s); got != s.speaks && (s.speaks != "" || got != "more") {
+			t.Errorf("%s: taken for %q, speaks %q", s.name, got, s.speaks)
+		}
+	}
+}
+
+// TestPrefixes: no recogniser refuses the beginning of what it accepts, and none is sure before it can be.
+func TestPrefixes(t *testing.T) {
+	t.Parallel()
+	for _, s := range samples() {
+		for _, p := range List {
+			for _, how := range []protocols.Evidence{protocols.Anywhere, protocols.Boundary, protocols.Opening} {
+				whole := p.Recognise([]byte(s.bytes), s.from, how)
+				for cut := 1; cut < len(s.bytes); cut++ {
+					g := p.Recognise([]byte(s.bytes[:cut]), s.from, how)
+					if whole != protocols.No && g == protocols.No || g >= protocols.Likely && whole == protocols.No {
+						t.Errorf("%s: %s says %d to all of it, %d to %q", s.name, p.Name, whole, g, s.bytes[:cut])
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMatches: the kernel side lets through whatever is recognised, and ships nothing of what is not decoded.
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	rules := Rules()
+	for _, s := range samples() {
+		checkMatches(t, rules, []byte(s.bytes), s.from)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, s := range samples() {
+		for range 200 {
+			b := []byte(s.bytes)[r.IntN(min(len(s.bytes), 6)):]
+			for range r.IntN(4) {
+				b[r.IntN(len(b))] = byte(r.IntN(256))
+			}
+			checkMatches(t, rules, b, s.from)
+		}
+	}
+}
+
+func checkMatches(t *testing.T, rules []protocols.Rule, b []byte, from protocols.End) {
+	t.Helper()
+	for _, how := range []protocols.Evidence{protocols.Anywhere, protocols.Opening} {
+		for _, from := range []protocols.End{from, protocols.Either} {
+			p, g := protocols.Recognise(List, b, from, how)
+			if g < protocols.Likely {
+				continue
+			}
+			rule := protocols.Find(rules, b, how == protocols.Opening)
+			ships := p.Decoded || p.Number == 0
+			if rule == nil && ships || rule != nil && rule.Ship != ships {
+				t.Errorf("%q is %s to %d at %d, the kernel side's rule is %+v", b, p.Name, from, how, rule)
+			}
+		}
+	}
+}
+
+// TestList: every protocol is there once, with what the stages need of it.
+func TestList(t *testing.T) {
+	t.Parallel()
+	names, numbers := map[string]bool{}, map[int32]bool{0: true}
+	for _, p := range List {
+		if names[p.Name] || p.Name == "" || p.Number != 0 && numbers[int32(p.Number)] {
+			t.Errorf("%s (%d) is there twice, or has no name", p.Name, p.Number)
+		}
+		names[p.Name], numbers[int32(p.Number)] = true, true
+		if len(p.Matches) == 0 || p.Recognise == nil {
+			t.Errorf("%s: no matches, or no Recognise", p.Name)
+		}
+		if p.Number != 0 && Of(int32(p.Number)) != p {
+			t.Errorf("%s is not found by its number", p.Name)
+		}
+		for _, m := range p.Matches {
+			last := 0
+			for i := range m.Mask {
+				if m.Mask[i] != 0 {
+					last = i + 1
+				}
+				if m.Value[i]&^m.Mask[i] != 0 {
+					t.Errorf("%s: a value outside of its mask: %+v", p.Name, m)
+				}
+			}
+			if m.Least < last || m.Least == 0 {
+				t.Errorf("%s: a match of %d bytes from %d on: what cannot be read peeks as zeros", p.Name, last, m.Least)
+			}
+		}
+	}
+	if n := len(Rules()); n > protocols.MaxRules {
+		t.Errorf("%d rules, the kernel side has room for %d", n, protocols.MaxRules)
+	}
+}
+
+// FuzzRecognise: no bytes panic, and what is recognised passes the kernel side.
+func FuzzRecognise(f *testing.F) {
+	for _, s := range samples() {
+		f.Add([]byte(s.bytes), []byte("+OK\r\n"), byte(s.from))
+	}
+	f.Fuzz(func(t *testing.T, b, answer []byte, from byte) {
+		if len(b) == 0 || from > 2 {
+			return
+		}
+		checkMatches(t, Rules(), b, protocols.End(from))
+		talk := Talk{Client: b, Server: answer, ServerFirst: from == 2}
+		v := Judge(&talk)
+		talk.ClientCut, talk.ServerCut = true, true
+		cut := Judge(&talk)
+		if v.Guess == protocols.Likely || v.Guess == protocols.Sure && v.Protocol == nil || v.Guess != protocols.More && v.Guess != cut.Guess {
+			t.Fatalf("%+v, cut %+v", v, cut)
+		}
+		for _, name := range List {
+			name.Recognise(b, protocols.End(from), protocols.Boundary)
+		}
+	})
+}
