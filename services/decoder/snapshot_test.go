@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the snapshot of the current versi
 
 // version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run
 // Golden -update.
-const version = "5"
+const version = "6"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
 func situations() (first, second *decodertest.Traffic) {
@@ -42,6 +42,11 @@ func situations() (first, second *decodertest.Traffic) {
 	}
 	task(millracev1.EventKind_EVENT_KIND_TASK_START, 6, 5)
 	task(millracev1.EventKind_EVENT_KIND_HANDOFF, 7, 5)
+	// A process that it made; snapshots of versions that knew of none were made without this event.
+	t.Add(&millracev1.Event{
+		Kind: millracev1.EventKind_EVENT_KIND_PROCESS_START, Process: 77, Thread: 900, ParentProcess: decodertest.ServerProcess, ParentGoroutine: 5,
+	})
+	t.Clock -= 1000
 	// An event loop with two requests.
 	t.Goroutine, t.Parent, t.Thread = 0, 0, 40
 	var loops []*decodertest.End

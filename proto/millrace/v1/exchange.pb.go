@@ -82,12 +82,12 @@ const (
 	CauseKind_CAUSE_KIND_UNSPECIFIED CauseKind = 0
 	// Sent by the task that was serving the request. Certain.
 	CauseKind_CAUSE_KIND_SAME_TASK CauseKind = 1
-	// Sent by a task that the serving task created while it was serving. Certain as long as the task works for its
-	// creator.
+	// Sent by a task - a goroutine, a thread or a process - that the serving task created while it was serving, and while
+	// the request was open. Certain as long as the task works for its creator.
 	CauseKind_CAUSE_KIND_CHILD_TASK CauseKind = 2
 	// The serving task handed the request to the sending task, and the hand-over was seen. Certain.
 	CauseKind_CAUSE_KIND_HANDOFF CauseKind = 3
-	// Inferred: several requests were in progress on the task.
+	// Inferred: the task also works for others. With cause there is one that it may be, with cause_candidate several.
 	CauseKind_CAUSE_KIND_INFERRED CauseKind = 4
 )
 
@@ -455,6 +455,8 @@ type Exchange struct {
 	// Absent if there was no preface, or it named none.
 	ClientAddress []byte `protobuf:"bytes,45,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	ClientPort    uint32 `protobuf:"varint,46,opt,name=client_port,json=clientPort,proto3" json:"client_port,omitempty"`
+	// Server exchange that may have caused this client exchange, where others may have as well. Then cause is absent.
+	CauseCandidate *ExchangeKey `protobuf:"bytes,29,opt,name=cause_candidate,json=causeCandidate,proto3" json:"cause_candidate,omitempty"`
 	// Types that are valid to be assigned to Detail:
 	//
 	//	*Exchange_Http
@@ -702,6 +704,13 @@ func (x *Exchange) GetClientPort() uint32 {
 		return x.ClientPort
 	}
 	return 0
+}
+
+func (x *Exchange) GetCauseCandidate() *ExchangeKey {
+	if x != nil {
+		return x.CauseCandidate
+	}
+	return nil
 }
 
 func (x *Exchange) GetDetail() isExchange_Detail {
@@ -973,7 +982,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\x8f\n" +
+	"tracestate\"\xd2\n" +
 	"\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
@@ -1011,7 +1020,8 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x0econcurrent_use\x18\x1c \x01(\bR\rconcurrentUse\x12%\n" +
 	"\x0eclient_address\x18- \x01(\fR\rclientAddress\x12\x1f\n" +
 	"\vclient_port\x18. \x01(\rR\n" +
-	"clientPort\x12/\n" +
+	"clientPort\x12A\n" +
+	"\x0fcause_candidate\x18\x1d \x01(\v2\x18.millrace.v1.ExchangeKeyR\x0ecauseCandidate\x12/\n" +
 	"\x04http\x18\x1e \x01(\v2\x19.millrace.v1.HttpExchangeH\x00R\x04http\x122\n" +
 	"\x05redis\x18\x1f \x01(\v2\x1a.millrace.v1.RedisExchangeH\x00R\x05redisB\b\n" +
 	"\x06detail\"\xac\x02\n" +
@@ -1093,13 +1103,14 @@ var file_millrace_v1_exchange_proto_depIdxs = []int32{
 	4,  // 7: millrace.v1.Exchange.cause:type_name -> millrace.v1.ExchangeKey
 	1,  // 8: millrace.v1.Exchange.cause_kind:type_name -> millrace.v1.CauseKind
 	5,  // 9: millrace.v1.Exchange.context:type_name -> millrace.v1.TraceContext
-	7,  // 10: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
-	8,  // 11: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 10: millrace.v1.Exchange.cause_candidate:type_name -> millrace.v1.ExchangeKey
+	7,  // 11: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
+	8,  // 12: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_exchange_proto_init() }

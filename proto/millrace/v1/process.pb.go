@@ -71,7 +71,10 @@ type Process struct {
 	OtelSdkConfigured bool `protobuf:"varint,20,opt,name=otel_sdk_configured,json=otelSdkConfigured,proto3" json:"otel_sdk_configured,omitempty"`
 	// Name of what the process runs, as its arguments at exec tell: for interpreters the script, module, class or jar.
 	// Empty if capture is older than the field, or knows nothing of the program.
-	ProgramName   string `protobuf:"bytes,21,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
+	ProgramName string `protobuf:"bytes,21,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
+	// Process whose partition the raw events of this one are in, because it, or a child of it, made this one and may have
+	// done so for a request that it served: Process.id. 0: the process has a partition of its own.
+	Home          uint64 `protobuf:"fixed64,25,opt,name=home,proto3" json:"home,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,11 +256,18 @@ func (x *Process) GetProgramName() string {
 	return ""
 }
 
+func (x *Process) GetHome() uint64 {
+	if x != nil {
+		return x.Home
+	}
+	return 0
+}
+
 var File_millrace_v1_process_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_process_proto_rawDesc = "" +
 	"\n" +
-	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xe1\x06\n" +
+	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xf5\x06\n" +
 	"\aProcess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
@@ -281,7 +291,8 @@ const file_millrace_v1_process_proto_rawDesc = "" +
 	"\flisten_ports\x18\x12 \x03(\rR\vlistenPorts\x12\x17\n" +
 	"\aboot_id\x18\x13 \x01(\tR\x06bootId\x12.\n" +
 	"\x13otel_sdk_configured\x18\x14 \x01(\bR\x11otelSdkConfigured\x12!\n" +
-	"\fprogram_name\x18\x15 \x01(\tR\vprogramName\x1aI\n" +
+	"\fprogram_name\x18\x15 \x01(\tR\vprogramName\x12\x12\n" +
+	"\x04home\x18\x19 \x01(\x06R\x04home\x1aI\n" +
 	"\x1bOtelResourceAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"

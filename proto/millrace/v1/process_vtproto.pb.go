@@ -50,6 +50,14 @@ func (m *Process) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Home != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Home))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xc9
+	}
 	if len(m.ProgramName) > 0 {
 		i -= len(m.ProgramName)
 		copy(dAtA[i:], m.ProgramName)
@@ -326,6 +334,9 @@ func (m *Process) SizeVT() (n int) {
 	l = len(m.ProgramName)
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Home != 0 {
+		n += 10
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1076,6 +1087,16 @@ func (m *Process) UnmarshalVT(dAtA []byte) error {
 			}
 			m.ProgramName = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 25:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Home", wireType)
+			}
+			m.Home = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Home = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -1903,6 +1924,16 @@ func (m *Process) UnmarshalVTUnsafe(dAtA []byte) error {
 			}
 			m.ProgramName = stringValue
 			iNdEx = postIndex
+		case 25:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Home", wireType)
+			}
+			m.Home = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Home = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -217,6 +217,10 @@ const (
 	// What was observed ends here while the connection is open, as at the end of a packet capture: no more events of the
 	// connection will come, and what its exchanges lack is lost.
 	EventKind_EVENT_KIND_END_OF_CAPTURE EventKind = 10
+	// The process was made, at time_ns, by parent_goroutine (else parent_thread) of parent_process, which serves requests.
+	// Where a child of that one made the process there is an event for each maker, the nearest first. They come before all
+	// other events of the process.
+	EventKind_EVENT_KIND_PROCESS_START EventKind = 11
 )
 
 // Enum value maps for EventKind.
@@ -233,6 +237,7 @@ var (
 		8:  "EVENT_KIND_HANDOFF",
 		9:  "EVENT_KIND_PROCESS_EXIT",
 		10: "EVENT_KIND_END_OF_CAPTURE",
+		11: "EVENT_KIND_PROCESS_START",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":    0,
@@ -246,6 +251,7 @@ var (
 		"EVENT_KIND_HANDOFF":        8,
 		"EVENT_KIND_PROCESS_EXIT":   9,
 		"EVENT_KIND_END_OF_CAPTURE": 10,
+		"EVENT_KIND_PROCESS_START":  11,
 	}
 )
 
@@ -359,7 +365,7 @@ type RawBatch struct {
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	// Start of this capture instance, nanoseconds since the Unix epoch. Sequences begin anew with each epoch.
 	Epoch uint64 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// Partition of all the batch's processes: process id modulo the number of partitions.
+	// Partition of all the batch's processes: id (Process.home, where that is not 0) modulo the number of partitions.
 	Partition uint32 `protobuf:"varint,4,opt,name=partition,proto3" json:"partition,omitempty"`
 	// Position among the batches of this (node, epoch, partition), from 1, without gaps unless batches were lost.
 	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -762,7 +768,9 @@ type Event struct {
 	// were lost before this one; 32 = the local end began to close.
 	Flags uint32 `protobuf:"varint,16,opt,name=flags,proto3" json:"flags,omitempty"`
 	// For RESET: the socket error (errno), 0 if unknown.
-	Error         uint32 `protobuf:"varint,17,opt,name=error,proto3" json:"error,omitempty"`
+	Error uint32 `protobuf:"varint,17,opt,name=error,proto3" json:"error,omitempty"`
+	// For PROCESS_START: Process.id of the maker.
+	ParentProcess uint64 `protobuf:"fixed64,18,opt,name=parent_process,json=parentProcess,proto3" json:"parent_process,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -916,6 +924,13 @@ func (x *Event) GetError() uint32 {
 	return 0
 }
 
+func (x *Event) GetParentProcess() uint64 {
+	if x != nil {
+		return x.ParentProcess
+	}
+	return 0
+}
+
 // Loss is a count of things lost, by cause.
 type Loss struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1020,7 +1035,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\topened_ns\x18\f \x01(\x06R\bopenedNs\x12:\n" +
 	"\rprotocol_hint\x18\r \x01(\x0e2\x15.millrace.v1.ProtocolR\fprotocolHint\x12+\n" +
 	"\x11network_namespace\x18\x0e \x01(\rR\x10networkNamespace\x12#\n" +
-	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xfa\x03\n" +
+	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xa1\x04\n" +
 	"\x05Event\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.millrace.v1.EventKindR\x04kind\x12\x1e\n" +
 	"\n" +
@@ -1042,7 +1057,8 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\asrtt_us\x18\x0e \x01(\rR\x06srttUs\x12 \n" +
 	"\vretransmits\x18\x0f \x01(\rR\vretransmits\x12\x14\n" +
 	"\x05flags\x18\x10 \x01(\rR\x05flags\x12\x14\n" +
-	"\x05error\x18\x11 \x01(\rR\x05error\"b\n" +
+	"\x05error\x18\x11 \x01(\rR\x05error\x12%\n" +
+	"\x0eparent_process\x18\x12 \x01(\x06R\rparentProcess\"b\n" +
 	"\x04Loss\x12,\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x16.millrace.v1.LossCauseR\x05cause\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
@@ -1061,7 +1077,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP1\x10\x01\x12\x12\n" +
 	"\x0ePROTOCOL_REDIS\x10\x02\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x03\x12\x14\n" +
-	"\x10PROTOCOL_UNKNOWN\x10\x04*\x9d\x02\n" +
+	"\x10PROTOCOL_UNKNOWN\x10\x04*\xbb\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fEVENT_KIND_SEND\x10\x01\x12\x16\n" +
@@ -1074,7 +1090,8 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x12EVENT_KIND_HANDOFF\x10\b\x12\x1b\n" +
 	"\x17EVENT_KIND_PROCESS_EXIT\x10\t\x12\x1d\n" +
 	"\x19EVENT_KIND_END_OF_CAPTURE\x10\n" +
-	"*\xf3\x01\n" +
+	"\x12\x1c\n" +
+	"\x18EVENT_KIND_PROCESS_START\x10\v*\xf3\x01\n" +
 	"\tLossCause\x12\x1a\n" +
 	"\x16LOSS_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14LOSS_CAUSE_RING_FULL\x10\x01\x12\x19\n" +

@@ -350,6 +350,14 @@ func (m *Event) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ParentProcess != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.ParentProcess))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x91
+	}
 	if m.Error != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Error))
 		i--
@@ -704,6 +712,9 @@ func (m *Event) SizeVT() (n int) {
 	}
 	if m.Error != 0 {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.Error))
+	}
+	if m.ParentProcess != 0 {
+		n += 10
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1882,6 +1893,16 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 18:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ParentProcess", wireType)
+			}
+			m.ParentProcess = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ParentProcess = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3165,6 +3186,16 @@ func (m *Event) UnmarshalVTUnsafe(dAtA []byte) error {
 					break
 				}
 			}
+		case 18:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ParentProcess", wireType)
+			}
+			m.ParentProcess = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ParentProcess = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

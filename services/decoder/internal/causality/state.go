@@ -10,6 +10,8 @@ import (
 
 // AppendState writes the tracker to w.
 func (t *Tracker) AppendState(w *snapshot.Writer) {
+	w.Bool(t.serves)
+	w.Bool(t.tree)
 	for _, m := range []map[Task]*task{t.young, t.old} {
 		w.Uint(uint64(len(m)))
 		for _, id := range slices.Sorted(maps.Keys(m)) {
@@ -31,7 +33,9 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 				w.Uint(h.socket)
 				w.Int(h.at)
 			}
-			w.Bool(k.loop)
+			for _, b := range k.bits() {
+				w.Bool(*b)
+			}
 			w.Uint(uint64(len(k.turns)))
 			for _, u := range k.turns {
 				w.Int(u.at)
@@ -41,9 +45,18 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 	}
 }
 
-// RestoreState replaces the tracker by what AppendState wrote.
-func (t *Tracker) RestoreState(r *snapshot.Reader) {
+// bits are what is known of a task by yes or no. The first was all of them once, see before.
+func (k *task) bits() [4]*bool { return [4]*bool{&k.loop, &k.born, &k.moves, &k.background} }
+
+// RestoreState replaces the tracker by what AppendState wrote. before says that it was written when a tracker did not
+// know which tasks hand requests on, or began for other work: a task that has a creator is then taken to be as old as it
+// says, and a process with a request in progress to serve.
+func (t *Tracker) RestoreState(r *snapshot.Reader, before bool) {
 	t.Forget()
+	t.serves, t.tree = false, false
+	if !before {
+		t.serves, t.tree = r.Bool(), r.Bool()
+	}
 	t.old = map[Task]*task{}
 	for _, m := range []map[Task]*task{t.young, t.old} {
 		for range r.Items() {
@@ -58,7 +71,12 @@ func (t *Tracker) RestoreState(r *snapshot.Reader) {
 			for range r.Items() {
 				k.handoffs = append(k.handoffs, handoff{Task(r.Uint()), r.Uint(), r.Int()})
 			}
-			k.loop = r.Bool()
+			for i, b := range k.bits() {
+				if i == 0 || !before {
+					*b = r.Bool()
+				}
+			}
+			t.serves = t.serves || len(k.serving) > 0 || k.last.End != 0
 			for range r.Items() {
 				k.turns = append(k.turns, turn{r.Int(), readKey(r)})
 			}

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"millrace.dev/lib/identity"
-	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/stream"
 )
 
@@ -68,27 +67,30 @@ type handoff struct {
 type task struct {
 	parent    Task
 	firstSeen int64 // node time, ns
+	born      bool  // firstSeen is when it began
 	serving   []Request
 	last      Request // the one that ended last
 	handoffs  []handoff
-	// loop: requests of several connections were in progress at once, so the task is an event loop and its turns are
-	// noted.
+	// loop: the task is an event loop, and its turns are noted.
 	loop  bool
 	turns []turn // ascending by time
+	// moves: a request that the task read was answered by another task, so what it does while a request is open need
+	// not be that request's work.
+	moves bool
+	// background: the thread, which serves requests, made a call while it served none, so not all that it does is for
+	// requests.
+	background bool
 }
 
 // turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The
-// zero key is for work that no known request caused.
+// zero key is for work that no known request caused, unknownTurn for work of which nothing is known.
 type turn struct {
 	at  int64
 	key identity.Key
 }
 
-// Cause is what Tracker.Cause found.
-type Cause struct {
-	Request
-	Kind millracev1.CauseKind
-}
+// unknownTurn is the key of no request: offsets of requests belong to a flow, which is never 0.
+var unknownTurn = identity.Key{Offset: 1}
 
 // Tracker knows the tasks of one process. It is not safe for concurrent use.
 type Tracker struct {
@@ -96,6 +98,12 @@ type Tracker struct {
 	limit      int
 	held       int
 	total      *int // sum of held of several trackers, nil: not wanted
+	// loops: the process's threads are event loops, because its runtime makes them so.
+	loops bool
+	// serves: the process has served a request of its own.
+	serves bool
+	// tree: goroutines are reported as they are made, so those that were not are older.
+	tree bool
 }
 
 // New makes a Tracker that keeps in total, which may be nil, how many bytes it and others hold in sum.
@@ -112,6 +120,10 @@ func (t *Tracker) hold(n int) {
 		*t.total += n
 	}
 }
+
+// SetLoops says whether the threads of the process are event loops from the start, as those of Node.js are. Others are
+// known for event loops once requests of several connections are in progress on them at once.
+func (t *Tracker) SetLoops(loops bool) { t.loops = loops }
 
 // Forget forgets all tasks.
 func (t *Tracker) Forget() {
@@ -201,7 +213,8 @@ func (t *Tracker) Started(id, parent Task, now int64) {
 	}
 	k := t.obtain(id, now)
 	before := k.held()
-	*k = task{parent: parent, firstSeen: now}
+	*k = task{parent: parent, firstSeen: now, born: true}
+	t.tree = t.tree || id&threadBit == 0
 	t.hold(k.held() - before)
 }
 
@@ -246,6 +259,8 @@ func (t *Tracker) Serve(id Task, r Request) {
 		k.serving = slices.Delete(k.serving, 0, 1)
 	}
 	k.serving = append(k.serving, r)
+	t.serves = true
+	k.loop = k.loop || t.loops && id&threadBit != 0
 	if k.loop {
 		k.turned(r.Start, r.Key)
 		t.hold(k.held() - before)
@@ -260,10 +275,14 @@ func (t *Tracker) Serve(id Task, r Request) {
 	t.hold(k.held() - before)
 }
 
-// Resumed says that id read the response to a call that the request cause (zero: none) had caused.
-func (t *Tracker) Resumed(id Task, cause identity.Key, at int64) {
+// Resumed says that id read the response to a call that the request cause (zero: none) had caused. With candidate the
+// cause is not known for certain, and so not whose turn it is.
+func (t *Tracker) Resumed(id Task, cause identity.Key, candidate bool, at int64) {
 	if k := t.find(id); k != nil && k.loop {
 		before := k.held()
+		if candidate {
+			cause = unknownTurn
+		}
 		k.turned(at, cause)
 		t.hold(k.held() - before)
 	}
@@ -283,8 +302,9 @@ func (k *task) turned(at int64, key identity.Key) {
 	k.turns = slices.Insert(k.turns, i, turn{at, key})
 }
 
-// Served says that id has written the response to key.
-func (t *Tracker) Served(id Task, key identity.Key, end int64) {
+// Served says that the response to key, which id read, was written by writer (0: not known, or nobody). A task that
+// leaves its answers to others hands requests on, unless it made the other one for the request.
+func (t *Tracker) Served(id Task, key identity.Key, writer Task, end int64) {
 	k := t.find(id)
 	if k == nil {
 		return
@@ -295,106 +315,28 @@ func (t *Tracker) Served(id Task, key identity.Key, end int64) {
 			k.last.End = end
 			k.serving = slices.Delete(k.serving, i, i+1)
 			t.hold(-requestBytes)
+			k.moves = k.moves || writer != 0 && writer != id && !t.worksFor(writer, id, k.last.Start)
 			return
 		}
 	}
 }
 
-// Cause finds the request that caused what actor a began on socket at the given time (node time, ns). opened is when
-// the connection was opened if this is the first call on it, else 0: an event loop writes to a new connection when it
-// is told that it is there, turns later than the one that wanted it.
-func (t *Tracker) Cause(a *stream.Actor, socket uint64, at, opened int64) (Cause, bool) {
-	id := TaskOf(a)
-	kind := millracev1.CauseKind_CAUSE_KIND_SAME_TASK
-	created := int64(-1) // when the task nearest to the one under consideration was created for it; -1: not by creation
+// worksFor reports whether id was made, since the given time, by the task of, or by one that was, or was handed its work.
+func (t *Tracker) worksFor(id, of Task, since int64) bool {
 	for range maxChain {
-		if id == 0 {
-			break
-		}
 		k := t.find(id)
 		if k == nil {
-			break
+			return false
 		}
-		if k.loop && created < 0 {
-			if r, ok := k.turnOf(at, opened); ok {
-				if r.Key.IsZero() {
-					return Cause{}, false
-				}
-				return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED}, true
-			}
+		if slices.ContainsFunc(k.handoffs, func(h handoff) bool { return h.from == of && h.at >= since }) {
+			return true
 		}
-		if r, several, ok := k.inProgress(at, created); ok {
-			if several || k.loop {
-				kind = millracev1.CauseKind_CAUSE_KIND_INFERRED
-			}
-			return Cause{r, kind}, true
+		if k.firstSeen < since {
+			return false
 		}
-		if h, ok := k.handedOver(socket, at); ok {
-			// From here on only the giver's work counts: a worker's creator has nothing to do with it.
-			id, created = h.from, -1
-			kind = millracev1.CauseKind_CAUSE_KIND_HANDOFF
-			continue
-		}
-		if kind == millracev1.CauseKind_CAUSE_KIND_SAME_TASK {
-			kind = millracev1.CauseKind_CAUSE_KIND_CHILD_TASK
-		}
-		created = k.firstSeen
-		id = k.parent
-	}
-	return Cause{}, false
-}
-
-// turnOf gives the request whose turn of an event loop it was: when the connection was opened, or else at the given
-// time. The zero Request stands for none. ok is false if nothing is known about that time.
-func (k *task) turnOf(at, opened int64) (r Request, ok bool) {
-	if opened != 0 && opened < at {
-		at = opened
-	}
-	i := len(k.turns)
-	for i > 0 && k.turns[i-1].at > at {
-		i--
-	}
-	if i == 0 {
-		return Request{}, false
-	}
-	key := k.turns[i-1].key
-	for j := range k.serving {
-		if k.serving[j].Key == key {
-			return k.serving[j], true
+		if id = k.parent; id == of {
+			return true
 		}
 	}
-	return Request{}, key.IsZero()
-}
-
-// inProgress gives the request that the task was serving at the given time. With created >= 0 only requests that began
-// before that time count: the task is asked for what it was doing when it created another.
-func (k *task) inProgress(at, created int64) (r Request, several, ok bool) {
-	if created >= 0 && created < at {
-		at = created
-	}
-	n := 0
-	for i := range k.serving {
-		if s := &k.serving[i]; s.Start <= at {
-			n++
-			if !ok || s.Start >= r.Start {
-				r, ok = *s, true
-			}
-		}
-	}
-	if !ok && k.last.End != 0 && k.last.Start <= at && at <= k.last.End {
-		return k.last, false, true
-	}
-	return r, n > 1, ok
-}
-
-// handedOver finds the hand-over that applies on socket at the given time.
-func (k *task) handedOver(socket uint64, at int64) (found handoff, ok bool) {
-	for _, h := range k.handoffs {
-		if h.socket == socket || h.socket == 0 {
-			if h.at <= at && (!ok || h.socket != 0 && found.socket == 0 || h.at > found.at && (h.socket != 0) == (found.socket != 0)) {
-				found, ok = h, true
-			}
-		}
-	}
-	return found, ok
+	return false
 }

@@ -40,11 +40,11 @@ func TestCause(t *testing.T) {
 		{"begun before the request was read", func(k *Tracker) { k.Serve(Goroutine(1), request(7, 5)) }, g(1, 0), 4, 0, none},
 		{"after the response", func(k *Tracker) {
 			k.Serve(Goroutine(1), request(7, 5))
-			k.Served(Goroutine(1), identity.Key{Flow: 7}, 8)
+			k.Served(Goroutine(1), identity.Key{Flow: 7}, 0, 8)
 		}, g(1, 0), 10, 0, none},
 		{"before the response, reported after it", func(k *Tracker) {
 			k.Serve(Goroutine(1), request(7, 5))
-			k.Served(Goroutine(1), identity.Key{Flow: 7}, 12)
+			k.Served(Goroutine(1), identity.Key{Flow: 7}, 0, 12)
 		}, g(1, 0), 10, 7, same},
 		{"child goroutine", func(k *Tracker) {
 			k.Serve(Goroutine(1), request(7, 5))
@@ -90,21 +90,21 @@ func TestCause(t *testing.T) {
 		{"event loop goes on with the response to a call of an older request", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 6))
-			k.Resumed(Thread(1), identity.Key{Flow: 7}, 9)
+			k.Resumed(Thread(1), identity.Key{Flow: 7}, false, 9)
 		}, th(1), 10, 7, inferred},
 		{"event loop goes on with work of its own", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 6))
-			k.Resumed(Thread(1), identity.Key{}, 9)
+			k.Resumed(Thread(1), identity.Key{}, false, 9)
 		}, th(1), 10, 0, none},
 		{"event loop with one request left", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 6))
-			k.Served(Thread(1), identity.Key{Flow: 7}, 8)
+			k.Served(Thread(1), identity.Key{Flow: 7}, 0, 8)
 		}, th(1), 10, 8, inferred},
 		{"pipelining is no event loop", func(k *Tracker) {
 			k.Serve(Thread(1), Request{Key: identity.Key{Flow: 7}, Start: 5})
-			k.Served(Thread(1), identity.Key{Flow: 7}, 6)
+			k.Served(Thread(1), identity.Key{Flow: 7}, 0, 6)
 			k.Serve(Thread(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 5})
 		}, th(1), 10, 7, same},
 		{"creator in a circle", func(k *Tracker) {
@@ -122,15 +122,15 @@ func TestCause(t *testing.T) {
 			k := New(nil)
 			tt.setup(k)
 			for range 2 { // again after a restart
-				c, ok := k.Cause(tt.actor, 1, tt.at, 0)
-				if c.Key.Flow != tt.want || c.Kind != tt.kind || ok != (tt.want != 0) {
-					t.Fatalf("got %d %v, want %d %v", c.Key.Flow, c.Kind, tt.want, tt.kind)
+				c, verdict := k.Cause(tt.actor, Call{Socket: 1, At: tt.at})
+				if c.Key.Flow != tt.want || c.Kind != tt.kind || c.Candidate || (verdict == Found) != (tt.want != 0) {
+					t.Fatalf("got %d %v %v, want %d %v", c.Key.Flow, c.Kind, c.Candidate, tt.want, tt.kind)
 				}
 				w := &snapshot.Writer{}
 				k.AppendState(w)
 				k = New(nil)
 				r := snapshot.NewReader(w.B)
-				if k.RestoreState(r); !r.Done() {
+				if k.RestoreState(r, false); !r.Done() {
 					t.Fatal("state does not come back")
 				}
 			}
@@ -148,7 +148,7 @@ func TestBounded(t *testing.T) {
 	if n := len(k.young) + len(k.old); n > 2*generation {
 		t.Fatalf("%d tasks are remembered", n)
 	}
-	if _, ok := k.Cause(&stream.Actor{Goroutine: 1}, 0, 10, 0); !ok {
+	if _, verdict := k.Cause(&stream.Actor{Goroutine: 1}, Call{At: 10}); verdict != Found {
 		t.Fatal("a task that is serving was forgotten")
 	}
 }
@@ -159,10 +159,10 @@ func TestNewConnectionOfAnEventLoop(t *testing.T) {
 	k.Serve(Thread(1), request(7, 5))
 	k.Serve(Thread(1), request(8, 6)) // opens a connection at 7
 	k.Serve(Thread(1), request(9, 8))
-	if c, ok := k.Cause(&stream.Actor{Thread: 1}, 1, 10, 7); !ok || c.Key.Flow != 8 {
+	if c, verdict := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 7}); verdict != Found || c.Key.Flow != 8 {
 		t.Errorf("written at 10 on a connection opened at 7: %d", c.Key.Flow)
 	}
-	if c, ok := k.Cause(&stream.Actor{Thread: 1}, 1, 10, 0); !ok || c.Key.Flow != 9 {
+	if c, verdict := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 0}); verdict != Found || c.Key.Flow != 9 {
 		t.Errorf("written at 10 on an older connection: %d", c.Key.Flow)
 	}
 }

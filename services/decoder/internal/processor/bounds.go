@@ -94,7 +94,7 @@ func (p *Processor) taskBytes() int {
 
 func (p *Processor) forget(q *process) {
 	q.tasks.Forget()
-	p.factsHeld -= len(q.encoded)
+	p.factsHeld -= len(q.encoded) + makerBytes*len(q.makers)
 	delete(p.processes, q.id)
 }
 

@@ -117,7 +117,11 @@ func (o *emitter) exchange(c *connection, x *protocol.Exchange, encoded []byte) 
 
 // appendCause writes the fields of Exchange that are known only when all that happened before in the process is.
 func appendCause(b []byte, x *protocol.Exchange) []byte {
-	if x.CauseKind != 0 {
+	switch {
+	case x.CauseKind&candidate != 0:
+		b = appendNumber(b, 21, uint64(x.CauseKind&^candidate))
+		return appendKey(b, 29, x.Cause)
+	case x.CauseKind != 0:
 		b = appendKey(b, 20, x.Cause)
 		b = appendNumber(b, 21, uint64(x.CauseKind))
 	}

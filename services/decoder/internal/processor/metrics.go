@@ -18,6 +18,7 @@ type Metrics struct {
 	lostBytes, duplicateBytes          prometheus.Counter
 	exchanges                          *prometheus.CounterVec
 	links                              prometheus.Counter
+	calls                              *prometheus.CounterVec
 	givenUp, forgotten                 *prometheus.CounterVec
 	connections                        prometheus.Gauge
 	silent                             prometheus.Counter
@@ -52,6 +53,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		exchanges:      vector("exchanges_total", "Exchanges that were published, by protocol and outcome.", "protocol", "outcome"),
 		links:          counter("links_total", "Links that were published."),
 		givenUp:        vector("connections_given_up_total", "Connections that are no longer looked at, by reason and by what they were taken for.", "reason", "protocol"),
+		calls:          vector("calls_total", "Calls that began, by how they were tied to the request that caused them.", "cause"),
 		forgotten:      vector("state_forgotten_total", "What was forgotten because a partition's state was full, by what it was.", "what"),
 		silent:         counter("nodes_silent_total", "Nodes that were waited for no longer because nothing was heard of them."),
 		nodes:          map[*Processor]nodesShown{},
@@ -59,7 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	if r != nil {
 		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
-			m.exchanges, m.links, m.givenUp, m.forgotten, m.connections, m.silent,
+			m.exchanges, m.links, m.calls, m.givenUp, m.forgotten, m.connections, m.silent,
 			m.ofNodes("nodes", "Nodes that say how far they are in a partition of this instance.",
 				func(sum float64, s nodesShown) float64 { return sum + float64(s.number) }),
 			m.ofNodes("node_lag_seconds", "How far the one of these nodes that is furthest behind with publishing is behind the stream.",
@@ -106,6 +108,7 @@ type tally struct {
 	lostBytes, duplicateBytes                         uint64
 	connections                                       int
 	exchanges                                         [8][8]uint64 // protocol, outcome
+	calls                                             [callCauses]uint64
 	malformed                                         map[string]uint64
 	givenUp                                           map[given]uint64
 	forgotten                                         map[string]uint64
@@ -158,6 +161,11 @@ func (m *Metrics) add(t *tally) {
 			}
 		}
 	}
+	for cause, n := range t.calls {
+		if n > 0 {
+			m.calls.WithLabelValues(callCause(cause)).Add(float64(n))
+		}
+	}
 	for what, n := range t.malformed {
 		m.malformed.WithLabelValues(what).Add(float64(n))
 	}
@@ -183,6 +191,16 @@ func protocolName(n int) string {
 	default:
 		return "other"
 	}
+}
+
+// callCandidate follows the values of CauseKind in tally.calls: calls with a candidate and no cause.
+const (
+	callCandidate = int(millracev1.CauseKind_CAUSE_KIND_INFERRED) + 1
+	callCauses    = callCandidate + 1
+)
+
+func callCause(n int) string {
+	return [callCauses]string{"none", "same_task", "child_task", "handoff", "inferred", "candidate"}[n]
 }
 
 func outcomeName(n int) string {

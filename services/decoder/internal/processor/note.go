@@ -31,7 +31,7 @@ const (
 	noteCalled                   // the client's x began; encoded is its link
 	noteLink                     // encoded is a link
 	noteServe                    // x is being served
-	noteServed                   // the response to x was written at the time at
+	noteServed                   // the response to x was written by actor, if it is known, at the time at
 	noteResumed                  // actor read the response to x at the time at
 	noteExchange                 // x has ended; encoded is its exchange, but for the cause
 	noteAwait                    // c has a gap that may be filled
@@ -54,9 +54,13 @@ func (p *Processor) act(w *worker, n *note) {
 		}
 		p.actor(c, &x.Head).tasks.Serve(causality.Task(x.Task), r)
 	case noteServed:
-		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x, false), n.at)
+		writer := causality.Task(0)
+		if n.actor.Process == x.Head.Process {
+			writer = causality.TaskOf(&n.actor)
+		}
+		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x, false), writer, n.at)
 	case noteResumed:
-		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), x.Cause, n.at)
+		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), x.Cause, x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
 		p.out.exchange(c, x, w.arena[n.from:n.to])
 	case noteAwait:
@@ -65,16 +69,27 @@ func (p *Processor) act(w *worker, n *note) {
 	p.out.spill()
 }
 
-// called finds the cause of a call, and says it to those who resolve traces.
+// candidate is set in Exchange.CauseKind where Exchange.Cause is a candidate and no more.
+const candidate = 0x80
+
+// called finds the cause of a call, and says it to those who resolve traces. A candidate is nothing to them.
 func (p *Processor) called(w *worker, n *note) {
 	c, x := n.c, n.x
-	var opened int64
+	call := causality.Call{Socket: c.facts.Socket, At: x.Start}
 	if x.Offset == 0 {
-		opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
+		call.Opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
 	}
 	key, rest := w.arena[n.from:n.split], w.arena[n.split:n.to]
 	var told []byte
-	if cause, ok := p.actor(c, &x.First).tasks.Cause(&x.First, c.facts.Socket, x.Start, opened); ok {
+	cause, ok := p.cause(p.actor(c, &x.First), &x.First, call)
+	switch {
+	case !ok:
+		p.tally.calls[0]++
+	case cause.Candidate:
+		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)|candidate
+		p.tally.calls[callCandidate]++
+	default:
+		p.tally.calls[cause.Kind]++
 		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)
 		x.Forwarded = x.Context.Valid && cause.Span != 0 && cause.Span == x.Context.SpanID && cause.Trace == x.Context.TraceID
 		told = append(appendKey(p.out.scratch[:0], 3, x.Cause), 4<<3, x.CauseKind)
@@ -84,6 +99,19 @@ func (p *Processor) called(w *worker, n *note) {
 		p.tally.links++
 	}
 	p.out.add(&p.out.links[c.partition], 2, linkClient, key, told, rest)
+}
+
+// cause finds what caused what actor a of q began: a request that q serves, or that a process serves which made q for
+// it.
+func (p *Processor) cause(q *process, a *stream.Actor, c causality.Call) (causality.Cause, bool) {
+	found, verdict := q.tasks.Cause(a, c)
+	for i := 0; verdict == causality.Unknown && i < len(q.makers); i++ {
+		m := &q.makers[i]
+		if maker := p.processes[m.process]; maker != nil {
+			found, verdict = maker.tasks.CauseOfChild(m.task, m.at, c)
+		}
+	}
+	return found, verdict == causality.Found
 }
 
 // actor gives the process of an actor on c.

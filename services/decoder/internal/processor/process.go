@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder/internal/causality"
@@ -18,10 +19,21 @@ type process struct {
 	id          uint64
 	encoded     []byte // Process message
 	tasks       *causality.Tracker
+	makers      []maker // who made it for a request it may be, the nearest first
 	connections int
 	lastTick    uint64
 	exited      bool
 }
+
+// maker is a process that made another: itself, or through those before it in process.makers.
+type maker struct {
+	process uint64
+	task    causality.Task // that made it
+	at      int64          // node time, ns
+}
+
+// maxMakers bounds the makers of a process, makerBytes is what one takes in a snapshot at most.
+const maxMakers, makerBytes = 8, 32
 
 func (p *Processor) processOf(id uint64) *process {
 	q := p.processes[id]
@@ -48,6 +60,17 @@ func (p *Processor) learn(facts *rawbatch.Process) {
 	q = p.processOf(facts.ID)
 	p.factsHeld += len(facts.Encoded) - len(q.encoded)
 	q.encoded = append(q.encoded[:0], facts.Encoded...)
+	q.tasks.SetLoops(rawbatch.HasLoops(q.encoded))
+}
+
+// made notes who made q.
+func (p *Processor) made(q *process, m maker) {
+	known := slices.ContainsFunc(q.makers, func(o maker) bool { return o.process == m.process })
+	if m.process == 0 || m.process == q.id || known || len(q.makers) >= maxMakers {
+		return
+	}
+	q.makers = append(q.makers, m)
+	p.factsHeld += makerBytes
 }
 
 // owner is the process that an event is about, nil if it does not say.
@@ -99,6 +122,8 @@ func (p *Processor) task(it *item) {
 			socket = c.facts.Socket
 		}
 		q.tasks.Handoff(task, parent, socket, int64(e.Time))
+	case millracev1.EventKind_EVENT_KIND_PROCESS_START:
+		p.made(q, maker{e.ParentProcess, parent, int64(e.Time)})
 	default: // Of no interest.
 	}
 }

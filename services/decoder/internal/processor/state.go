@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/causality"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
 	"millrace.dev/services/decoder/internal/snapshot"
@@ -19,7 +20,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 5
+	snapshotVersion = 6
 	oldestVersion   = 1
 )
 
@@ -45,6 +46,12 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 		w.Bytes(q.encoded)
 		w.Uint(q.lastTick)
 		w.Bool(q.exited)
+		w.Uint(uint64(len(q.makers)))
+		for _, m := range q.makers {
+			w.Uint(m.process)
+			w.Uint(uint64(m.task))
+			w.Int(m.at)
+		}
 		q.tasks.AppendState(w)
 	}
 	w.Uint(uint64(len(p.connections)))
@@ -97,7 +104,13 @@ func (p *Processor) Restore(b []byte) error {
 			q.encoded = encoded
 		}
 		q.lastTick, q.exited = r.Uint(), r.Bool()
-		q.tasks.RestoreState(r)
+		q.tasks.SetLoops(rawbatch.HasLoops(q.encoded))
+		if version > 5 {
+			for range r.Items() {
+				p.made(q, maker{r.Uint(), causality.Task(r.Uint()), r.Int()})
+			}
+		}
+		q.tasks.RestoreState(r, version <= 5)
 	}
 	for range r.Items() {
 		p.restoreConnection(r, version)

@@ -254,23 +254,23 @@ func (w *worker) serve(c *connection, x *protocol.Exchange) {
 func (w *worker) Responded(pc *protocol.Conn, x *protocol.Exchange) {
 	c := pc.Owner.(*connection)
 	if x.Serving {
-		w.served(c, x, x.ResponseTime)
+		w.served(c, x, x.ResponseTime, &pc.Responses.Last().Actor)
 	}
 	if pc.Client && x.ResponseTime != 0 {
 		w.say(&note{kind: noteResumed, c: c, x: x, actor: c.lastActor, at: x.ResponseTime})
 	}
 }
 
-func (w *worker) served(c *connection, x *protocol.Exchange, at int64) {
+func (w *worker) served(c *connection, x *protocol.Exchange, at int64, writer *stream.Actor) {
 	x.Serving = false
-	w.say(&note{kind: noteServed, c: c, x: x, at: at})
+	w.say(&note{kind: noteServed, c: c, x: x, actor: *writer, at: at})
 }
 
 // Finished implements [protocol.Sink].
 func (w *worker) Finished(pc *protocol.Conn, x *protocol.Exchange) {
 	c := pc.Owner.(*connection)
 	if x.Serving {
-		w.served(c, x, x.End)
+		w.served(c, x, x.End, &stream.Actor{})
 	}
 	if !x.Ignore {
 		w.tally.exchanges[c.protocol&7][x.Outcome&7]++

@@ -64,6 +64,7 @@ type Event struct {
 	Goroutine, ParentGoroutine      uint64
 	ParentThread, SRTT, Retransmits uint32
 	Flags, Error                    uint32
+	ParentProcess                   uint64
 }
 
 // Read replaces b by the message. Fields that are not known are passed over. With an error b holds what was read before
@@ -131,6 +132,22 @@ func processID(m []byte) (id uint64, ok bool) {
 		}
 	}
 	return id, true
+}
+
+// HasLoops reports whether the threads of a process, of which it gets the encoded Process message, are event loops: those
+// of Node.js are.
+func HasLoops(process []byte) (loops bool) {
+	var f field
+	var ok bool
+	for len(process) > 0 {
+		if process, ok = f.next(process); !ok {
+			return false
+		}
+		if f.id == 10 && f.wire == length {
+			loops = string(f.bytes) == "nodejs"
+		}
+	}
+	return loops
 }
 
 func readLoss(m []byte) (l Loss, ok bool) {
@@ -296,6 +313,8 @@ func (e *Event) Read(m []byte) (ok bool) {
 			e.Flags = uint32(f.number)
 		case 17<<3 | varint:
 			e.Error = uint32(f.number)
+		case 18<<3 | fixed64:
+			e.ParentProcess = f.number
 		}
 	}
 	return true

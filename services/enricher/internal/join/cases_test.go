@@ -3,6 +3,7 @@ package join
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,43 @@ func TestLateClient(t *testing.T) {
 	}
 	if late, conflicts := testutil.ToFloat64(w.counters.Late), testutil.ToFloat64(w.counters.Conflicts); late != 1 || conflicts != 1 {
 		t.Errorf("%v late, %v conflicts", late, conflicts)
+	}
+}
+
+// A request that may be the cause, or may not, is named and is no parent: the client begins a trace, or stays in the one
+// that it names itself.
+func TestCandidate(t *testing.T) {
+	t.Parallel()
+	w := scene(t, defaults)
+	candidate := w.key()
+	w.side(call{key: candidate, start: at(0), end: at(50 * time.Millisecond)}, serverSide)
+	own := w.context()
+	for i, test := range []struct {
+		context *millracev1.TraceContext
+		parent  uint64
+	}{{nil, 0}, {own, own.SpanId}} {
+		key, start := w.key(), time.Duration(i)*10*time.Second
+		w.link(at(start), &millracev1.Link{
+			Kind: millracev1.LinkKind_LINK_KIND_CLIENT_STARTED, Key: key.Proto(), Context: test.context, StartUnixNs: uint64(at(start)),
+		})
+		w.exchange(&millracev1.Exchange{
+			Key: key.Proto(), Side: clientSide, Process: 7, Outcome: millracev1.Outcome_OUTCOME_COMPLETE, Context: test.context,
+			CauseKind: millracev1.CauseKind_CAUSE_KIND_INFERRED, CauseCandidate: candidate.Proto(),
+			StartUnixNs: uint64(at(start)), EndUnixNs: uint64(at(start + time.Millisecond)),
+		})
+		w.run(at(start + 5*time.Second))
+		trace := identity.Trace(key)
+		if test.context != nil {
+			trace = [16]byte(own.TraceId)
+		}
+		s, found := w.span(key, clientSide)
+		if !found || [16]byte(s.TraceId) != trace || s.ParentSpanId != test.parent {
+			t.Errorf("found %v: %v, want trace %x, parent %x", found, s.Span, trace, test.parent)
+		}
+		want := fmt.Sprintf("%016x", identity.Span(candidate, serverSide))
+		if got := s.attribute("millrace.cause.span_id").GetStringValue(); got != want || s.attribute("millrace.cause").GetStringValue() != "inferred" {
+			t.Errorf("candidate %q, want %q: %v", got, want, s.Span)
+		}
 	}
 }
 

@@ -135,6 +135,9 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		e.rootless = !e.client.started
 	} else {
 		in.ParentID, in.DetachedCause = clientParent(e, x.ContextForwarded)
+		if candidate := identity.KeyOf(x.CauseCandidate); !candidate.IsZero() && in.DetachedCause == 0 {
+			in.DetachedCause = identity.Span(candidate, millracev1.Side_SIDE_SERVER)
+		}
 		in.Late = e.rootless
 	}
 	joined := &p.joined

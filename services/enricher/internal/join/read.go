@@ -42,6 +42,7 @@ func (b *batch) read(message []byte, records uint32) (ok bool) {
 type view struct {
 	x          millracev1.Exchange
 	key, cause millracev1.ExchangeKey
+	candidate  millracev1.ExchangeKey
 	context    millracev1.TraceContext
 	http       millracev1.HttpExchange
 	redis      millracev1.RedisExchange
@@ -134,6 +135,12 @@ func (v *view) read(m []byte) (ok bool) {
 			x.ClientAddress = f.Bytes
 		case 46<<3 | wire.Varint:
 			x.ClientPort = uint32(f.Number)
+		case 29<<3 | wire.Length:
+			if x.CauseCandidate == nil {
+				x.CauseCandidate = &v.candidate
+				v.candidate.Reset()
+			}
+			ok = readKey(x.CauseCandidate, f.Bytes)
 		case 30<<3 | wire.Length:
 			if x.GetHttp() == nil {
 				v.http.Reset()

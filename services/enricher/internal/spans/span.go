@@ -33,8 +33,8 @@ type Input struct {
 	Assumed bool
 	// Late: the server span of this client's exchange had been sent as a root before the client was heard of.
 	Late bool
-	// DetachedCause is the span id of a cause that ended up in another trace, so that it cannot be the parent; 0
-	// otherwise.
+	// DetachedCause is the span id of a cause that cannot be the parent: it ended up in another trace, or is one of
+	// several that it may be. 0: there is none.
 	DetachedCause uint64
 }
 
