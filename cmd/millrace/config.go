@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace.dev/lib/bus/embedded"
 	"millrace.dev/lib/config"
 	"millrace.dev/services/exporter"
 )
@@ -28,6 +29,11 @@ func configCommand() *cobra.Command {
 				}
 				if err := exporter.CheckConfig(cfg); err != nil {
 					return err
+				}
+				if path := cfg.Bus.Embedded.UsersFile; path != "" {
+					if err := embedded.CheckUsers(path); err != nil {
+						return err
+					}
 				}
 				for _, key := range cfg.Inactive() {
 					fmt.Fprintf(cmd.OutOrStdout(), "note: %s is set, and has no effect in this version\n", key)

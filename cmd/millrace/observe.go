@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/bus/access"
+	"millrace.dev/lib/bus/embedded"
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
 
@@ -97,8 +99,16 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 // all-in-one's own, if it listens.
 func connectTool(ctx context.Context, cfg *config.Config, role string) (*bus.Conn, error) {
 	b := cfg.Bus
+	var options []nats.Option
 	if b.URL == "" && b.Embedded.Listen != "" {
-		b.URL = "nats://" + b.Embedded.Listen
+		b.URL = "nats://" + reachable(b.Embedded.Listen)
+		if path := b.Embedded.UsersFile; path != "" {
+			password, err := embedded.Password(path, role)
+			if err != nil {
+				return nil, err
+			}
+			options = append(options, nats.UserInfo(role, password))
+		}
 	}
 	if b.URL == "" {
 		b.URL = nats.DefaultURL
@@ -109,11 +119,20 @@ func connectTool(ctx context.Context, cfg *config.Config, role string) (*bus.Con
 		if errors.Is(err, bus.ErrDenied) {
 			fmt.Fprintf(os.Stderr, "millrace: %v: this needs credentials of the role %s\n", err, role)
 		}
-	})
+	}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s (set bus.url, or bus.embedded.listen on an all-in-one): %w", b.URL, err)
 	}
 	return conn, nil
+}
+
+// reachable is where a server that listens on an address is reached on its own machine.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err != nil || host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return listen
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 func observe(ctx context.Context, conn *bus.Conn, f *filter, asJSON bool, count int, out io.Writer) error {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/pprof"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -87,32 +88,79 @@ func runAll(ctx context.Context, out io.Writer, quiet bool) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing() // last: health is served until everything has stopped
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
-		group.Go(func() error { return tel.ServeListener(ctx, listener) })
+		go func() {
+			if err := tel.ServeListener(serving, listener); err != nil {
+				tel.Log.Error("telemetry endpoint stopped", "error", err)
+			}
+		}()
 	}
 	service.WarnInactive(tel.Log, cfg)
 	pipeline := newPipeline(cfg, tel)
 	defer pipeline.Close()
 	// First: what happens while NATS is not there yet waits in the send buffer.
-	pipeline.start(ctx, group, pipeline.captureApart, "capture")
+	captured := make(chan struct{})
+	pipeline.start(ctx, group, func(ctx context.Context, env *service.Env) error {
+		defer close(captured)
+		return pipeline.captureApart(ctx, env)
+	}, "capture")
 	if err := pipeline.open(ctx); err != nil {
 		if ctx.Err() != nil { // by a signal, or because capture ended: it knows why
-			return ended(group.Wait())
+			return ended(wait(ctx, group))
 		}
 		cancel()
-		return errors.Join(err, ended(group.Wait()))
+		return errors.Join(err, ended(wait(ctx, group)))
 	}
-	pipeline.start(ctx, group, decoder.Run, "decoder")
-	pipeline.start(ctx, group, enricher.Run, "enricher")
-	pipeline.start(ctx, group, exporter.Run, "exporter")
+	// Last to stop: they read what capture has seen to the end.
+	readers, stopReaders := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReaders()
+	group.Go(func() error {
+		stopAfter(ctx, captured)
+		stopReaders()
+		return nil
+	})
+	pipeline.start(readers, group, decoder.Run, "decoder")
+	pipeline.start(readers, group, enricher.Run, "enricher")
+	pipeline.start(readers, group, exporter.Run, "exporter")
 	if !quiet {
 		group.Go(func() error {
 			defer cancel() // leaving the screen ends the program
 			return live.Show(ctx, live.Options{Bus: pipeline.env.Bus, Gatherer: tel.Registry, Node: nodeName(cfg), Notices: notices, Terminal: screen, Out: out})
 		})
 	}
-	return ended(group.Wait())
+	return ended(wait(ctx, group))
+}
+
+// captureTimeout bounds how long the others wait for the last words of capture.
+const captureTimeout = 5 * time.Second
+
+// stopAfter waits until ctx has ended, and then until capture has as well.
+func stopAfter(ctx context.Context, captured <-chan struct{}) {
+	<-ctx.Done()
+	select {
+	case <-captured:
+	case <-time.After(captureTimeout):
+	}
+}
+
+// wait waits for the services; when they do not stop in time, it leaves them to the end of the process.
+func wait(ctx context.Context, group *errgroup.Group) error {
+	result := make(chan error, 1)
+	go func() { result <- group.Wait() }()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-time.After(captureTimeout + service.StopTimeout):
+		return fmt.Errorf("did not stop within %v", captureTimeout+service.StopTimeout)
+	}
 }
 
 // ended drops the error of a group that ended because it was told to.

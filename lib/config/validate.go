@@ -138,11 +138,38 @@ func checkAddress(text string) error {
 	return nil
 }
 
+// NeedsUsers is the reason why an address that others can reach is refused, and what to do.
+const NeedsUsers = "others than this machine could read all payload and write on the bus: set bus.embedded.users_file " +
+	"(docs/security.md says how), or listen on 127.0.0.1, or use a NATS server of its own with bus.url"
+
+// Local reports whether the address is certainly one that only this machine can reach: a loopback address, or localhost.
+// Other names may lead anywhere, and an empty host is every address of the machine.
+func (e Embedded) Local() bool {
+	host, _, err := net.SplitHostPort(e.Listen)
+	if err != nil {
+		return e.Listen == ""
+	}
+	host, _, _ = strings.Cut(host, "%") // a zone
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
+}
+
 func (v *validator) bus(b Bus) {
 	if (b.TLS.CertFile == "") != (b.TLS.KeyFile == "") {
 		v.fail("bus.tls", "cert_file and key_file go together")
 	}
+	if (b.Embedded.CertFile == "") != (b.Embedded.KeyFile == "") {
+		v.fail("bus.embedded", "cert_file and key_file go together")
+	}
+	if b.Embedded.CertFile != "" && b.Embedded.UsersFile == "" {
+		v.fail("bus.embedded.cert_file", "a certificate says nothing about clients: set bus.embedded.users_file as well")
+	}
 	if b.URL == "" {
+		if b.Embedded.UsersFile == "" && checkAddress(b.Embedded.Listen) == nil && !b.Embedded.Local() {
+			v.fail("bus.embedded.listen", "%q: %s", clip(b.Embedded.Listen), NeedsUsers)
+		}
 		return
 	}
 	for _, one := range strings.Split(b.URL, ",") {

@@ -34,15 +34,21 @@ const (
 	ExitUsage = 2
 )
 
-// stopTimeout bounds a stop after a signal.
-const stopTimeout = 10 * time.Second
+const (
+	// Linger is how long a service that nobody goes on for keeps working after a signal to stop, so that signals to all
+	// services of a machine may come one after the other.
+	Linger = time.Second
+	// StopTimeout bounds a stop after a signal: a stage reads to the end of its stream for up to 8 s, and hands over for
+	// up to 8 s.
+	StopTimeout = 20 * time.Second
+)
 
 // errStopTimeout is the error of a service that did not return in time.
-var errStopTimeout = errors.New("did not stop within 10 s")
+var errStopTimeout = errors.New("did not stop within 20 s")
 
 // Main is the main function of a service's command: it reads flags and configuration, runs the service until it fails
-// or the process gets SIGTERM or SIGINT, and gives the exit code. After the first signal the service has ten seconds to
-// stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as Go
+// or the process gets SIGTERM or SIGINT, and gives the exit code. After the first signal the service has [StopTimeout]
+// to stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as Go
 // does.
 func Main(name string, run Run) int { return mainOf(command{name: name, run: run}) }
 
@@ -56,7 +62,7 @@ func mainOf(c command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // From here on a signal has its default effect.
-	c.args, c.environ, c.stdout, c.stderr, c.stopTimeout = os.Args[1:], os.Environ(), os.Stdout, os.Stderr, stopTimeout
+	c.args, c.environ, c.stdout, c.stderr, c.stopTimeout = os.Args[1:], os.Environ(), os.Stdout, os.Stderr, StopTimeout
 	return c.main(ctx)
 }
 
@@ -102,7 +108,7 @@ func StartBeforeBus(ctx context.Context, name, path string, run Run) error {
 }
 
 func start(ctx context.Context, path string, c command) error {
-	c.environ, c.stderr, c.stopTimeout = os.Environ(), os.Stderr, stopTimeout
+	c.environ, c.stderr, c.stopTimeout = os.Environ(), os.Stderr, StopTimeout
 	cfg, tel, err := c.prepare(path)
 	if err != nil {
 		return err

@@ -254,6 +254,20 @@ func (c *coordinator) released(partition int, lease Lease, revision uint64, ok b
 // leave makes the instance give up everything.
 func (c *coordinator) leave() { c.leaving = true }
 
+// succeeded reports whether another live instance goes on with the stage.
+func (c *coordinator) succeeded() bool { return c.roster.succeeded() }
+
+// complete reports whether every partition that is to be this instance's is.
+func (c *coordinator) complete(now time.Duration) bool {
+	owners := place(c.stage, len(c.holdings), c.roster.candidates(c.refusals(now)))
+	for p := range c.holdings {
+		if owners[p] == c.self && c.holdings[p].state != running {
+			return false
+		}
+	}
+	return true
+}
+
 // gone reports whether nothing is held or on its way any more.
 func (c *coordinator) gone() bool {
 	return !slices.ContainsFunc(c.holdings, func(h holding) bool { return h.state != idle })

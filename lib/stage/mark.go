@@ -2,12 +2,8 @@ package stage
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"millrace.dev/lib/bus"
 )
 
 // Marks of time are empty messages that instances put into their input stream while a partition of theirs waits for
@@ -68,23 +64,10 @@ func overdue(workers []*worker, since time.Duration) bool {
 	return false
 }
 
-// mark puts one mark, by the connection on which nothing large is ahead of it.
+// mark puts one mark.
 func (i *instance) mark(ctx context.Context) error {
-	subject := bus.TimeSubject(i.options.Stream)
-	ctx, cancel := context.WithTimeout(ctx, markTimeout)
-	defer cancel()
-	err := i.control.Permitted(ctx, subject, func(ctx context.Context) error {
-		_, err := i.control.JetStream().Publish(ctx, subject, nil)
-		return err
-	})
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, bus.ErrDenied):
-		return fmt.Errorf("%w: issue the credentials of this service anew (millrace nats update)", err)
-	default:
-		return fmt.Errorf("put a mark of time on %s: %w", subject, err)
-	}
+	_, err := i.putMark(ctx, nil)
+	return err
 }
 
 // markFailure is why marks are not stored.

@@ -23,6 +23,8 @@ type Member struct {
 	// Refused partitions: the instance could not restore their state (for example a snapshot of a newer version during
 	// an upgrade) and leaves them to others for a while.
 	Refused []int `json:"refused,omitempty"`
+	// Leaving: the instance has got the signal to stop.
+	Leaving bool `json:"leaving,omitempty"`
 	// Partitions that it runs.
 	Partitions []MemberPartition `json:"partitions,omitempty"`
 }
@@ -61,7 +63,7 @@ func (i *instance) heartbeat(ctx context.Context) {
 	i.beating++
 	i.beats++
 	sent := i.clock()
-	member := Member{ID: i.id, Beat: i.beats, PID: os.Getpid(), Started: i.started, Refused: i.coordinator.refusals(sent)}
+	member := Member{ID: i.id, Beat: i.beats, PID: os.Getpid(), Started: i.started, Refused: i.coordinator.refusals(sent), Leaving: i.leaving}
 	for p, w := range i.workers {
 		member.Partitions = append(member.Partitions, w.report(p, i.options.HeartbeatInterval))
 	}
@@ -147,6 +149,7 @@ func (i *instance) memberSeen(id string, e jetstream.KeyValueEntry) {
 	var m struct {
 		Beat    uint64 `json:"beat"`
 		Refused []int  `json:"refused"`
+		Leaving bool   `json:"leaving"`
 	}
 	if err := json.Unmarshal(e.Value(), &m); err != nil {
 		return // Not ours to judge; without heartbeats it is dead.
@@ -156,6 +159,7 @@ func (i *instance) memberSeen(id string, e jetstream.KeyValueEntry) {
 		return
 	}
 	i.coordinator.roster.heard(id, e.Revision(), m.Refused, i.clock())
+	i.coordinator.roster.leaves(id, m.Leaving)
 	i.coordinator.roster.forget(10 * i.options.LeaseTTL)
 }
 

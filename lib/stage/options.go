@@ -57,7 +57,16 @@ type Options struct {
 	MaxRecordBytes int
 	// MaxSnapshotBytes bounds a snapshot before compression; a larger one is not written. Default 64 MiB.
 	MaxSnapshotBytes int
-	// ShutdownTimeout bounds how long Run hands over its partitions after its context has ended. Default 8 s.
+	// Upstream names the stages whose outputs this one reads. When Run's context ends and no other instance goes on, Run
+	// reads what is in the stream before it hands its partitions over, and puts a closing mark behind it, see [Finisher].
+	// Instances of these stages that are stopping at the same time are waited for.
+	Upstream []string
+	// Linger is how long Run goes on at least when its context has ended, so that the signals to stop may reach the
+	// services of a machine one after the other. Default 0.
+	Linger time.Duration
+	// CloseTimeout bounds all of that. Default 8 s.
+	CloseTimeout time.Duration
+	// ShutdownTimeout bounds how long Run hands over its partitions after that. Default 8 s.
 	ShutdownTimeout time.Duration
 }
 
@@ -79,6 +88,7 @@ func (o *Options) complete() error {
 	orDefault(&o.PrefetchRecords, 1024)
 	orDefault(&o.MaxRecordBytes, 32<<20)
 	orDefault(&o.MaxSnapshotBytes, 64<<20)
+	orDefault(&o.CloseTimeout, 8*time.Second)
 	orDefault(&o.ShutdownTimeout, 8*time.Second)
 	switch {
 	case o.Partitions < 1:

@@ -73,6 +73,15 @@ type Sender interface {
 	Sent() bool
 }
 
+// Finisher is what a [Processor] may be besides: one that holds back until a time comes what it could put out now.
+type Finisher interface {
+	// Finish is called when the stage ends, at a place in the stream that is the same in every replay: what was added up
+	// is to be put out, since nobody may be there when its time comes. final says that the stages before have ended as
+	// well, so that what waits for them waits in vain. More records may follow all the same, when the stage is started
+	// again: then they are processed with the state that Finish has left. It may block, and fail, as Process may.
+	Finish(ctx context.Context, final bool, out Output) error
+}
+
 // Watermarker is what a [Processor] may be besides: one whose records tell of things that happened before they were
 // stored, and that knows how far back some may still come. It lowers the time that [Progress] tells.
 type Watermarker interface {

@@ -27,6 +27,7 @@ type sighting struct {
 	revision uint64
 	seen     time.Duration
 	refused  []int
+	leaving  bool
 }
 
 func newRoster(self string, ttl time.Duration) *roster {
@@ -73,13 +74,31 @@ func (r *roster) proven(id string, revision uint64, now time.Duration) {
 		return
 	}
 	var refused []int
+	leaving := false
 	if s, found := r.others[id]; found {
 		if revision <= s.revision {
 			return
 		}
-		refused = s.refused
+		refused, leaving = s.refused, s.leaving
 	}
-	r.others[id] = &sighting{revision: revision, seen: now, refused: refused}
+	r.others[id] = &sighting{revision: revision, seen: now, refused: refused, leaving: leaving}
+}
+
+// leaves notes whether another instance has got the signal to stop.
+func (r *roster) leaves(id string, leaving bool) {
+	if s, found := r.others[id]; found {
+		s.leaving = leaving
+	}
+}
+
+// succeeded reports whether another live instance goes on.
+func (r *roster) succeeded() bool {
+	for id, s := range r.others {
+		if !s.leaving && r.alive(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // reset forgets revisions, because the bucket was lost and made again. Who was alive stays so for its time.

@@ -19,7 +19,8 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Run is one instance of a stage. It blocks until ctx ends, then hands its partitions over and returns nil. An error
+// Run is one instance of a stage. It blocks until ctx ends, then finishes what is in the stream if no other instance does
+// (see [Options.Linger]), hands its partitions over and returns nil. An error
 // means that it could not begin, because options are wrong; whatever may pass (NATS away, no stream yet, a processor
 // that fails) is tried again, shown in metrics and readiness.
 func Run(ctx context.Context, options Options) error {
@@ -81,6 +82,8 @@ type instance struct {
 	beating       int // heartbeats on their way
 	ready         error
 	readyKnown    bool
+	leaving       bool             // the signal to stop has come
+	deadline      <-chan time.Time // of the hand-over; nil before
 
 	lapses      atomic.Uint64 // copy of coordinator.lapses, stored before validUntil
 	validUntil  atomic.Int64  // copy of coordinator.validUntil
@@ -179,8 +182,7 @@ func (i *instance) run(ctx context.Context) {
 	}
 	beat := time.NewTicker(i.options.HeartbeatInterval)
 	defer beat.Stop()
-	var deadline <-chan time.Time
-	leave := ctx.Done()
+	signal := ctx.Done()
 	i.heartbeat(working)
 	for {
 		i.act(working)
@@ -193,17 +195,16 @@ func (i *instance) run(ctx context.Context) {
 		case <-beat.C:
 			i.heartbeat(working)
 		case <-wake.C:
-		case <-leave:
-			leave = nil
-			i.coordinator.leave()
-			deadline = time.After(i.options.ShutdownTimeout)
-		case <-deadline:
+		case <-signal:
+			signal = nil
+			go i.finish(working)
+		case <-i.deadline:
 			i.log.Warn("shutdown takes too long: partitions are left for others to take over")
 			i.farewell(working)
 			return
 		}
 		wake.Stop()
-		if leave == nil && i.coordinator.gone() {
+		if i.coordinator.leaving && i.coordinator.gone() {
 			i.farewell(working)
 			return
 		}

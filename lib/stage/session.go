@@ -89,7 +89,13 @@ func (s *session) deliver(records []Record) error {
 			}
 		}
 		if mark {
+			if err := s.finish(string(records[0].Data)); err != nil {
+				return err
+			}
 			s.position = records[0].Sequence
+			if len(records[0].Data) > 0 {
+				s.changed = s.position
+			}
 			records = records[1:]
 			continue
 		}
@@ -105,6 +111,18 @@ func (s *session) deliver(records []Record) error {
 		s.position = records[n-1].Sequence
 		s.changed = s.position
 		records = records[n:]
+	}
+	return nil
+}
+
+// finish tells the processor what a closing mark says. Other words are those of later versions.
+func (s *session) finish(word string) error {
+	finisher, ok := s.processor.(Finisher)
+	if !ok || word != closeMark && word != finalMark {
+		return nil
+	}
+	if err := s.call(func(ctx context.Context) error { return finisher.Finish(ctx, word == finalMark, s.out) }); err != nil {
+		return fmt.Errorf("finish: %w", err)
 	}
 	return nil
 }

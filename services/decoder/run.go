@@ -34,6 +34,7 @@ func Run(ctx context.Context, env *service.Env) error {
 		Bus:        env.Bus,
 		Telemetry:  env.Telemetry,
 		Partitions: partitions,
+		Linger:     service.Linger,
 	})
 }
 

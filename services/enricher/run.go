@@ -28,6 +28,8 @@ func Run(ctx context.Context, env *service.Env) error {
 		Factory:   factory,
 		Bus:       env.Bus,
 		Telemetry: env.Telemetry,
+		Upstream:  []string{"decoder"},
+		Linger:    service.Linger,
 	})
 }
 

@@ -69,6 +69,8 @@ func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) 
 			Telemetry:          env.Telemetry,
 			CheckpointInterval: samplerCheckpoints,
 			MaxSnapshotBytes:   settings.MaxSnapshotBytes(),
+			Upstream:           []string{"enricher"},
+			Linger:             service.Linger,
 		})
 		if err != nil {
 			return fmt.Errorf("exporter %s: %w", samplerStage, err)

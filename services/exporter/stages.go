@@ -76,6 +76,7 @@ func (s *stages) addScrape(server *scrape.Server) {
 func (s *stages) run(name string, from source, factory stage.Factory) {
 	s.all = append(s.all, stage.Options{
 		Name: name, Stream: from.stream, Subjects: from.subjects, Factory: factory, Bus: s.env.Bus, Telemetry: s.env.Telemetry,
+		Upstream: []string{"enricher", samplerStage}, Linger: service.Linger,
 	})
 }
 

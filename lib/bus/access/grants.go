@@ -51,6 +51,11 @@ func stage(name string) []Grant {
 	)
 }
 
+// upstream lets a stage see which instances of another are there, and which are stopping.
+func upstream(name string) []Grant {
+	return watch(bus.BucketMembers, name+".*", "instances that stop at the same time")
+}
+
 // watch lets a role follow keys of a bucket. A bucket's stream has no other way to make a consumer than with the keys
 // in the subject, so that the server compares them with what is permitted.
 func watch(bucket, keys, why string) []Grant {

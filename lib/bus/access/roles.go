@@ -27,8 +27,8 @@ func capture() Role {
 			watch(bus.BucketProcesses, Node+".*", "what it announced before a restart"),
 			put(bus.BucketProcesses, Node+".*", "services of its own node"),
 			inform(bus.BucketTargets),
+			// No direct reads: their answers could be sent to any subject, see docs/security.md.
 			watch(bus.BucketTargets, Node, "what it is to look at"),
-			get(bus.BucketTargets, Node, "what it is to look at"),
 		),
 	})
 }
@@ -57,6 +57,7 @@ func enricher() Role {
 			inform(bus.BucketTargets),
 			put(bus.BucketTargets, "*", "what capture is to look at"),
 			stage("enricher"),
+			upstream("decoder"),
 		),
 	})
 }
@@ -80,6 +81,7 @@ func exporter(named []string) Role {
 	for _, s := range stages {
 		r.Publish = append(r.Publish, stage(s)...)
 	}
+	r.Publish = append(r.Publish, upstream("enricher")...)
 	return finish(r)
 }
 

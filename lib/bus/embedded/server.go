@@ -32,6 +32,7 @@ const (
 type Server struct {
 	server   *server.Server
 	tempDir  string // removed by Shutdown
+	password string // of the process itself; empty where the server asks for none
 	shutdown sync.Once
 }
 
@@ -46,7 +47,8 @@ func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = lo
 
 // Start starts a server and waits until it takes connections. cfg.Storage, cfg.MaxBytes and cfg.Embedded matter; with
 // memory storage, or without cfg.Embedded.StoreDir, what the server stores does not outlive it. It handles no signals:
-// the caller ends it with [Server.Shutdown], after closing its connections.
+// the caller ends it with [Server.Shutdown], after closing its connections. It does not listen beyond this machine without
+// users (cfg.Embedded.UsersFile).
 func Start(cfg config.Bus, options ...Option) (*Server, error) {
 	settings := settings{log: slog.Default()}
 	for _, option := range options {
@@ -70,6 +72,9 @@ func Start(cfg config.Bus, options ...Option) (*Server, error) {
 		} else {
 			opts.JetStreamMaxMemory += streamCount * int64(cfg.MaxBytes)
 		}
+	}
+	if err := s.secure(opts, cfg.Embedded); err != nil {
+		return nil, err
 	}
 	if err := listen(opts, cfg.Embedded.Listen); err != nil {
 		return nil, err
@@ -156,8 +161,8 @@ func await(ns *server.Server, logger *bridge, opts *server.Options) error {
 	}
 }
 
-// InProcess is the option with which a client in this process connects, without a network.
-func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.server) }
+// InProcess is the option with which a client in this process connects, without a network. It may do everything.
+func (s *Server) InProcess() nats.Option { return s.own() }
 
 // ClientURL is where other clients connect; empty when the server listens nowhere.
 func (s *Server) ClientURL() string {

@@ -157,16 +157,16 @@ func (x *Instance) Ready(limit time.Duration) error {
 	}
 }
 
-// Stop asks the process to end, waits, and kills it after 10 seconds.
+// Stop asks the process to end, waits, and kills it after 25 seconds, longer than a service may take.
 func (x *Instance) Stop() error {
 	_ = x.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-x.exited:
 		return nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(25 * time.Second):
 		_ = x.command.Process.Kill()
 		<-x.exited
-		return errors.New("millrace did not end within 10 s of SIGTERM")
+		return errors.New("millrace did not end within 25 s of SIGTERM")
 	}
 }
 

@@ -19,10 +19,13 @@ type witness struct {
 	sides   []millracev1.Side
 	verdict Verdict
 	state   uint64
+	ended   int // how often it was told to finish
 }
 
 func (w *witness) Begin(at int64)                    { w.began = at }
 func (w *witness) Advance(now int64, _ stage.Output) { w.times = append(w.times, now) }
+
+func (w *witness) Finish(stage.Output) { w.ended++ }
 
 func (w *witness) Observe(j *Joined) Verdict {
 	w.sides = append(w.sides, j.Exchange.Side)
@@ -138,5 +141,49 @@ func TestObserverTimes(t *testing.T) {
 	due += (slotWidth - due%slotWidth) % slotWidth
 	if want := []int64{epoch, due, epoch + int64(time.Minute)}; !slices.Equal(last().times, want) {
 		t.Errorf("told %v, want %v", last().times, want)
+	}
+}
+
+// What waits for its other side when the stage ends goes out when the stages before have ended too, and not before; what
+// was counted is published in both cases.
+func TestFinish(t *testing.T) {
+	t.Parallel()
+	for _, final := range []bool{false, true} {
+		settings, last := observed(Verdict{})
+		settings.Partitions = 1
+		p, out := New(0, settings, newCounters(t)), &keep{}
+		batch := &millracev1.ExchangeBatch{Version: 1}
+		for n := range 5 {
+			side := serverSide
+			if n == 4 {
+				side = clientSide
+			}
+			batch.Exchanges = append(batch.Exchanges, &millracev1.Exchange{
+				Key: &millracev1.ExchangeKey{Flow: uint64(n + 1), Offset: 1}, Side: side, Process: 1,
+			})
+		}
+		data, err := batch.MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Process(t.Context(), []stage.Record{{Subject: "millrace.exchange.0", Time: time.Unix(0, epoch), Data: data}}, out); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Finish(t.Context(), final, out); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if final {
+			want = 5
+		}
+		if out.spans != want || last().ended != 1 {
+			t.Errorf("final %v: %d spans, want %d; the observer was told %d times", final, out.spans, want, last().ended)
+		}
+		if err := p.Tick(t.Context(), time.Unix(0, epoch).Add(time.Minute), out); err != nil {
+			t.Fatal(err)
+		}
+		if out.spans != 5 {
+			t.Errorf("final %v: %d spans in the end", final, out.spans)
+		}
 	}
 }

@@ -154,6 +154,28 @@ func (p *Partition) Tick(_ context.Context, now time.Time, out stage.Output) err
 	return nil
 }
 
+// Finish implements [stage.Finisher]. When the decoder has ended as well, what waits for it is decided with what is known,
+// in the order in which it came.
+func (p *Partition) Finish(_ context.Context, final bool, out stage.Output) error {
+	p.out = out
+	if final {
+		var waiting []*entry
+		for e := p.open.first; e != nil; e = e.next {
+			if e.waiting() || len(e.askers) > 0 {
+				waiting = append(waiting, e)
+			}
+		}
+		for _, e := range waiting {
+			p.decide(e, true)
+		}
+	}
+	p.flush(true)
+	if p.observer != nil {
+		p.observer.Finish(out)
+	}
+	return nil
+}
+
 // advance moves the clock and does what is due.
 func (p *Partition) advance(now int64) {
 	if now <= p.now {

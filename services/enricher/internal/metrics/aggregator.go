@@ -102,9 +102,21 @@ func (a *Aggregator) Begin(at int64) {
 // Advance implements [join.Observer]: it publishes the window that has ended.
 func (a *Aggregator) Advance(now int64, out stage.Output) {
 	a.now = now
-	if a.end == 0 || now < a.end {
-		return
+	if a.end != 0 && now >= a.end {
+		a.finish(out)
 	}
+}
+
+// Finish implements [join.Observer]: it publishes the window although it has not ended. What comes afterwards in its time
+// makes another window of the same times.
+func (a *Aggregator) Finish(out stage.Output) {
+	if a.end != 0 {
+		a.finish(out)
+	}
+}
+
+// finish publishes the window and forgets it.
+func (a *Aggregator) finish(out stage.Output) {
 	a.publish(out)
 	a.recycle()
 	a.forgetWindow()

@@ -29,7 +29,8 @@ type MetricProcessor struct {
 	store    *series.Store
 	builder  *points.Builder
 	pause    time.Duration
-	sent     bool // since the newest snapshot
+	sent     bool   // since the newest snapshot
+	now      uint64 // the time that was told last, nanoseconds since the Unix epoch
 }
 
 // NewMetricProcessor makes a processor with empty state. version is the program's.
@@ -71,21 +72,30 @@ func (p *MetricProcessor) advance(ctx context.Context, now time.Time) error {
 	if now.UnixNano() <= 0 {
 		return nil // No time is known yet.
 	}
-	return p.store.Advance(uint64(now.UnixNano()), func() error {
-		defer p.gauge.Update(p.store)
-		return p.builder.Build(p.store, func(request pmetric.Metrics, n int) error {
-			p.sent = true // Also what the backend took without an answer.
-			refusal, err := insist(ctx, p.pause, p.counters.failed, func(ctx context.Context) error { return p.to.SendMetrics(ctx, request) })
-			switch {
-			case err != nil:
-				return err
-			case refusal != nil:
-				p.counters.refused(n, refusal)
-			default:
-				p.counters.points.Add(float64(n))
-			}
-			return nil
-		})
+	p.now = uint64(now.UnixNano())
+	return p.store.Advance(p.now, func() error { return p.send(ctx) })
+}
+
+// Finish implements [stage.Finisher]: the points so far go out before their boundary.
+func (p *MetricProcessor) Finish(ctx context.Context, _ bool, _ stage.Output) error {
+	return p.store.Finish(p.now, func() error { return p.send(ctx) })
+}
+
+// send hands over the points of the store's newest boundary.
+func (p *MetricProcessor) send(ctx context.Context) error {
+	defer p.gauge.Update(p.store)
+	return p.builder.Build(p.store, func(request pmetric.Metrics, n int) error {
+		p.sent = true // Also what the backend took without an answer.
+		refusal, err := insist(ctx, p.pause, p.counters.failed, func(ctx context.Context) error { return p.to.SendMetrics(ctx, request) })
+		switch {
+		case err != nil:
+			return err
+		case refusal != nil:
+			p.counters.refused(n, refusal)
+		default:
+			p.counters.points.Add(float64(n))
+		}
+		return nil
 	})
 }
 

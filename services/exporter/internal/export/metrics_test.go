@@ -315,3 +315,31 @@ func TestSentSinceSnapshot(t *testing.T) {
 		t.Errorf("sent again: %v", got)
 	}
 }
+
+// When the stage ends, points go out before their boundary, at the time that is known; later ones go on from there.
+func TestPointsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, delta := range []bool{false, true} {
+		to := &sink{}
+		p := newMetricProcessor(t, to, seriesCounters(t), delta)
+		process(t, p, metricRecord(t, 1, time.Second, calls(1)), metricRecord(t, 2, 2*time.Second, calls(2)))
+		tick(t, p, 3*time.Second)
+		for range 2 {
+			if err := p.Finish(t.Context(), false, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !p.Sent() {
+			t.Error("a hand-over would not save what was sent")
+		}
+		process(t, p, metricRecord(t, 3, 4*time.Second, calls(4)))
+		tick(t, p, 10*time.Second)
+		want := []string{"shop calls 3 0s..3s", "shop calls 7 0s..10s"}
+		if delta {
+			want = []string{"shop calls 3 0s..3s", "shop calls 4 3s..10s"}
+		}
+		if got := to.points(); !slices.Equal(got, want) {
+			t.Errorf("delta %v: %v, want %v", delta, got, want)
+		}
+	}
+}

@@ -342,3 +342,21 @@ func TestRestoreDamaged(t *testing.T) {
 		t.Error("no error from another version")
 	}
 }
+
+// When the stage ends, traces are decided on early only if no more spans can come.
+func TestFinish(t *testing.T) {
+	t.Parallel()
+	s, out := newTestSampler(t, parse(t, errorsOnly)), newSink(t)
+	process(t, s, out, record(t, 0, "front", nil, failed(1, 1), newSpan(2, 2)), record(t, time.Second, "front", nil, failed(3, 3)))
+	if err := s.Finish(t.Context(), false, out); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, out.ids())
+	if err := s.Finish(t.Context(), true, out); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, out.ids(), 1, 3)
+	if len(s.waiting.byID) != 0 {
+		t.Errorf("%d traces wait", len(s.waiting.byID))
+	}
+}

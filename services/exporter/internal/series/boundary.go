@@ -24,6 +24,14 @@ func (s *Store) Advance(now uint64, emit func() error) error {
 	return s.pass(last, emit)
 }
 
+// Finish calls emit with the points of now, before the next boundary, if a series gained anything since the last one.
+func (s *Store) Finish(now uint64, emit func() error) error {
+	if !s.changed || s.boundary == 0 {
+		return nil
+	}
+	return s.pass(max(now, s.boundary+1), emit)
+}
+
 // pass moves to a boundary: idle series go, and exemplars whose trace was kept come.
 func (s *Store) pass(at uint64, emit func() error) error {
 	s.boundary = at
