@@ -147,9 +147,9 @@ const (
 	Outcome_OUTCOME_CLOSED Outcome = 2
 	// The connection was reset before the response was complete.
 	Outcome_OUTCOME_RESET Outcome = 3
-	// The end was not seen because events were lost.
+	// The end was not seen because events were lost, or may have been, and no response came within the decoder's limit.
 	Outcome_OUTCOME_LOST Outcome = 4
-	// No response within the decoder's limit; the exchange was given up.
+	// Nothing is heard of the node any more, and no response came within the decoder's limit; the exchange was given up.
 	Outcome_OUTCOME_EXPIRED Outcome = 5
 	// The protocol has no response to this request (for example a subscription).
 	Outcome_OUTCOME_ONE_WAY Outcome = 6
@@ -423,8 +423,8 @@ type Exchange struct {
 	StartUnixNs uint64 `protobuf:"fixed64,12,opt,name=start_unix_ns,json=startUnixNs,proto3" json:"start_unix_ns,omitempty"`
 	// First byte of the response, 0 if there was none.
 	ResponseUnixNs uint64 `protobuf:"fixed64,13,opt,name=response_unix_ns,json=responseUnixNs,proto3" json:"response_unix_ns,omitempty"`
-	// Last byte of the response (or of the request, where the server answered early); the time of loss or closing
-	// otherwise.
+	// Last byte of the response (or of the request, where the server answered early); otherwise the time of closing, or
+	// the start and the time that was waited.
 	EndUnixNs uint64 `protobuf:"fixed64,14,opt,name=end_unix_ns,json=endUnixNs,proto3" json:"end_unix_ns,omitempty"`
 	// Bytes on the wire, with headers and framing.
 	RequestBytes  uint64 `protobuf:"varint,15,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
@@ -457,6 +457,15 @@ type Exchange struct {
 	ClientPort    uint32 `protobuf:"varint,46,opt,name=client_port,json=clientPort,proto3" json:"client_port,omitempty"`
 	// Server exchange that may have caused this client exchange, where others may have as well. Then cause is absent.
 	CauseCandidate *ExchangeKey `protobuf:"bytes,29,opt,name=cause_candidate,json=causeCandidate,proto3" json:"cause_candidate,omitempty"`
+	// The exchange was given up while its connection was open: its end may have been missed, or nothing is heard of its
+	// node. Should the response come after all, the exchange is published once more, with completes.
+	GivenUp bool `protobuf:"varint,41,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`
+	// The exchange was published before with given_up. This one has its end.
+	Completes bool `protobuf:"varint,42,opt,name=completes,proto3" json:"completes,omitempty"`
+	// The head of the request was not read to its end: whether it carries a trace context is not known.
+	ContextUnknown bool `protobuf:"varint,43,opt,name=context_unknown,json=contextUnknown,proto3" json:"context_unknown,omitempty"`
+	// No cause is known, but what would tell it may have been lost.
+	CauseUnknown bool `protobuf:"varint,44,opt,name=cause_unknown,json=causeUnknown,proto3" json:"cause_unknown,omitempty"`
 	// Types that are valid to be assigned to Detail:
 	//
 	//	*Exchange_Http
@@ -711,6 +720,34 @@ func (x *Exchange) GetCauseCandidate() *ExchangeKey {
 		return x.CauseCandidate
 	}
 	return nil
+}
+
+func (x *Exchange) GetGivenUp() bool {
+	if x != nil {
+		return x.GivenUp
+	}
+	return false
+}
+
+func (x *Exchange) GetCompletes() bool {
+	if x != nil {
+		return x.Completes
+	}
+	return false
+}
+
+func (x *Exchange) GetContextUnknown() bool {
+	if x != nil {
+		return x.ContextUnknown
+	}
+	return false
+}
+
+func (x *Exchange) GetCauseUnknown() bool {
+	if x != nil {
+		return x.CauseUnknown
+	}
+	return false
 }
 
 func (x *Exchange) GetDetail() isExchange_Detail {
@@ -982,8 +1019,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\xd2\n" +
-	"\n" +
+	"tracestate\"\xd9\v\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -1021,7 +1057,11 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x0eclient_address\x18- \x01(\fR\rclientAddress\x12\x1f\n" +
 	"\vclient_port\x18. \x01(\rR\n" +
 	"clientPort\x12A\n" +
-	"\x0fcause_candidate\x18\x1d \x01(\v2\x18.millrace.v1.ExchangeKeyR\x0ecauseCandidate\x12/\n" +
+	"\x0fcause_candidate\x18\x1d \x01(\v2\x18.millrace.v1.ExchangeKeyR\x0ecauseCandidate\x12\x19\n" +
+	"\bgiven_up\x18) \x01(\bR\agivenUp\x12\x1c\n" +
+	"\tcompletes\x18* \x01(\bR\tcompletes\x12'\n" +
+	"\x0fcontext_unknown\x18+ \x01(\bR\x0econtextUnknown\x12#\n" +
+	"\rcause_unknown\x18, \x01(\bR\fcauseUnknown\x12/\n" +
 	"\x04http\x18\x1e \x01(\v2\x19.millrace.v1.HttpExchangeH\x00R\x04http\x122\n" +
 	"\x05redis\x18\x1f \x01(\v2\x1a.millrace.v1.RedisExchangeH\x00R\x05redisB\b\n" +
 	"\x06detail\"\xac\x02\n" +

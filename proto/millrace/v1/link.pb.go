@@ -266,7 +266,11 @@ type Link struct {
 	// For RESOLVED: the trace was assumed after the hold time, because nothing better was known.
 	Assumed bool `protobuf:"varint,8,opt,name=assumed,proto3" json:"assumed,omitempty"`
 	// For RESOLVED: flags of the trace context that the trace came from (bit 0 "sampled"), 1 if there was none.
-	TraceFlags    uint32 `protobuf:"varint,9,opt,name=trace_flags,json=traceFlags,proto3" json:"trace_flags,omitempty"`
+	TraceFlags uint32 `protobuf:"varint,9,opt,name=trace_flags,json=traceFlags,proto3" json:"trace_flags,omitempty"`
+	// For *_STARTED: as in Exchange.
+	ContextUnknown bool `protobuf:"varint,10,opt,name=context_unknown,json=contextUnknown,proto3" json:"context_unknown,omitempty"`
+	// For CLIENT_STARTED: as in Exchange.
+	CauseUnknown  bool `protobuf:"varint,11,opt,name=cause_unknown,json=causeUnknown,proto3" json:"cause_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +368,20 @@ func (x *Link) GetTraceFlags() uint32 {
 	return 0
 }
 
+func (x *Link) GetContextUnknown() bool {
+	if x != nil {
+		return x.ContextUnknown
+	}
+	return false
+}
+
+func (x *Link) GetCauseUnknown() bool {
+	if x != nil {
+		return x.CauseUnknown
+	}
+	return false
+}
+
 var File_millrace_v1_link_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_link_proto_rawDesc = "" +
@@ -380,7 +398,7 @@ const file_millrace_v1_link_proto_rawDesc = "" +
 	"\bProgress\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12 \n" +
 	"\ftime_unix_ns\x18\x02 \x01(\x06R\n" +
-	"timeUnixNs\"\xf3\x02\n" +
+	"timeUnixNs\"\xc1\x03\n" +
 	"\x04Link\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.millrace.v1.LinkKindR\x04kind\x12*\n" +
 	"\x03key\x18\x02 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12.\n" +
@@ -392,7 +410,10 @@ const file_millrace_v1_link_proto_rawDesc = "" +
 	"\rstart_unix_ns\x18\a \x01(\x06R\vstartUnixNs\x12\x18\n" +
 	"\aassumed\x18\b \x01(\bR\aassumed\x12\x1f\n" +
 	"\vtrace_flags\x18\t \x01(\rR\n" +
-	"traceFlags*\x8c\x01\n" +
+	"traceFlags\x12'\n" +
+	"\x0fcontext_unknown\x18\n" +
+	" \x01(\bR\x0econtextUnknown\x12#\n" +
+	"\rcause_unknown\x18\v \x01(\bR\fcauseUnknown*\x8c\x01\n" +
 	"\bLinkKind\x12\x19\n" +
 	"\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18LINK_KIND_CLIENT_STARTED\x10\x01\x12\x1c\n" +

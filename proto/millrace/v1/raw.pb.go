@@ -375,9 +375,12 @@ type RawBatch struct {
 	Processes []*Process `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`
 	// Connection ends to which events refer by index.
 	Connections []*Connection `protobuf:"bytes,8,rep,name=connections,proto3" json:"connections,omitempty"`
-	// Events in the order in which the kernel reported them. Order between CPUs is approximate; offsets are exact.
+	// Events in the order in which the kernel reported them. Order between CPUs is approximate; offsets are exact. A
+	// batch without events says that capture is at work: it sends one to each partition for which it follows connections,
+	// when there was no other for 30 seconds.
 	Events []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
-	// Losses since the previous batch of this (node, epoch, partition).
+	// Losses of the node since the batch before, whatever its partition. One of no events says that the loss which
+	// another batch counts may be of this partition.
 	Losses []*Loss `protobuf:"bytes,10,rep,name=losses,proto3" json:"losses,omitempty"`
 	// How far the node is. A batch with it has its node, epoch and nothing else, is not numbered (sequence 0), and goes
 	// to the partition that the node's name hashes to (see lib/bus). What decoders make of it for each other is a

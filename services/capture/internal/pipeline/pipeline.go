@@ -21,6 +21,9 @@ const (
 	clockInterval = time.Second
 	// lossInterval is how long a loss waits for a batch that reports it before an empty batch does.
 	lossInterval = time.Second
+	// aliveInterval is how often a partition that follows connections of this node hears of it at least, so that what is
+	// silent because nothing happens is not taken for what is gone.
+	aliveInterval = 30 * time.Second
 	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late
 	// events.
 	sweepInterval = 5 * time.Second
@@ -69,17 +72,21 @@ type Pipeline struct {
 	Options
 	redactor    *redact.Redactor
 	builders    []*batch.Builder
+	told        []told // by partition
 	connections map[*kernel.Connection]*connection
 	losses      batch.Losses
 	dropped     []send.Dropped
 	clockOffset int64
 	held        hold
 	horizon     horizon
+	ringFull    uint64 // events lost for it
+	lost        uint64 // times that events of whatever partition were lost
 	runtimes    chan runtimeJob
 	counters    Counters
 
 	now                                             time.Time
 	flushedAt, clockAt, sweptAt, lossAt, servicesAt time.Time
+	aliveAt                                         time.Time
 }
 
 // New makes a pipeline.
@@ -94,7 +101,7 @@ func New(o Options) (*Pipeline, error) {
 	}
 	now := time.Now()
 	return &Pipeline{
-		Options: o, redactor: redactor, builders: make([]*batch.Builder, o.Partitions),
+		Options: o, redactor: redactor, builders: make([]*batch.Builder, o.Partitions), told: make([]told, o.Partitions),
 		connections: map[*kernel.Connection]*connection{}, clockOffset: offset, runtimes: make(chan runtimeJob, 1024),
 		now: now, flushedAt: now, clockAt: now, sweptAt: now, lossAt: now, held: newHold(),
 	}, nil
@@ -211,6 +218,12 @@ func (p *Pipeline) full(b *batch.Builder) {
 	}
 }
 
+// told is what a partition was told last.
+type told struct {
+	at   time.Time
+	lost uint64 // Pipeline.lost
+}
+
 // flush hands a batch to the output.
 func (p *Pipeline) flush(b *batch.Builder) {
 	message := send.Batch{
@@ -224,6 +237,11 @@ func (p *Pipeline) flush(b *batch.Builder) {
 		message.Losses = slices.Clone(p.losses.Take())
 		p.lossAt = p.now
 	}
+	told := &p.told[b.Partition()]
+	if told.lost != p.lost && !slices.ContainsFunc(message.Losses, func(l batch.Loss) bool { return l.Cause == millracev1.LossCause_LOSS_CAUSE_RING_FULL }) {
+		message.Losses = append(message.Losses, batch.Loss{Cause: millracev1.LossCause_LOSS_CAUSE_RING_FULL}) // counted elsewhere
+	}
+	told.at, told.lost = p.now, p.lost
 	message.Data = b.Finish(p.Output.Buffer(), p.clockOffset, message.Losses)
 	p.counters.batches.Add(1)
 	p.dropped = p.Output.Push(message, p.dropped[:0])
@@ -287,22 +305,40 @@ func (p *Pipeline) flushAll() {
 	for _, b := range p.builders {
 		switch {
 		case b == nil:
-		case b.Events() > 0:
+		case b.Events() > 0, p.told[b.Partition()].lost != p.lost:
 			p.flush(b)
 		default:
 			b.Release() // Idle for a whole interval.
 		}
 	}
 	p.horizon.flushed()
+	p.sayAlive()
 	if p.losses.Pending() && p.now.Sub(p.lossAt) >= lossInterval {
 		// Nothing was published that could report them.
 		p.flush(p.builderOf(os.Getpid() % p.Partitions))
 	}
 }
 
+// sayAlive sends an empty batch to partitions that follow connections of this node and have heard nothing for long.
+func (p *Pipeline) sayAlive() {
+	if p.now.Sub(p.aliveAt) < aliveInterval/4 {
+		return
+	}
+	p.aliveAt = p.now
+	for _, c := range p.connections {
+		if b := c.builder; b != nil && p.now.Sub(p.told[b.Partition()].at) >= aliveInterval*3/4 {
+			p.flush(b)
+		}
+	}
+}
+
 // readLosses takes over the kernel side's counters.
 func (p *Pipeline) readLosses() {
 	if losses, err := p.Source.Losses(); err == nil {
+		if full := losses[millracev1.LossCause_LOSS_CAUSE_RING_FULL].Events; full != p.ringFull {
+			p.ringFull = full
+			p.lost++
+		}
 		p.losses.Update(losses)
 		p.counters.kernel(losses)
 	}

@@ -324,6 +324,57 @@ func TestLossWithoutTraffic(t *testing.T) {
 	}
 }
 
+// A full ring buffer is counted once, and every partition with connections hears of it. A partition that hears nothing
+// for long hears that capture is alive, for as long as it has connections.
+func TestPartitionsHear(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, config.Discovery{})
+	k := f.connect("127.0.0.1:80")
+	f.send(k, 0, "GET / HTTP/1.1\r\n\r\n")
+	f.flushAll()
+	f.builderOf(5) // of processes that had connections
+	f.source.losses = kernel.Losses{millracev1.LossCause_LOSS_CAUSE_RING_FULL: {Events: 5}}
+	f.readLosses()
+	f.flushAll()
+	f.readLosses()
+	f.flushAll()
+	counted, heard := uint64(0), map[uint32]int{}
+	for _, b := range f.out.batches[1:] {
+		for _, l := range b.Losses {
+			counted += l.Events
+			heard[b.Partition]++
+		}
+	}
+	if counted != 5 || len(heard) != 2 || heard[5] != 1 {
+		t.Errorf("%d counted, heard %v", counted, heard)
+	}
+	before := len(f.out.batches)
+	for range 100 {
+		f.now = f.now.Add(time.Second)
+		f.flushAll()
+	}
+	for _, b := range f.out.batches[before:] {
+		if len(b.Events) != 0 || b.Partition == 5 || b.Sequence == 0 {
+			t.Errorf("%v", b)
+		}
+	}
+	if n := len(f.out.batches) - before; n < 3 || n > 5 {
+		t.Errorf("%d batches in 100 s", n)
+	}
+	f.Handle(&kernel.Event{Kind: kernel.Close, Connection: k})
+	f.flushAll()
+	f.now = time.Now().Add(time.Hour)
+	f.sweep()
+	before = len(f.out.batches)
+	for range 100 {
+		f.now = f.now.Add(time.Second)
+		f.flushAll()
+	}
+	if len(f.out.batches) != before {
+		t.Errorf("%d batches of nothing", len(f.out.batches)-before)
+	}
+}
+
 func TestConnectionsAreForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, config.Discovery{})

@@ -34,7 +34,7 @@ type connection struct {
 	guesses           [2]int // events that looked like nothing: sent, received
 	attempts          int
 	opaque            bool
-	suspect           bool // batches of the node were lost while exchanges were open
+	doubtful          bool // there is an exchange with DoubtAt
 
 	ended     bool // end of file was received
 	endOffset uint64
@@ -60,7 +60,7 @@ func (p *Processor) connectionOf(facts *rawbatch.Connection) *connection {
 	c := p.connections[key]
 	if c != nil && c.sendFlow != facts.SendFlow { // the socket's number came again
 		p.run()
-		p.remove(c, protocol.Lost, c.node.watermark)
+		p.remove(c, protocol.Lost, untilNow)
 		c = nil
 	}
 	if c == nil {
@@ -124,6 +124,21 @@ func (c *connection) acted(a *stream.Actor) bool {
 	return true
 }
 
+// doubt notes that at the stream's time now something was lost that may have been responses to what is open.
+func (c *connection) doubt(now int64) {
+	c.conn.Each(func(x *protocol.Exchange) {
+		if x.DoubtAt == 0 {
+			x.DoubtAt, c.doubtful = max(now, 1), true
+		}
+	})
+}
+
+// believe notes that no response to what is open was missed.
+func (c *connection) believe() {
+	c.doubtful = false
+	c.conn.Each(func(x *protocol.Exchange) { x.DoubtAt = 0 })
+}
+
 func (c *connection) attach(found *protocol.Protocol, client bool, keepStatements bool) {
 	c.protocol = found.Number
 	c.parser = found.New(protocol.Options{KeepStatements: keepStatements})
@@ -170,10 +185,14 @@ func (p *Processor) evict() {
 func (p *Processor) evictOne(reason string) {
 	c := p.recent.previous
 	count(&p.tally.givenUp, given{reason, c.protocol}, 1)
-	p.remove(c, protocol.Lost, c.node.watermark)
+	p.remove(c, protocol.Lost, untilNow)
 }
 
-// remove ends what is open on the connection and forgets it. Nothing of it may be waiting in the round.
+// untilNow stands for the end of an exchange of which only is known that it lasts until now.
+const untilNow = int64(-1)
+
+// remove ends what is open on the connection, at a node time or untilNow, and forgets it. Nothing of it may be waiting
+// in the round.
 func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 	if c.parser != nil {
 		w := p.seat(c)
@@ -186,7 +205,13 @@ func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
 		if c.parser.Parse(&c.conn, ending) == protocol.GiveUp {
 			c.conn.Drop()
 		}
-		c.conn.FinishAll(outcome, at)
+		for x := c.conn.Oldest(); x != nil; x = c.conn.Oldest() {
+			end := at
+			if at == untilNow {
+				end = p.untilNow(x)
+			}
+			c.conn.Abandon(x, outcome, end)
+		}
 		w.tally.lostBytes += c.send.Missing + c.receive.Missing
 		p.unseat(w)
 	}

@@ -125,13 +125,15 @@ func appendCause(b []byte, x *protocol.Exchange) []byte {
 		b = appendKey(b, 20, x.Cause)
 		b = appendNumber(b, 21, uint64(x.CauseKind))
 	}
-	return appendFlag(b, 23, x.Forwarded)
+	b = appendFlag(b, 23, x.Forwarded)
+	return appendFlag(b, 44, x.CauseUnknown)
 }
 
 // appendStart writes the last fields of a Link that tells of the start of x.
 func appendStart(b []byte, x *protocol.Exchange) []byte {
 	b = appendContext(b, 5, &x.Context)
-	return appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
+	b = appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
+	return appendFlag(b, 10, x.ContextUnknown && !x.Context.Valid)
 }
 
 // appendExchange writes x but for its cause.
@@ -155,6 +157,9 @@ func appendExchange(b []byte, c *connection, x *protocol.Exchange) []byte {
 	b = appendNumber(b, 26, x.LostBytes)
 	b = appendNumber(b, 27, causality.Task(x.Task).ID())
 	b = appendFlag(b, 28, x.Concurrent)
+	b = appendFlag(b, 41, x.GivenUp)
+	b = appendFlag(b, 42, x.Completes)
+	b = appendFlag(b, 43, x.ContextUnknown && !x.Context.Valid)
 	return appendBytes(b, protowire.Number(x.DetailField), x.Detail)
 }
 

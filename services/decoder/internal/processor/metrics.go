@@ -7,6 +7,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/all"
+	"millrace.dev/services/decoder/internal/protocol"
 )
 
 // Metrics counts what decoders do. One Metrics serves all partitions of an instance; it is safe for concurrent use.
@@ -101,13 +102,31 @@ func (m *Metrics) hide(p *Processor) {
 	}
 }
 
+// maxProtocols and maxOutcomes are more than the highest number of each that there is. What is beyond counts as unspecified;
+// a test fails when a schema outgrows them.
+const (
+	maxProtocols = 64
+	maxOutcomes  = 8
+)
+
+// ended counts an exchange.
+func (t *tally) ended(p millracev1.Protocol, o protocol.Outcome) {
+	if p < 0 || p >= maxProtocols {
+		p = 0
+	}
+	if o >= maxOutcomes {
+		o = 0
+	}
+	t.exchanges[p][o]++
+}
+
 // tally counts in plain memory until the end of a call of the processor.
 type tally struct {
 	batches, batchesLost, batchesAgain, events, links uint64
 	silent                                            uint64
 	lostBytes, duplicateBytes                         uint64
 	connections                                       int
-	exchanges                                         [8][8]uint64 // protocol, outcome
+	exchanges                                         [maxProtocols][maxOutcomes]uint64
 	calls                                             [callCauses]uint64
 	malformed                                         map[string]uint64
 	givenUp                                           map[given]uint64
@@ -154,10 +173,10 @@ func (m *Metrics) add(t *tally) {
 	plain(m.silent, t.silent)
 	plain(m.lostBytes, t.lostBytes)
 	plain(m.duplicateBytes, t.duplicateBytes)
-	for protocol := range t.exchanges {
-		for outcome, n := range t.exchanges[protocol] {
+	for number := range t.exchanges {
+		for outcome, n := range t.exchanges[number] {
 			if n > 0 {
-				m.exchanges.WithLabelValues(protocolName(protocol), outcomeName(outcome)).Add(float64(n))
+				m.exchanges.WithLabelValues(protocolName(number), outcomeName(outcome)).Add(float64(n))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"cmp"
+	"time"
 
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
@@ -35,6 +36,7 @@ const (
 	noteResumed                  // actor read the response to x at the time at
 	noteExchange                 // x has ended; encoded is its exchange, but for the cause
 	noteAwait                    // c has a gap that may be filled
+	noteLost                     // requests may be missing on c
 )
 
 // act does what a note of w asks for.
@@ -65,6 +67,8 @@ func (p *Processor) act(w *worker, n *note) {
 		p.out.exchange(c, x, w.arena[n.from:n.to])
 	case noteAwait:
 		p.await(c)
+	case noteLost:
+		c.owner.lostAt = p.now
 	}
 	p.out.spill()
 }
@@ -85,6 +89,11 @@ func (p *Processor) called(w *worker, n *note) {
 	switch {
 	case !ok:
 		p.tally.calls[0]++
+		if p.isBlind(p.actor(c, &x.First), c.node) {
+			x.CauseUnknown = true
+			told = appendFlag(p.out.scratch[:0], 11, true)
+			p.out.scratch = told
+		}
 	case cause.Candidate:
 		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)|candidate
 		p.tally.calls[callCandidate]++
@@ -98,7 +107,26 @@ func (p *Processor) called(w *worker, n *note) {
 		p.out.add(ask, 2, linkAsk, key, told)
 		p.tally.links++
 	}
-	p.out.add(&p.out.links[c.partition], 2, linkClient, key, told, rest)
+	p.out.add(&p.out.links[c.partition], 2, linkClient, key, rest, told)
+}
+
+// blindFor is how long after a loss (the stream's time, ns) requests that were in it may still be making calls. Longer
+// ones there are, but a mark that is on everything says nothing.
+const blindFor = int64(2 * time.Second)
+
+// isBlind reports whether requests of q, on a node, may be missing: some were lost lately, or wait behind a gap. A call
+// without a cause may then have one.
+func (p *Processor) isBlind(q *process, n *node) bool {
+	lately := func(at int64) bool { return at != 0 && p.now-at <= blindFor }
+	if lately(q.lostAt) || lately(n.lostAt) {
+		return true
+	}
+	for _, c := range p.waiting { // parsed beyond this note, maybe: only what notes have changed may be asked
+		if c.owner == q && c.role != millracev1.Role_ROLE_CLIENT {
+			return true
+		}
+	}
+	return false
 }
 
 // cause finds what caused what actor a of q began: a request that q serves, or that a process serves which made q for

@@ -22,6 +22,7 @@ type process struct {
 	makers      []maker // who made it for a request it may be, the nearest first
 	connections int
 	lastTick    uint64
+	lostAt      int64 // the stream's time when requests were lost last, Unix ns; 0: never
 	exited      bool
 }
 
@@ -144,6 +145,7 @@ type node struct {
 	watermark   int64 // latest event, node time, ns
 	clockOffset int64
 	lastTick    uint64
+	lostAt      int64 // the stream's time when events were lost last, Unix ns; 0: never
 	connections int
 }
 
@@ -162,6 +164,7 @@ func (p *Processor) nodeOf(b *rawbatch.Batch) *node {
 	}
 	if n.epoch < b.Epoch { // capture was started anew
 		n.epoch = b.Epoch
+		p.lose(n) // nobody looked for a while
 		p.nodesHeld -= sequenceBytes * len(n.partitions)
 		n.partitions = map[uint32]*sequence{}
 	}
@@ -193,7 +196,7 @@ func (p *Processor) admit(b *rawbatch.Batch) bool {
 		ahead := b.Sequence - s.highest
 		if ahead > 1 {
 			p.tally.batchesLost += ahead - 1
-			p.suspect()
+			p.lose(p.node)
 		}
 		s.seen = s.seen<<min(ahead, 64) | 1
 		s.highest = b.Sequence
@@ -209,12 +212,14 @@ func (p *Processor) admit(b *rawbatch.Batch) bool {
 	return true
 }
 
-// suspect marks the open exchanges of the node: their ends may have been in what was lost.
-func (p *Processor) suspect() {
+// lose notes that events of a node were lost. The ends of its open exchanges may have been among them, and requests
+// that make calls now.
+func (p *Processor) lose(n *node) {
 	p.run()
+	n.lostAt = p.now
 	for c := p.recent.next; c != &p.recent; c = c.next {
-		if c.node == p.node && c.conn.Open() > 0 {
-			c.suspect = true
+		if c.node == n {
+			c.doubt(p.now)
 		}
 	}
 }

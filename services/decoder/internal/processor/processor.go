@@ -22,7 +22,7 @@ type Options struct {
 	MaxStreamBytes int
 	// MaxConnections bounds the connection ends tracked; beyond it the least recently used is given up.
 	MaxConnections int
-	// ExchangeTimeout is how long a request waits for its response.
+	// ExchangeTimeout is how long a request waits since its response may have been missed.
 	ExchangeTimeout time.Duration
 	// KeepStatements keeps literals of statements.
 	KeepStatements bool
@@ -154,6 +154,11 @@ func (p *Processor) decode(record *stage.Record) {
 	p.tally.batches++
 	for i := range b.Losses {
 		count(&p.tally.captureLost, b.Losses[i].Cause, b.Losses[i].Events)
+		switch b.Losses[i].Cause {
+		case millracev1.LossCause_LOSS_CAUSE_RING_FULL, millracev1.LossCause_LOSS_CAUSE_SEND_BUFFER_FULL:
+			p.lose(p.node)
+		default: // Nothing that was followed is missing.
+		}
 	}
 	for i := range b.Processes {
 		p.learn(&b.Processes[i])

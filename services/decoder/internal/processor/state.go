@@ -20,7 +20,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 6
+	snapshotVersion = 7
 	oldestVersion   = 1
 )
 
@@ -45,6 +45,7 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 		w.Uint(id)
 		w.Bytes(q.encoded)
 		w.Uint(q.lastTick)
+		w.Int(q.lostAt)
 		w.Bool(q.exited)
 		w.Uint(uint64(len(q.makers)))
 		for _, m := range q.makers {
@@ -86,7 +87,7 @@ func (p *Processor) Restore(b []byte) error {
 		p.batches = r.Uint()
 	}
 	for range r.Items() {
-		n := restoreNode(r)
+		n := restoreNode(r, version)
 		if p.nodes[n.name] != nil || len(n.name) > maxNodeName {
 			r.Fail()
 			break
@@ -103,7 +104,11 @@ func (p *Processor) Restore(b []byte) error {
 			p.factsHeld += len(encoded) - len(q.encoded)
 			q.encoded = encoded
 		}
-		q.lastTick, q.exited = r.Uint(), r.Bool()
+		q.lastTick = r.Uint()
+		if version > 6 {
+			q.lostAt = r.Int()
+		}
+		q.exited = r.Bool()
 		q.tasks.SetLoops(rawbatch.HasLoops(q.encoded))
 		if version > 5 {
 			for range r.Items() {
@@ -136,6 +141,7 @@ func (n *node) appendState(w *snapshot.Writer) {
 	w.Int(n.watermark)
 	w.Int(n.clockOffset)
 	w.Uint(n.lastTick)
+	w.Int(n.lostAt)
 	w.Uint(uint64(len(n.partitions)))
 	for _, i := range slices.Sorted(maps.Keys(n.partitions)) {
 		w.Uint(uint64(i))
@@ -144,8 +150,11 @@ func (n *node) appendState(w *snapshot.Writer) {
 	}
 }
 
-func restoreNode(r *snapshot.Reader) *node {
+func restoreNode(r *snapshot.Reader, version uint64) *node {
 	n := &node{name: r.Text(), epoch: r.Uint(), watermark: r.Int(), clockOffset: r.Int(), lastTick: r.Uint()}
+	if version > 6 {
+		n.lostAt = r.Int()
+	}
 	n.partitions = map[uint32]*sequence{}
 	for range r.Items() {
 		n.partitions[uint32(r.Uint())] = &sequence{highest: r.Uint(), seen: r.Uint()}
@@ -179,7 +188,7 @@ func (p *Processor) appendConnection(c *connection, w *snapshot.Writer) {
 	w.Uint(uint64(c.guesses[1]))
 	w.Uint(uint64(c.attempts))
 	w.Bool(c.opaque)
-	w.Bool(c.suspect)
+	w.Bool(c.doubtful)
 	w.Bool(c.ended)
 	w.Uint(c.endOffset)
 	w.Int(c.endTime)
@@ -220,7 +229,7 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	c.srtt, c.retransmits = uint32(r.Uint()), uint32(r.Uint())
 	c.guesses = [2]int{int(r.Uint()), int(r.Uint())}
 	c.attempts = int(r.Uint())
-	c.opaque, c.suspect, c.ended = r.Bool(), r.Bool(), r.Bool()
+	c.opaque, c.doubtful, c.ended = r.Bool(), r.Bool(), r.Bool()
 	c.endOffset, c.endTime = r.Uint(), r.Int()
 	c.closing, c.closedAt, c.closeTick = protocol.Outcome(r.Uint()), r.Int(), r.Uint()
 	c.awaited, c.waitTick = r.Bool(), r.Uint()
@@ -251,7 +260,17 @@ func (p *Processor) restoreParser(c *connection, client bool, r *snapshot.Reader
 	}
 	c.parser = p.options.Protocols[i].New(protocol.Options{KeepStatements: p.options.KeepStatements})
 	c.orient(client)
-	c.conn.RestoreState(r)
+	c.conn.RestoreState(r, version)
+	if version < 7 { // it was the time at which the exchange had waited for too long
+		c.conn.Each(func(x *protocol.Exchange) {
+			if x.Since != 0 {
+				x.Since = max(x.Since-step-int64(p.options.ExchangeTimeout), 1)
+			}
+			if c.doubtful {
+				x.DoubtAt = max(p.now, 1)
+			}
+		})
+	}
 	c.conn.Each(func(x *protocol.Exchange) {
 		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
 		detail := appendBytes(nil, protowire.Number(x.DetailField), x.Detail)

@@ -22,6 +22,9 @@ const (
 	gapTicks = 50
 	// expireTicks is every how many steps exchanges are looked through, forgetTicks processes.
 	expireTicks, forgetTicks = 10, 100
+	// silentTicks is after how many steps without a batch a node may be gone: capture sends one at least every 30 seconds
+	// to each partition for which it follows connections.
+	silentTicks = 1200
 	// maxSteps bounds the steps that are gone through one by one where the stream tells no time in between.
 	maxSteps = int64(time.Hour) / step
 )
@@ -83,7 +86,7 @@ func (p *Processor) idle() bool {
 	waits := false
 	for c := p.recent.next; c != &p.recent && !waits; c = c.next {
 		if c.parser != nil && c.conn.Open() > 0 {
-			c.conn.Each(func(x *protocol.Exchange) { waits = waits || !x.Patient })
+			c.conn.Each(func(x *protocol.Exchange) { waits = waits || !x.Patient && !x.Reported() })
 		}
 	}
 	return !waits
@@ -171,35 +174,64 @@ func (p *Processor) fillGap(c *connection) {
 	}
 }
 
-// expire ends the exchanges that have waited too long for a response.
+// expire gives up the exchanges whose response may have been missed, because something was lost or because nothing is
+// heard of their node, and that have waited for the timeout since. An exchange is not given up while its connection is
+// open and all that moves on it is seen, however long that takes.
 func (p *Processor) expire() {
 	for c := p.recent.next; c != &p.recent; c = c.next {
 		if c.parser == nil || c.conn.Open() == 0 {
 			continue
 		}
-		w := p.seat(c)
-		outcome := protocol.Expired
-		if c.suspect {
-			outcome = protocol.Lost
+		silentSince := p.silentSince(c.node)
+		if !c.doubtful && silentSince == 0 && c.conn.Newest().Since != 0 {
+			continue
 		}
-		if x := c.conn.Newest(); !x.IsStarted() && x.Deadline != 0 && p.now > x.Deadline {
-			deadline := x.Deadline
+		w := p.seat(c)
+		if x := c.conn.Newest(); !x.IsStarted() && p.hasWaited(x, silentSince) {
+			since, doubtAt := x.Since, x.DoubtAt
 			c.parser.Parse(&c.conn, protocol.Left) // what is known of half a request goes into its exchange
 			if c.conn.Newest() == x {
-				x.Deadline = deadline
+				x.Since, x.DoubtAt = since, doubtAt
 			}
 		}
 		c.conn.Each(func(x *protocol.Exchange) {
 			switch {
-			case x.Deadline == 0:
-				x.Deadline = p.options.deadline(p.now)
-			case p.now <= x.Deadline || x.Patient:
+			case x.Since == 0:
+				x.Since = p.now
+			case x.Patient || !p.hasWaited(x, silentSince):
 			case x.Responding() && c.lastData+int64(p.options.ExchangeTimeout) > p.now: // it is being answered
 			default:
-				c.conn.Expire(x, outcome, max(c.node.watermark, x.Start))
+				outcome := protocol.Expired
+				if x.DoubtAt != 0 {
+					outcome = protocol.Lost
+				}
+				c.conn.Expire(x, outcome, p.untilNow(x))
 			}
 		})
 		w.measure(c)
 		p.unseat(w)
 	}
+}
+
+// untilNow is the node time now, as x shows it: by the time that the stream has told since x began.
+func (p *Processor) untilNow(x *protocol.Exchange) int64 {
+	if x.Since == 0 {
+		return x.Start
+	}
+	return x.Start + max(p.now-x.Since, 0)
+}
+
+// hasWaited reports whether x has waited for the timeout since its response may have been missed.
+func (p *Processor) hasWaited(x *protocol.Exchange, silentSince int64) bool {
+	doubtful := cmp.Or(x.DoubtAt, silentSince)
+	return x.Since != 0 && doubtful != 0 && p.now-max(x.Since, doubtful) > int64(p.options.ExchangeTimeout)
+}
+
+// silentSince is the stream's time, Unix ns, when the node was heard of last, if that is so long ago that it or its
+// capture may be gone; else 0.
+func (p *Processor) silentSince(n *node) int64 {
+	if p.ticks-n.lastTick <= silentTicks {
+		return 0
+	}
+	return max(p.now-int64(p.ticks-n.lastTick)*step, 1)
 }

@@ -90,6 +90,9 @@ func (w *worker) data(c *connection, e *rawbatch.Event) {
 		s.Concurrent = true
 	}
 	if s.Push(m) || c.ended {
+		if c.doubtful && s == c.conn.Responses && !s.Waiting() && !s.HasLost() {
+			c.believe() // every response until now was seen
+		}
 		w.parse(c)
 	} else {
 		w.measure(c)
@@ -105,6 +108,12 @@ func (w *worker) parse(c *connection) {
 		w.infer(c)
 	}
 	if c.parser != nil {
+		if c.send.HasLost() || c.receive.HasLost() {
+			c.doubt(w.now)
+			if !c.conn.Client {
+				w.say(&note{kind: noteLost, c: c})
+			}
+		}
 		ending := protocol.Open
 		if c.noMoreResponses() {
 			ending = protocol.Ended
@@ -199,7 +208,7 @@ func (w *worker) Started(pc *protocol.Conn, x *protocol.Exchange) {
 	c := pc.Owner.(*connection)
 	x.ClockOffset = w.clock
 	x.Retransmits = c.retransmits
-	x.Deadline = w.options.deadline(w.now)
+	x.Since = w.now // 0: set by the first tick
 	if x.Ignore {
 		return
 	}
@@ -221,14 +230,6 @@ func (w *worker) Started(pc *protocol.Conn, x *protocol.Exchange) {
 	n.to = uint32(len(w.arena))
 	w.say(&n)
 	w.tally.links++
-}
-
-// deadline is when an exchange that starts now has waited too long.
-func (o *Options) deadline(now int64) int64 {
-	if now == 0 {
-		return 0 // set by the first tick
-	}
-	return now + step + int64(o.ExchangeTimeout) // it may be a step later than now
 }
 
 // serving is the task that serves the request whose head a read to its end. A goroutine that only reads for the one
@@ -273,7 +274,9 @@ func (w *worker) Finished(pc *protocol.Conn, x *protocol.Exchange) {
 		w.served(c, x, x.End, &stream.Actor{})
 	}
 	if !x.Ignore {
-		w.tally.exchanges[c.protocol&7][x.Outcome&7]++
+		if !x.Completes { // it was counted when it was given up
+			w.tally.ended(c.protocol, x.Outcome)
+		}
 		n := note{kind: noteExchange, c: c, x: x, from: uint32(len(w.arena))}
 		w.arena = appendExchange(w.arena, c, x)
 		n.to = uint32(len(w.arena))
@@ -284,6 +287,6 @@ func (w *worker) Finished(pc *protocol.Conn, x *protocol.Exchange) {
 			w.serve(c, next)
 		}
 	} else {
-		c.suspect = false
+		c.doubtful = false
 	}
 }

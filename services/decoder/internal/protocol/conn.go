@@ -54,7 +54,7 @@ func (c *Conn) Attach() {
 func (c *Conn) Open() int { return len(c.open) - c.head }
 
 // exchangeBytes is what an open exchange takes in a snapshot without its texts, at least.
-const exchangeBytes = 320
+const exchangeBytes = 336
 
 // Held is about how many bytes the waiting exchanges take in a snapshot.
 func (c *Conn) Held() int { return c.held + exchangeBytes*c.Open() }
@@ -269,7 +269,8 @@ func (c *Conn) settleSizes(x *Exchange) {
 	}
 }
 
-// Expire ends x for the sink, but keeps its place, so that a late response is not taken for another's.
+// Expire ends x for the sink, but keeps its place: a late response is not taken for another's, and completes x, see
+// [Exchange.Completes].
 func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if x.reported {
 		return
@@ -280,7 +281,8 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if !x.started && !x.Ignore {
 		c.Started(x)
 	}
-	// With what was seen so far; nothing more of it is published.
+	// With what was seen so far, to which what follows is added.
+	requestBytes, responseBytes := x.RequestBytes, x.ResponseBytes
 	if !x.requestDone && x == c.Newest() {
 		x.RequestBytes += c.Requests.Received() - x.Offset
 	}
@@ -290,8 +292,10 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
-	x.reported = true
+	x.reported, x.GivenUp = true, true
 	c.Sink.Finished(c, x)
+	x.GivenUp = false
+	x.RequestBytes, x.ResponseBytes = requestBytes, responseBytes
 }
 
 // Each calls f for every waiting exchange, oldest first. f may call Expire.
@@ -352,7 +356,8 @@ func (c *Conn) finish(x *Exchange) {
 		i := slices.Index(c.open[c.head:], x)
 		c.open = slices.Delete(c.open, c.head+i, c.head+i+1)
 	}
-	if !x.reported {
+	// What ends without a response was reported as that already.
+	if x.Completes = x.reported && x.responseDone; !x.reported || x.Completes {
 		x.reported = true
 		c.Sink.Finished(c, x)
 	}
@@ -367,13 +372,13 @@ func (c *Conn) AppendState(w *snapshot.Writer) {
 	c.Each(func(x *Exchange) { x.appendState(w) })
 }
 
-// RestoreState reads what AppendState wrote into a Conn without exchanges.
-func (c *Conn) RestoreState(r *snapshot.Reader) {
+// RestoreState reads what AppendState wrote into a Conn without exchanges, in a snapshot of the given version.
+func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
 	c.synced, c.pipelined = r.Bool(), r.Bool()
 	for range r.Items() {
 		x := c.Sink.New()
 		x.reset()
-		x.restoreState(r)
+		x.restoreState(r, version)
 		if x.started {
 			c.hold(x)
 		}

@@ -67,20 +67,29 @@ type Exchange struct {
 	Ignore bool
 	// Patient: the response may take for ever (a blocking command).
 	Patient bool
+	// ContextUnknown: the head was not read to its end, so whether the request carries a context is not known.
+	ContextUnknown bool
+	// GivenUp: the exchange was given up while its connection is open. Completes: it was given up before, and its
+	// response came after all. Both are set while [Sink.Finished] is called.
+	GivenUp, Completes bool
 	// Flags and Number are the parser's own, for what it must know of the request when the response comes.
 	Flags  uint8
 	Number uint32
 
 	// The following are the processor's own: what caused the exchange (a [millracev1.CauseKind]), who acts in it, and
 	// what was noted when it started.
-	Cause       identity.Key
-	CauseKind   uint8
-	Forwarded   bool
-	Task        uint64
-	Retransmits uint32
-	ClockOffset int64
-	Deadline    int64
-	Serving     bool
+	Cause     identity.Key
+	CauseKind uint8
+	Forwarded bool
+	// CauseUnknown: there is no cause, but what would tell may have been missed.
+	CauseUnknown bool
+	Task         uint64
+	Retransmits  uint32
+	ClockOffset  int64
+	// Since is the stream's time when the request began to wait, Unix ns; 0: not known. DoubtAt is when something was
+	// lost that may have been its response; 0: nothing was.
+	Since, DoubtAt int64
+	Serving        bool
 
 	started, requestDone, responseDone, reported bool
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
@@ -88,6 +97,9 @@ type Exchange struct {
 	serial                                       uint64 // event of the request's first byte
 	held                                         int    // counted in Conn.held
 }
+
+// Reported reports whether the exchange was ended for the sink.
+func (x *Exchange) Reported() bool { return x.reported }
 
 // IsStarted reports whether [Conn.Started] was called.
 func (x *Exchange) IsStarted() bool { return x.started }
@@ -131,7 +143,7 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	w.Uint(uint64(x.Number))
 	w.Uint(uint64(x.Retransmits))
 	w.Int(x.ClockOffset)
-	w.Int(x.Deadline)
+	w.Int(x.Since)
 	w.Uint(x.responseAt)
 	w.Uint(x.serial)
 	w.Uint(uint64(x.CauseKind))
@@ -141,12 +153,13 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 		w.Uint(x.Cause.Stream)
 	}
 	w.Uint(x.Task)
+	w.Int(x.DoubtAt)
 	for _, b := range x.bits() {
 		w.Bool(*b)
 	}
 }
 
-func (x *Exchange) restoreState(r *snapshot.Reader) {
+func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	x.Offset, x.Stream = r.Uint(), r.Uint()
 	x.Start, x.RequestEnd = r.Int(), r.Int()
 	x.ResponseStart, x.ResponseTime = r.Int(), r.Int()
@@ -166,21 +179,32 @@ func (x *Exchange) restoreState(r *snapshot.Reader) {
 	x.Detail = r.Bytes()
 	x.DetailField, x.Outcome = uint8(r.Uint()), Outcome(r.Uint())
 	x.Flags, x.Number = uint8(r.Uint()), uint32(r.Uint())
-	x.Retransmits, x.ClockOffset, x.Deadline = uint32(r.Uint()), r.Int(), r.Int()
+	x.Retransmits, x.ClockOffset, x.Since = uint32(r.Uint()), r.Int(), r.Int()
 	x.responseAt = r.Uint()
 	x.serial = r.Uint()
 	if x.CauseKind = uint8(r.Uint()); x.CauseKind != 0 {
 		x.Cause = identity.Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
 	}
 	x.Task = r.Uint()
-	for _, b := range x.bits() {
+	bits := x.bits()
+	known := len(bits)
+	if version < 7 {
+		known = bitsBefore7
+	} else {
+		x.DoubtAt = r.Int()
+	}
+	for _, b := range bits[:known] {
 		*b = r.Bool()
 	}
 }
 
-func (x *Exchange) bits() [11]*bool {
-	return [11]*bool{
+// bitsBefore7 is how many of the bits snapshots before version 7 have.
+const bitsBefore7 = 11
+
+func (x *Exchange) bits() [13]*bool {
+	return [13]*bool{
 		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
 		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
+		&x.ContextUnknown, &x.CauseUnknown,
 	}
 }

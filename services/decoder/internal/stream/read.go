@@ -137,6 +137,16 @@ func (s *Stream) TakeLost() uint64 {
 	return n
 }
 
+// HasLost reports whether lost bytes lie at or behind the position.
+func (s *Stream) HasLost() bool {
+	for i := s.head; i < len(s.runs); i++ {
+		if s.runs[i].kind == Lost {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget turns the bytes that wait for the parser into a hole, so that they take no memory; what arrives later is not
 // touched.
 func (s *Stream) Forget() {

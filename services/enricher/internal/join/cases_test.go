@@ -273,8 +273,8 @@ func TestForgets(t *testing.T) {
 	for range 100 {
 		w.root(at(0))
 	}
-	w.side(call{key: w.key(), start: at(0), end: at(time.Hour)}, serverSide) // Its exchange comes much later.
-	w.run(at(20 * time.Minute))
+	w.side(call{key: w.key(), start: at(0), end: at(26 * time.Hour)}, serverSide) // Its exchange comes much later.
+	w.run(at(25 * time.Hour))
 	for _, p := range w.partitions {
 		if len(p.entries) != 0 || p.open.length != 0 || p.done.len() != 0 || len(p.wheel.slots) > 1 || len(p.processes.byID) != 0 {
 			t.Errorf("%d entries, %d open, %d done, %d slots, %d processes", len(p.entries), p.open.length, p.done.len(),

@@ -55,8 +55,11 @@ func (p *Partition) clientDue(e *entry) int64 {
 
 // nextLook is when the entry needs attention although nothing is heard of it.
 func (p *Partition) nextLook(e *entry) int64 {
-	due := e.usedAt + openFor
+	due := e.usedAt + e.openFor()
 	if e.how == unknown {
+		if e.contextUnknown() && p.clock < e.startedAt()+p.hold {
+			return min(due, e.startedAt()+p.hold)
+		}
 		switch {
 		case e.client.started && e.asked:
 			due = min(due, e.client.startedAt+answerHolds*p.hold)
@@ -80,14 +83,24 @@ func (p *Partition) nextLook(e *entry) int64 {
 	return due
 }
 
+// openFor is how long after its last use the entry stays open, if nothing waits in it.
+func (e *entry) openFor() int64 {
+	if e.client.started == e.client.done && e.server.started == e.server.done {
+		return givenUpFor
+	}
+	return openFor
+}
+
 // settle files the entry: finished ones are remembered, others looked at again in time.
 func (p *Partition) settle(e *entry) {
 	if e.complete() {
 		p.close(e)
 		return
 	}
-	if !e.waiting() && len(e.askers) == 0 && p.clock >= e.usedAt+openFor {
-		p.counters.Unfinished.Inc()
+	if !e.waiting() && len(e.askers) == 0 && p.clock >= e.usedAt+e.openFor() {
+		if e.openFor() == openFor {
+			p.counters.Unfinished.Inc()
+		}
 		p.close(e)
 		return
 	}
@@ -125,7 +138,8 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	in := spans.Input{
 		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
 		// A server without a watched client is a root as a matter of course; with one its trace should have been known.
-		Assumed: e.how == byAssumption && e.client.started,
+		Assumed:   e.how == byAssumption && e.client.started,
+		Uncertain: e.uncertain, Completes: h.again,
 	}
 	if e.context != nil && e.context.trace == e.trace {
 		in.Tracestate = e.context.tracestate
@@ -143,8 +157,9 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	joined := &p.joined
 	*joined = Joined{
 		Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
-		ClientSeen: e.client.started, Late: in.Late,
+		ClientSeen: e.client.started, Late: in.Late, Again: h.again,
 	}
+	h.again = false
 	var peer spans.Peer
 	if other.exchange != nil {
 		peer = spans.Peer{Exchange: p.view(e, other), Service: other.process.service}

@@ -35,8 +35,10 @@ type traceContext struct {
 type half struct {
 	// started: the request was heard of, by a link or the exchange itself.
 	started bool
-	// done: the span was emitted.
-	done bool
+	// done: the span was emitted. givenUp: it was one of an exchange that was given up, and that may still be completed.
+	done, givenUp bool
+	// again: what waits completes an exchange whose span was emitted when it was given up.
+	again bool
 	// startedAt and arrivedAt are the times at which the request and the exchange were heard of.
 	startedAt, arrivedAt int64
 	// exchange is nil until it arrives. It stays after the span was emitted for as long as the entry is open, because
@@ -59,8 +61,15 @@ type entry struct {
 	// context is nil if the request carried none.
 	context *traceContext
 
+	// headRead: an end has read the head of the request, so a context would be known. headCut: an end has not.
+	headRead, headCut bool
+
 	// cause of the client side; zero if there is none.
 	cause identity.Key
+	// causeUnknown: there is none, but what would tell it may have been lost.
+	causeUnknown bool
+	// uncertain: the trace was decided without knowing the context or the cause.
+	uncertain bool
 	// answered: the cause's partition told its trace.
 	answered    bool
 	answer      [16]byte
@@ -86,10 +95,26 @@ type entry struct {
 
 func (e *entry) waiting() bool { return e.client.waiting() || e.server.waiting() }
 
+// startedAt is when an end of the exchange was first heard of.
+func (e *entry) startedAt() int64 {
+	switch {
+	case !e.server.started:
+		return e.client.startedAt
+	case !e.client.started:
+		return e.server.startedAt
+	}
+	return min(e.client.startedAt, e.server.startedAt)
+}
+
+// contextUnknown: the request may carry a context that no end has seen.
+func (e *entry) contextUnknown() bool { return e.context == nil && e.headCut && !e.headRead }
+
 // complete: nothing more is expected of the entry.
 func (e *entry) complete() bool {
-	return e.how != unknown && len(e.askers) == 0 && e.client.started == e.client.done && e.server.started == e.server.done
+	return e.how != unknown && len(e.askers) == 0 && e.client.complete() && e.server.complete()
 }
+
+func (h *half) complete() bool { return h.started == h.done && !h.givenUp }
 
 // contextOf gives the valid trace context of c, nil if there is none. An all-zero trace or parent id is invalid (W3C
 // Trace Context, 3.2.2.3 and 3.2.2.4).

@@ -12,17 +12,18 @@ type memory struct {
 	flags  uint32
 	// how is unknown in the place of a memory that was taken.
 	how  how
-	bits uint8
+	bits uint16
 	// own: the trace id is the hash of the key.
 	own bool
 }
 
 // Bits of a memory. They are those of a snapshot.
-const rememberedBits = bitClientStarted | bitClientDone | bitServerStarted | bitServerDone | bitRootless | bitCauseJoined
+const rememberedBits = bitClientStarted | bitClientDone | bitServerStarted | bitServerDone | bitRootless | bitCauseJoined |
+	bitUncertain | bitClientGivenUp | bitServerGivenUp
 
 func memoryOf(e *entry) memory {
 	return memory{
-		key: e.key, trace: e.trace, usedAt: e.usedAt, flags: e.flags, how: e.how, bits: uint8(e.bits() & rememberedBits),
+		key: e.key, trace: e.trace, usedAt: e.usedAt, flags: e.flags, how: e.how, bits: uint16(e.bits() & rememberedBits),
 		own: e.how == byRoot || e.trace == identity.Trace(e.key),
 	}
 }

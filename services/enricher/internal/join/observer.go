@@ -39,6 +39,8 @@ type Joined struct {
 	Flags uint32
 	// ClientSeen: a client of the exchange is watched, even if its side has not come.
 	ClientSeen bool
+	// Again: the exchange was observed before, when it was given up, and is now complete: it is not counted again.
+	Again bool
 	// Late: this is the client of an exchange whose server went out as one without a client.
 	Late bool
 }

@@ -29,7 +29,9 @@ func (w *witness) Finish(stage.Output) { w.ended++ }
 
 func (w *witness) Observe(j *Joined) Verdict {
 	w.sides = append(w.sides, j.Exchange.Side)
-	w.state++
+	if !j.Again {
+		w.state++
+	}
 	return w.verdict
 }
 

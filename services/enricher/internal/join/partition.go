@@ -41,8 +41,10 @@ const (
 	answerHolds = 10
 	// rememberFor is how long a finished exchange's trace is known to those that ask, since the last use.
 	rememberFor = int64(30 * time.Second)
-	// openFor is how long a request may run without being heard of.
-	openFor = int64(15 * time.Minute)
+	// openFor is how long a request may run without being heard of. Long ones are bounded by their number, see bound.
+	openFor = int64(24 * time.Hour)
+	// givenUpFor is how long a request that was given up may be completed.
+	givenUpFor = int64(15 * time.Minute)
 	// maxBatchBytes is the size at which a span batch is published before the call ends.
 	maxBatchBytes = 256 << 10
 )
@@ -259,17 +261,22 @@ func (p *Partition) exchange(x *millracev1.Exchange, encoded []byte) {
 		p.settle(e)
 		return
 	}
-	if h.done || h.exchange != nil {
-		p.counters.Duplicates.Inc()
-		p.settle(e)
-		return
+	if h.exchange != nil || h.done || x.Completes {
+		if !h.givenUp || !x.Completes { // also what completes an exchange that is not remembered
+			p.counters.Duplicates.Inc()
+			p.settle(e)
+			return
+		}
+		h.again = h.done
+		h.done = false
 	}
-	h.exchange, h.arrivedAt = append(p.buffer(), encoded...), p.now
+	h.givenUp = x.GivenUp
+	h.exchange, h.arrivedAt = append(p.bufferOf(h), encoded...), p.now
 	h.process = p.processes.get(x.Process)
 	if h == &e.client {
-		p.clientStarted(e, identity.KeyOf(x.Cause), x.Context)
+		p.clientStarted(e, identity.KeyOf(x.Cause), x.CauseUnknown, x.Context, x.ContextUnknown)
 	} else {
-		p.serverStarted(e, x.Context)
+		p.serverStarted(e, x.Context, x.ContextUnknown)
 	}
 	p.decide(e, false)
 	p.bound()
@@ -290,10 +297,10 @@ func (p *Partition) link(l *millracev1.Link) {
 	switch l.Kind {
 	case millracev1.LinkKind_LINK_KIND_CLIENT_STARTED:
 		e = p.entry(key)
-		p.clientStarted(e, cause, l.Context)
+		p.clientStarted(e, cause, l.CauseUnknown, l.Context, l.ContextUnknown)
 	case millracev1.LinkKind_LINK_KIND_SERVER_STARTED:
 		e = p.entry(key)
-		p.serverStarted(e, l.Context)
+		p.serverStarted(e, l.Context, l.ContextUnknown)
 	case millracev1.LinkKind_LINK_KIND_RESOLVED:
 		if len(l.TraceId) != 16 || [16]byte(l.TraceId) == ([16]byte{}) {
 			p.counters.Malformed.WithLabelValues("trace_id").Inc()
@@ -353,6 +360,14 @@ func (p *Partition) free(e *entry) {
 	if len(p.freed) < maxFreed {
 		p.freed = append(p.freed, e)
 	}
+}
+
+// bufferOf gives an empty buffer for the exchange of h: the one it has, if it has one.
+func (p *Partition) bufferOf(h *half) []byte {
+	if h.exchange != nil {
+		return h.exchange[:0]
+	}
+	return p.buffer()
 }
 
 // buffer gives an empty buffer for an exchange.

@@ -141,6 +141,14 @@ func (v *view) read(m []byte) (ok bool) {
 				v.candidate.Reset()
 			}
 			ok = readKey(x.CauseCandidate, f.Bytes)
+		case 41<<3 | wire.Varint:
+			x.GivenUp = f.Number != 0
+		case 42<<3 | wire.Varint:
+			x.Completes = f.Number != 0
+		case 43<<3 | wire.Varint:
+			x.ContextUnknown = f.Number != 0
+		case 44<<3 | wire.Varint:
+			x.CauseUnknown = f.Number != 0
 		case 30<<3 | wire.Length:
 			if x.GetHttp() == nil {
 				v.http.Reset()
@@ -302,6 +310,10 @@ func (v *linkView) read(m []byte) (ok bool) {
 			l.Assumed = f.Number != 0
 		case 9<<3 | wire.Varint:
 			l.TraceFlags = uint32(f.Number)
+		case 10<<3 | wire.Varint:
+			l.ContextUnknown = f.Number != 0
+		case 11<<3 | wire.Varint:
+			l.CauseUnknown = f.Number != 0
 		}
 		if !ok {
 			return false

@@ -1,6 +1,7 @@
 package join
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -11,8 +12,9 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// clientStarted notes that the client side exists and what it said of its trace.
-func (p *Partition) clientStarted(e *entry, cause identity.Key, c *millracev1.TraceContext) {
+// clientStarted notes that the client side exists and what it said of its trace. causeUnknown and contextUnknown say
+// that none was seen, but may exist.
+func (p *Partition) clientStarted(e *entry, cause identity.Key, causeUnknown bool, c *millracev1.TraceContext, contextUnknown bool) {
 	if !e.client.started {
 		e.client.started, e.client.startedAt = true, p.now
 		if e.rootless || e.how == byAssumption {
@@ -22,18 +24,21 @@ func (p *Partition) clientStarted(e *entry, cause identity.Key, c *millracev1.Tr
 	if e.cause.IsZero() {
 		e.cause = cause
 	}
-	p.noteContext(e, c)
+	e.causeUnknown = e.cause.IsZero() && (e.causeUnknown || causeUnknown)
+	p.noteContext(e, c, contextUnknown)
 }
 
 // serverStarted notes that the server side exists and what it said of its trace.
-func (p *Partition) serverStarted(e *entry, c *millracev1.TraceContext) {
+func (p *Partition) serverStarted(e *entry, c *millracev1.TraceContext, contextUnknown bool) {
 	if !e.server.started {
 		e.server.started, e.server.startedAt = true, p.now
 	}
-	p.noteContext(e, c)
+	p.noteContext(e, c, contextUnknown)
 }
 
-func (p *Partition) noteContext(e *entry, c *millracev1.TraceContext) {
+func (p *Partition) noteContext(e *entry, c *millracev1.TraceContext, unknown bool) {
+	e.headCut = e.headCut || unknown
+	e.headRead = e.headRead || !unknown
 	if c == nil || e.context != nil {
 		return
 	}
@@ -71,7 +76,7 @@ func (p *Partition) ask(key, cause identity.Key) {
 	e := p.entry(cause)
 	if e.how == unknown {
 		// What caused a request is a server exchange in progress, even if its start was not heard of.
-		p.serverStarted(e, nil)
+		e.server.started, e.server.startedAt = true, cmp.Or(e.server.startedAt, p.now)
 	}
 	e.askers = append(e.askers, key)
 	p.askers++
@@ -101,9 +106,12 @@ func (p *Partition) decideTrace(e *entry, force bool) {
 	switch {
 	case e.context != nil:
 		e.how, e.trace, e.flags = byContext, e.context.trace, e.context.flags
+	case e.contextUnknown() && !force && p.clock-e.startedAt() < p.hold: // The other end may know.
 	case e.answered && (e.client.started || force):
+		e.uncertain = e.contextUnknown()
 		e.how, e.trace, e.flags = byCause, e.answer, e.answerFlags
 	case e.client.started && e.cause.IsZero():
+		e.uncertain = e.causeUnknown || e.contextUnknown()
 		e.how, e.trace, e.flags = byRoot, identity.Trace(e.key), 1
 	case e.client.started:
 		waited := p.clock - e.client.startedAt
@@ -120,6 +128,7 @@ func (p *Partition) decideTrace(e *entry, force bool) {
 		}
 	case e.server.started && (force || p.clock-e.server.startedAt >= p.hold):
 		// No client is watched.
+		e.uncertain = e.contextUnknown()
 		e.how, e.trace, e.flags = byAssumption, identity.Trace(e.key), 1
 	}
 }

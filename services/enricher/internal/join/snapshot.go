@@ -31,6 +31,14 @@ const (
 	bitContext
 	// bitOwnTrace: the trace id is the hash of the key and is left out.
 	bitOwnTrace
+	bitHeadRead
+	bitHeadCut
+	bitCauseUnknown
+	bitUncertain
+	bitClientGivenUp
+	bitServerGivenUp
+	bitClientAgain
+	bitServerAgain
 )
 
 // bits gives the entry's yes-or-no facts.
@@ -48,6 +56,14 @@ func (e *entry) bits() (bits uint64) {
 		{e.answered, bitAnswered},
 		{e.causeJoined, bitCauseJoined},
 		{e.context != nil, bitContext},
+		{e.headRead, bitHeadRead},
+		{e.headCut, bitHeadCut},
+		{e.causeUnknown, bitCauseUnknown},
+		{e.uncertain, bitUncertain},
+		{e.client.givenUp, bitClientGivenUp},
+		{e.server.givenUp, bitServerGivenUp},
+		{e.client.again, bitClientAgain},
+		{e.server.again, bitServerAgain},
 	} {
 		if f.set {
 			bits |= f.bit
@@ -62,6 +78,9 @@ func (e *entry) setBits(bits uint64) {
 	e.client.started, e.client.done = is(bitClientStarted), is(bitClientDone)
 	e.server.started, e.server.done = is(bitServerStarted), is(bitServerDone)
 	e.rootless, e.asked, e.answered, e.causeJoined = is(bitRootless), is(bitAsked), is(bitAnswered), is(bitCauseJoined)
+	e.headRead, e.headCut, e.causeUnknown, e.uncertain = is(bitHeadRead), is(bitHeadCut), is(bitCauseUnknown), is(bitUncertain)
+	e.client.givenUp, e.server.givenUp = is(bitClientGivenUp), is(bitServerGivenUp)
+	e.client.again, e.server.again = is(bitClientAgain), is(bitServerAgain)
 }
 
 // Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in

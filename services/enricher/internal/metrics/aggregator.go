@@ -140,7 +140,7 @@ func (a *Aggregator) Observe(j *join.Joined) join.Verdict {
 		found = a.router.Route(policy.routes, own.name, f.path, f.client)
 		f.route = found.Route
 	}
-	if policy.metrics && !found.NoMetric {
+	if policy.metrics && !found.NoMetric && !j.Again {
 		side := 0
 		if f.client {
 			side = 1

@@ -31,6 +31,10 @@ type Input struct {
 	Peer *Peer
 	// Assumed: the trace was decided although a fact that should have decided it was missing.
 	Assumed bool
+	// Uncertain: whether the request carried a trace context, or what caused it, may have been lost.
+	Uncertain bool
+	// Completes: the span of this id was sent before, when the exchange was given up.
+	Completes bool
 	// Late: the server span of this client's exchange had been sent as a root before the client was heard of.
 	Late bool
 	// DetachedCause is the span id of a cause that cannot be the parent: it ended up in another trace, or is one of
@@ -182,6 +186,12 @@ func observed(e *encoder, in *Input) {
 	}
 	if in.Assumed {
 		e.yes("millrace.trace.assumed")
+	}
+	if in.Uncertain {
+		e.yes("millrace.trace.uncertain")
+	}
+	if in.Completes {
+		e.yes("millrace.completes")
 	}
 	if in.Late {
 		e.yes("millrace.trace.late")

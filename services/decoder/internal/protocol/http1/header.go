@@ -106,6 +106,7 @@ func (d *side) header(line []byte, request bool) {
 			d.x.Context.Valid = false
 		}
 		d.x.Flags |= flagContext
+		d.x.ContextUnknown = false
 	case is(name, "tracestate"):
 		d.x.Context.State = tracestate(d.x.Context.State, value)
 	}

@@ -146,7 +146,7 @@ func (p *parser) startRequest(c *protocol.Conn) bool {
 	}
 	x := c.Begin()
 	*d = side{x: x, state: inHeaders, head: uint64(size)}
-	x.DetailField = detailField
+	x.DetailField, x.ContextUnknown = detailField, true // until the head is read
 	x.Detail = appendText(x.Detail, fieldMethod, method)
 	x.Detail = appendText(x.Detail, fieldTarget, valid(cut(target, maxTarget)))
 	x.Detail = append(x.Detail, fieldVersion<<3|2, 3, '1', '.', minor)
@@ -206,6 +206,7 @@ func (p *parser) requestHeader(c *protocol.Conn) bool {
 	s.Skip(uint64(size))
 	p.failures = 0
 	x := d.x
+	x.ContextUnknown = false
 	c.Started(x)
 	switch {
 	case x.Flags&flagConnect != 0:
