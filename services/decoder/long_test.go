@@ -200,27 +200,32 @@ func TestGivenUp(t *testing.T) {
 		how                   func(r *node)
 	}{
 		{
-			"a lost batch", fmt.Sprintf(asking, "/slow"), httpOK, [2]string{fmt.Sprintf(asking, "/next"), "HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"},
+			"a lost batch", fmt.Sprintf(asking, "/slow"), httpOK,
+			[2]string{fmt.Sprintf(asking, "/next"), "HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"},
 			"LOST", "/slow 0 LOST %ds given up", "/slow 200 COMPLETE %ds completes", "/next 404 COMPLETE 0s",
 			func(r *node) { r.sequence++; r.publish(); r.pass(61*time.Second, true) },
 		},
 		{
-			"a silent node", fmt.Sprintf(asking, "/slow"), httpOK, [2]string{fmt.Sprintf(asking, "/next"), httpOK},
+			"a silent node", fmt.Sprintf(asking, "/slow"), httpOK,
+			[2]string{fmt.Sprintf(asking, "/next"), httpOK},
 			"EXPIRED", "/slow 0 EXPIRED %ds given up", "/slow 200 COMPLETE %ds completes", "/next 200 COMPLETE 0s",
 			func(r *node) { r.pass(121*time.Second, false) },
 		},
 		{
-			"capture began anew", resp("GET", "k"), "$1\r\nv\r\n", [2]string{resp("INCR", "n"), ":1\r\n"},
+			"capture began anew", resp("GET", "k"), "$1\r\nv\r\n",
+			[2]string{resp("INCR", "n"), ":1\r\n"},
 			"LOST", "GET LOST %ds given up", "GET COMPLETE %ds completes", "INCR COMPLETE 0s",
 			func(r *node) { r.epoch, r.sequence = 8, 0; r.publish(); r.pass(61*time.Second, true) },
 		},
 		{
-			"half a head", "GET /slow HTTP/1.1\r\nHo", "", [2]string{},
+			"half a head", "GET /slow HTTP/1.1\r\nHo", "",
+			[2]string{},
 			"LOST", "/slow 0 LOST %ds given up", "", "",
 			func(r *node) { r.sequence++; r.publish(); r.pass(61*time.Second, true) },
 		},
 		{
-			"a full ring buffer", fmt.Sprintf(asking, "/slow"), httpOK, [2]string{},
+			"a full ring buffer", fmt.Sprintf(asking, "/slow"), httpOK,
+			[2]string{},
 			"LOST", "/slow 0 LOST %ds given up", "/slow 200 COMPLETE %ds completes", "",
 			func(r *node) {
 				b := &millracev1.RawBatch{Version: 1, Node: "n", Epoch: 7, Sequence: r.sequence + 1, Losses: []*millracev1.Loss{{
