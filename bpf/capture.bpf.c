@@ -172,11 +172,9 @@ static __always_inline void read_goroutine(struct scratch *s, struct work *w, st
 /* transfer() for one of several messages: verified once, not at each turn of the loop below. */
 __noinline int transfer_message(u64 key)
 {
-	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	struct connection *c = connection_at(key);
 	struct scratch *s = current_scratch();
 
-	if (!c)
-		c = bpf_map_lookup_elem(&unix_connections, &key);
 	if (!c || !s)
 		return 0;
 	return transfer(s, &s->work, c);
@@ -438,6 +436,7 @@ int set_verdict(struct verdict *verdict)
 	c->facts.protocol = verdict->protocol;
 	c->tries = 0;
 	c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
+	c->sides[SIDE_SEND].line = c->sides[SIDE_RECEIVE].line = LINE_UNKNOWN;
 	return 0;
 }
 

@@ -47,7 +47,10 @@ struct direction {
 	u32 budget;	/* payload bytes still to ship of the current message */
 	u8 held_length; /* at most HELD_MAX */
 	u8 started;	/* `next` is exact */
-	u16 reserved;
+	u8 line;	/* what is read at `frame`, enum line in framing.h */
+	u8 reserved;
+	u64 frame;  /* offset at which framing goes on, where `line` says that it is known */
+	u64 number; /* of the line that is being read there */
 };
 
 #define HELD_MAX 7

@@ -43,6 +43,7 @@ enum record_flag {
 	FLAG_CONCURRENT = 8,
 	FLAG_LOST_BEFORE = 16,
 	FLAG_CLOSING = 32,
+	FLAG_PART = 64,
 };
 
 /* As LossCause in raw.proto. */

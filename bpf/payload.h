@@ -6,7 +6,7 @@
 
 #include "connection.h"
 
-#define PAYLOAD_MAX 16384 /* most payload of one record's head */
+#define PAYLOAD_MAX 16384 /* most payload of one record's head; a larger event is several records */
 #define CHUNK_MAX 15872	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
 #define HEAD_BYTES 256
 #define TAIL_BYTES 256
@@ -16,7 +16,7 @@
 #define SEGMENTS_MAX 16
 #define PEEK 16
 
-const volatile u32 payload_bytes = PAYLOAD_MAX;
+const volatile u32 payload_bytes = 4 << 20;
 const volatile u32 message_bytes = 65536;
 
 /* One transfer of bytes, as the system call describes it. */
@@ -45,6 +45,20 @@ struct work {
 	u32 thread;
 	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
 	u32 busy;     /* see take_work() */
+	/* Following the framing of the payload, see framing.h. */
+	u64 at;	      /* where in the payload a line is read, or will be */
+	u64 keep;     /* where in the payload begins what is left out; 0: nothing is */
+	u64 number;   /* of the line */
+	u64 head_end; /* of a head of HTTP; 0: not in the payload */
+	u32 line;     /* enum line */
+	u8 sized, coded, unsure;
+	u8 token; /* enum protocol: with whose token the event begins */
+	/* An event of several records. */
+	u64 told;    /* bytes of the event that records told of */
+	u64 shipped; /* bytes of it that they held */
+	u64 iov_at;  /* position of the buffer iov_first in the event */
+	u32 iov_first;
+	u32 reserved;
 	u64 peek[PEEK / sizeof(u64)];
 };
 
@@ -69,6 +83,7 @@ struct scratch {
 	};
 	u8 payload[SCRATCH_SIZE - sizeof(struct work) - sizeof(struct record) - SEGMENTS_MAX * sizeof(struct segment)];
 };
+_Static_assert(sizeof(((struct scratch *)0)->payload) >= PAYLOAD_MAX + CHUNK_MAX, "the payload fits");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -299,13 +314,13 @@ static __always_inline int token_of(struct work *w, struct direction *d)
 
 #define FRAMING_STEP 16
 
-/* has_framing() for FRAMING_STEP positions from `from` of s->payload. */
+/* has_framing() for FRAMING_STEP positions from `from` of s->payload; w->at is where the line of Redis begins. */
 __noinline int framing_at(u64 from, u64 protocol)
 {
 	struct scratch *s = current_scratch();
 	u8 *b;
 
-	if (!s || from > HEAD_BYTES)
+	if (!s || from > PAYLOAD_MAX)
 		return false;
 	b = s->payload + from;
 	for (int i = 0; i < FRAMING_STEP; i++) {
@@ -316,8 +331,10 @@ __noinline int framing_at(u64 from, u64 protocol)
 			if (word == FOUR('T', 'P', '/', '1'))
 				return true;
 		} else if ((word & 0xffff) == FOUR('\r', '\n', 0, 0)) {
-			if (type == '*' || type == '$' || type == '+' || type == ':' || type == '-')
+			if (type == '*' || type == '$' || type == '+' || type == ':' || type == '-') {
+				s->work.at = from + i + 2;
 				return true;
+			}
 		}
 	}
 	return false;
@@ -378,6 +395,24 @@ static __always_inline bool append(struct scratch *s, struct work *w, u64 base, 
 	return true;
 }
 
+/* Of an event's last bytes: a quarter of what may be shipped at most. */
+static __always_inline u32 tail_bytes(void)
+{
+	return payload_bytes < 4 * TAIL_BYTES ? payload_bytes / 4 : TAIL_BYTES;
+}
+
+/* Pieces come on top of head and tail. */
+static __always_inline bool has_pieces(void)
+{
+	return payload_bytes >= 4 * PIECES * PIECE_BYTES;
+}
+
+/* Most of an event's first bytes when it is not shipped whole. */
+static __always_inline u32 most_head(void)
+{
+	return payload_bytes - tail_bytes() - (has_pieces() ? PIECES * PIECE_BYTES : 0);
+}
+
 /* Appends what was not shipped yet of the last bytes of the buffer that gathering saw last. */
 static __always_inline void append_tail(struct scratch *s, struct work *w)
 {
@@ -389,8 +424,8 @@ static __always_inline void append_tail(struct scratch *s, struct work *w)
 
 		shipped = (u64)last->at + last->length;
 	}
-	if (end - begin > TAIL_BYTES)
-		begin = end - TAIL_BYTES;
+	if (end - begin > tail_bytes())
+		begin = end - tail_bytes();
 	if (begin < shipped)
 		begin = shipped;
 	if (begin < end)
@@ -419,7 +454,7 @@ __noinline int gather_buffer(u64 index, u64 limit)
 		v.length = w->count - position;
 	if (!w->head_done)
 		chunk = limit - w->filled;
-	else if (index < PIECES)
+	else if (index < PIECES && has_pieces())
 		chunk = PIECE_BYTES;
 	if (chunk > CHUNK_MAX)
 		chunk = CHUNK_MAX;
@@ -476,6 +511,51 @@ __noinline int gather(u64 limit)
 	if (w->filled < w->count && !w->unreadable)
 		append_tail(s, w);
 	return 0;
+}
+
+/* Appends what the buffer `index` of several has of the event's bytes from `from` to `to`. False: no more buffers. */
+__noinline int read_buffer(u64 index, u64 from, u64 to)
+{
+	struct scratch *s = current_scratch();
+	u64 begin, end, position;
+	struct work *w;
+	struct iovec v;
+
+	if (!s)
+		return false;
+	w = &s->work;
+	position = w->iov_at;
+	if (index >= w->iov_count || position >= to)
+		return false;
+	if (bpf_probe_read_user(&v, sizeof(v), (void *)(w->iov + index * sizeof(v)))) {
+		w->unreadable = 1;
+		return false;
+	}
+	begin = position > from ? position : from;
+	end = position + v.length < to ? position + v.length : to;
+	if (begin < end && !append(s, w, v.base + (begin - position), end - begin, begin - w->told))
+		return false;
+	if (position + v.length > to) /* the next range begins in it */
+		return false;
+	w->iov_at = position + v.length;
+	w->iov_first = index + 1;
+	return true;
+}
+
+/* Appends the event's bytes from `from` to `to`, at most PAYLOAD_MAX of one buffer and CHUNK_MAX of several. Ranges
+ * ascend. */
+static __always_inline void read_range(struct scratch *s, struct work *w, u64 from, u64 to)
+{
+	u32 first = w->iov_first;
+
+	if (w->buffer) {
+		append(s, w, w->buffer + from, to - from, from - w->told);
+		return;
+	}
+	for (u32 i = 0; i < BUFFERS_MAX; i++) {
+		if (!read_buffer(first + i, from, to))
+			return;
+	}
 }
 
 #endif

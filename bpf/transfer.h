@@ -3,7 +3,7 @@
 #ifndef MILLRACE_TRANSFER_H
 #define MILLRACE_TRANSFER_H
 
-#include "payload.h"
+#include "framing.h"
 #include "lifecycle.h"
 
 /* Data events without a known token before a connection is given up. One that was joined may be in the middle of a
@@ -248,18 +248,20 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		read_small(s, w);
 	if (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS) {
 		/* All that a token would change. */
-		if (d->budget == message_bytes)
+		if (d->budget == message_bytes && !d->line && w->count < LARGE_BYTES)
 			return true;
 		peek(s, w);
 		token = token_of(w, d);
-		if (token == protocol)
+		if (token == protocol) {
+			w->token = token;
 			d->budget = message_bytes;
+		}
 		return true;
 	}
 	peek(s, w);
 	token = token_of(w, d);
 	if (token) {
-		c->facts.protocol = token;
+		c->facts.protocol = w->token = token;
 		d->budget = message_bytes;
 		return token == PROTOCOL_HTTP1 || token == PROTOCOL_REDIS;
 	}
@@ -283,8 +285,6 @@ static __always_inline u32 head_bytes(struct scratch *s, struct work *w, struct 
 {
 	u64 limit = w->count;
 
-	if (limit > payload_bytes)
-		limit = payload_bytes;
 	if (limit > d->budget) {
 		if (has_framing(s, w, c->facts.protocol))
 			d->budget = message_bytes;
@@ -295,11 +295,16 @@ static __always_inline u32 head_bytes(struct scratch *s, struct work *w, struct 
 		return w->count; /* at no cost, so that the budget stays full and need not be looked after */
 	d->budget -= limit > d->budget ? d->budget : limit;
 	if (limit < HEAD_BYTES)
-		limit = HEAD_BYTES < payload_bytes ? HEAD_BYTES : payload_bytes;
+		limit = HEAD_BYTES;
+	if (limit < w->count || w->count > payload_bytes) {
+		if (limit > most_head())
+			limit = most_head();
+	}
 	return limit;
 }
 
-static __always_inline void fill_record(struct record *r, struct work *w, struct connection *c, u64 offset, u16 flags)
+/* `length` bytes of the event from `offset` on. */
+static __always_inline void fill_record(struct record *r, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)w->key;
 
@@ -308,7 +313,7 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 	r->pid = w->pid;
 	r->thread = w->thread;
 	r->payload = w->filled;
-	r->length = w->count;
+	r->length = length;
 	r->error = 0;
 	r->time = w->time;
 	r->duration = w->duration;
@@ -328,19 +333,223 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 	}
 }
 
-/* Sends the record of one transfer. */
+/* Sends a record of `length` bytes from `offset` on, and what is in the payload of them. */
+static __always_inline void tell(struct scratch *s, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
+{
+	u64 size = w->filled;
+	long failed;
+
+	asm volatile("" : "+r"(size));
+	if (size > PAYLOAD_MAX + CHUNK_MAX)
+		return;
+	if (w->unreadable) {
+		count_loss(LOSS_PAYLOAD_UNREADABLE, length - w->filled);
+		flags |= FLAG_UNREADABLE;
+	}
+	if (w->filled < length)
+		flags |= FLAG_CUT;
+	if (c->flags & CONNECTION_LOST)
+		flags |= FLAG_LOST_BEFORE;
+	if (w->filled && w->filled < length && w->segments) {
+		fill_record(&s->cut.head, w, c, offset, length, flags);
+		s->cut.head.segments = w->segments;
+		failed = send_record(&s->cut, sizeof(s->cut) + size, w->filled);
+	} else {
+		fill_record(&s->whole.head, w, c, offset, length, flags);
+		s->whole.head.segments = 0;
+		failed = send_record(&s->whole.head, sizeof(s->whole.head) + size, w->filled);
+	}
+	if (failed)
+		c->flags |= CONNECTION_LOST;
+	else
+		c->flags &= ~CONNECTION_LOST;
+}
+
+static __always_inline struct connection *connection_at(u64 key)
+{
+	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+
+	return c ?: bpf_map_lookup_elem(&unix_connections, &key);
+}
+
+/* Whether an event that begins with a token, or one in the middle of a message, shows where framing goes on. */
+static __always_inline void begin_following(struct scratch *s, struct work *w, u8 protocol)
+{
+	if (protocol == PROTOCOL_HTTP1) {
+		read_head(s, w);
+	} else {
+		w->line = LINE_VALUE;
+		w->at = 0;
+	}
+}
+
+/*
+ * Sends the next record of an event of several: what the framing says is body is left out, and what is not known to be
+ * framing or body is shipped as long as the budget lasts. `last`: whatever is left goes into this one. False when the
+ * event is done.
+ */
+__noinline int transfer_part(u64 offset, u64 flags, u64 last)
+{
+	struct scratch *s = current_scratch();
+	u64 told, rest, hole = 0, length, room, keep, tail, iov_at;
+	u32 iov_first;
+	struct direction *d;
+	struct connection *c;
+	struct work *w;
+	bool cut = last, begins;
+	u8 protocol;
+
+	if (!s)
+		return false;
+	w = &s->work;
+	c = connection_at(w->key);
+	if (!c)
+		return false;
+	d = &c->sides[w->side & 1];
+	protocol = c->facts.protocol;
+	told = w->told;
+	rest = w->count - told;
+	w->filled = w->segments = w->unreadable = w->keep = 0;
+	if (told)
+		flags |= FLAG_PART;
+	if (d->line & LINE_BODY && d->frame > offset + told)
+		hole = d->frame - (offset + told);
+	if (hole >= rest) {
+		tell(s, w, c, offset + told, rest, flags);
+		return false;
+	}
+	w->line = d->line & ~LINE_BODY;
+	begins = w->token && !told && !w->line;
+	if (w->line == LINE_MESSAGE) {
+		w->line = LINE_UNKNOWN;
+		begins = d->frame == offset + told + hole; /* unless it is something else: then it has no head */
+	}
+	w->number = d->number;
+	room = payload_bytes - w->shipped;
+	tail = tail_bytes();
+	length = rest - hole;
+	if (length > CHUNK_MAX)
+		length = CHUNK_MAX;
+	/* The last bytes come on top, unless these are they. */
+	if (length + (length < rest - hole ? tail : 0) > room) {
+		length = room > tail ? room - tail : 0;
+		cut = true;
+	}
+	iov_at = w->iov_at;
+	iov_first = w->iov_first;
+	read_range(s, w, told + hole, told + hole + length);
+	if (w->filled < length)
+		w->line = LINE_UNKNOWN; /* not readable, or in more buffers than are looked at */
+	else if (w->line && d->frame >= offset + told + hole)
+		w->at = d->frame - (offset + told + hole);
+	else if (begins)
+		begin_following(s, w, protocol);
+	if (w->line && !(w->line & LINE_BODY))
+		follow();
+	keep = w->filled;
+	if (w->line) {
+		d->budget = message_bytes;
+	} else if (keep > d->budget) {
+		if (find_framing(w, protocol)) {
+			d->budget = message_bytes;
+			if (protocol == PROTOCOL_REDIS)
+				follow();
+			else
+				w->line = LINE_UNKNOWN;
+		} else {
+			keep = d->budget < HEAD_BYTES ? HEAD_BYTES : d->budget;
+			if (keep > w->filled)
+				keep = w->filled;
+			cut = true;
+			d->budget = 0;
+		}
+	} else {
+		d->budget -= keep;
+	}
+	if (w->keep && w->keep < keep) {
+		keep = w->keep;
+		w->iov_at = iov_at; /* what was read in vain may be needed */
+		w->iov_first = iov_first;
+	}
+	d->line = w->line;
+	d->number = w->number;
+	d->frame = offset + told + hole + w->at;
+	w->filled = keep;
+	if (w->segments && keep)
+		s->cut.segments[0].length = keep;
+	w->segments = keep ? 1 : 0;
+	length = hole + keep;
+	if (w->line & LINE_BODY && d->frame >= offset + w->count) {
+		length = rest; /* all that follows is body */
+	} else if (cut && length < rest) {
+		u64 from = w->count - tail;
+
+		if (from < told + length)
+			from = told + length;
+		if (tail > room - keep)
+			from = w->count;
+		if (from < w->count)
+			read_range(s, w, from, w->count);
+		d->line = LINE_UNKNOWN;
+		length = rest;
+	} else if (!length) {
+		length = rest; /* not readable */
+	}
+	w->shipped += w->filled;
+	w->told = told + length;
+	tell(s, w, c, offset + told, length, flags);
+	return w->told < w->count;
+}
+
+#define PARTS_MAX 512
+
+/* Whether the event is shipped in parts: not if it is small, or most likely the middle of a body. */
+static __always_inline bool in_parts(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
+{
+	if (d->line)
+		return true;
+	if (w->count < LARGE_BYTES)
+		return false;
+	return c->facts.protocol == PROTOCOL_REDIS || w->token || d->budget >= PAYLOAD_MAX || has_framing(s, w, c->facts.protocol);
+}
+
+/* What the bytes of a small event, which are shipped, say of those that follow. */
+static __always_inline void follow_small(struct scratch *s, struct work *w, struct connection *c, struct direction *d, u64 offset)
+{
+	w->line = d->line & ~LINE_BODY;
+	if (!d->line || w->token) {
+		w->line = LINE_UNKNOWN;
+		read_small_head(s, w, c->facts.protocol);
+	} else if (d->line & LINE_BODY && d->frame >= offset + w->count) {
+		/* The beginning of a message may be in few bytes, which the next event completes. */
+		if (w->count > HELD_MAX && c->facts.protocol == PROTOCOL_HTTP1)
+			w->filled = 0;
+		return;
+	} else if (w->line == LINE_MESSAGE) {
+		w->line = LINE_UNKNOWN;
+	} else {
+		w->at = d->frame - offset;
+		w->number = d->number;
+		follow();
+	}
+	d->line = w->line;
+	d->number = w->number;
+	d->frame = offset + w->at;
+}
+
+/* Sends the records of one transfer. */
 static __noinline int transfer(struct scratch *s, struct work *w, struct connection *c)
 {
 	struct direction *d = &c->sides[w->side & 1];
 	u16 flags = 0;
-	u64 offset, size;
-	long failed;
+	u64 offset;
 
 	if (is_ignored(c))
 		return 0;
-	w->filled = w->segments = w->unreadable = 0;
+	w->filled = w->segments = w->unreadable = w->token = 0;
 	if (!is_wanted(s, w, c, d)) {
-		d->started = 0; /* the position is not followed any more, but where only counting tells it to both ends alike */
+		d->started = d->line =
+			0; /* the position is not followed any more, but where only counting tells it to both ends alike */
 		if (c->facts.transport == TRANSPORT_UNIX)
 			d->next += w->count;
 		return 0;
@@ -357,34 +566,22 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 		c->flags |= CONNECTION_LOST;
 		return 0;
 	}
-	if (!w->filled && !w->unreadable && w->count && (w->buffer || w->iov)) {
+	if (flags & FLAG_CONCURRENT || (w->token == PROTOCOL_HTTP1 && w->count > SMALL_BYTES))
+		d->line = LINE_UNKNOWN;
+	if (w->filled) {
+		follow_small(s, w, c, d, offset);
+	} else if (!w->unreadable && w->count && (w->buffer || w->iov)) {
+		if (in_parts(s, w, c, d)) {
+			w->told = w->shipped = w->iov_at = w->iov_first = 0;
+			for (u32 i = 0; i < PARTS_MAX; i++) {
+				if (!transfer_part(offset, flags, i == PARTS_MAX - 1))
+					break;
+			}
+			return 0;
+		}
 		gather(head_bytes(s, w, c, d));
 	}
-	if (w->unreadable) {
-		count_loss(LOSS_PAYLOAD_UNREADABLE, w->count - w->filled);
-		flags |= FLAG_UNREADABLE;
-	}
-	if (w->filled < w->count)
-		flags |= FLAG_CUT;
-	if (c->flags & CONNECTION_LOST)
-		flags |= FLAG_LOST_BEFORE;
-	size = w->filled;
-	asm volatile("" : "+r"(size));
-	if (size > PAYLOAD_MAX + CHUNK_MAX)
-		return 0;
-	if (w->filled < w->count && w->segments) {
-		fill_record(&s->cut.head, w, c, offset, flags);
-		s->cut.head.segments = w->segments;
-		failed = send_record(&s->cut, sizeof(s->cut) + size, w->filled);
-	} else {
-		fill_record(&s->whole.head, w, c, offset, flags);
-		s->whole.head.segments = 0;
-		failed = send_record(&s->whole.head, sizeof(s->whole.head) + size, w->filled);
-	}
-	if (failed)
-		c->flags |= CONNECTION_LOST;
-	else
-		c->flags &= ~CONNECTION_LOST;
+	tell(s, w, c, offset, w->count, flags);
 	return 0;
 }
 

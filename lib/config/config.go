@@ -109,10 +109,11 @@ type Capture struct {
 	SendBuffer ByteSize `yaml:"send_buffer" range:"1MiB..4GiB"`
 	// RingBuffer is the size of the kernel's ring buffer, a power of two.
 	RingBuffer ByteSize `yaml:"ring_buffer" range:"64KiB..1GiB" check:"power_of_two"`
-	// PayloadBytes is the most bytes shipped of one send or receive.
-	PayloadBytes int `yaml:"payload_bytes" range:"64..65536"`
-	// MessageBytes is the most payload shipped in one direction after the start of a message was seen; later sends and
-	// receives ship only their first and last bytes.
+	// PayloadBytes is the most bytes shipped of one send or receive. Of a larger one only the first and last bytes are
+	// shipped; below a few KiB that cuts the heads of messages, and what a pipeline has beyond it is not seen.
+	PayloadBytes int `yaml:"payload_bytes" range:"64..4194304"`
+	// MessageBytes is the most payload shipped in one direction after the start of a message was seen, where it is not
+	// known what of it is body: later sends and receives ship only their first and last bytes, until a message begins.
 	MessageBytes int `yaml:"message_bytes" range:"64..16777216"`
 	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
 	CgroupPrefix string `yaml:"cgroup_prefix"`

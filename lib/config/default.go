@@ -19,7 +19,7 @@ func Default() *Config {
 			BatchBytes:    64 * KiB,
 			SendBuffer:    8 * MiB,
 			RingBuffer:    8 * MiB,
-			PayloadBytes:  16384,
+			PayloadBytes:  4 << 20,
 			MessageBytes:  65536,
 			Redact:        Redact{Enable: true},
 		},

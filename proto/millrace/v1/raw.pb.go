@@ -768,7 +768,8 @@ type Event struct {
 	Retransmits uint32 `protobuf:"varint,15,opt,name=retransmits,proto3" json:"retransmits,omitempty"`
 	// Bit set: 1 = payload was cut by the configured limit; 2 = payload could not be read; 4 = redacted; 8 = concurrent
 	// use of the socket was seen, the offset may be swapped with a neighbour's; 16 = events of this connection
-	// were lost before this one; 32 = the local end began to close.
+	// were lost before this one; 32 = the local end began to close; 64 = the same call moved these bytes as those of the
+	// event before in this direction.
 	Flags uint32 `protobuf:"varint,16,opt,name=flags,proto3" json:"flags,omitempty"`
 	// For RESET: the socket error (errno), 0 if unknown.
 	Error uint32 `protobuf:"varint,17,opt,name=error,proto3" json:"error,omitempty"`

@@ -316,6 +316,7 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 			raw.Facts.Protocol = uint8(protocol)
 			raw.Tries = 0
 			raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
+			raw.Sides[0].Line, raw.Sides[1].Line = 0, 0
 			return m.Update(key, &raw, ebpf.UpdateExist)
 		}
 	}

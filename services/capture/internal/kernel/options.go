@@ -6,9 +6,10 @@ import (
 	"math/bits"
 )
 
-// Sizes that Options may have. PayloadBytes is bounded by the per-CPU memory in which the kernel side builds a record.
+// Sizes that Options may have.
 const (
-	MaxPayloadBytes = 16384
+	MinPayloadBytes = 64
+	MaxPayloadBytes = 4 << 20
 	minRingBytes    = 256 << 10
 	maxRingBytes    = 1 << 30
 )
@@ -17,11 +18,11 @@ const (
 type Options struct {
 	// RingBytes is the size of the ring buffer, a power of two. Default 8 MiB.
 	RingBytes int
-	// PayloadBytes is the most bytes of one event's head that are shipped, at most [MaxPayloadBytes], which is the
-	// default.
+	// PayloadBytes is the most bytes that are shipped of what one call moved, from [MinPayloadBytes] to
+	// [MaxPayloadBytes], which is the default. Where a call moved more, they are its first and its last bytes.
 	PayloadBytes int
-	// MessageBytes is the payload shipped in one direction after a message began; after that only the first and last
-	// bytes of each event. Default 64 KiB.
+	// MessageBytes is the payload shipped in one direction after a message began whose framing the kernel side does not
+	// follow; after that only the first and last bytes of each event. Default 64 KiB.
 	MessageBytes int
 	// CgroupPrefix is the path of a cgroup (v2), relative to the root of the hierarchy: only processes in it or below
 	// are captured. Empty: all.
@@ -52,10 +53,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.RingBytes < minRingBytes || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 {
 		errs = append(errs, fmt.Errorf("ring buffer of %d bytes: must be a power of two from %d to %d", o.RingBytes, minRingBytes, maxRingBytes))
 	}
-	if o.PayloadBytes < 0 {
-		errs = append(errs, fmt.Errorf("payload of %d bytes: must not be negative", o.PayloadBytes))
+	if o.PayloadBytes < MinPayloadBytes || o.PayloadBytes > MaxPayloadBytes {
+		errs = append(errs, fmt.Errorf("payload of %d bytes: must be from %d to %d", o.PayloadBytes, MinPayloadBytes, MaxPayloadBytes))
 	}
-	o.PayloadBytes = min(o.PayloadBytes, MaxPayloadBytes)
 	if o.MessageBytes < 0 || o.MessageBytes > 1<<30 {
 		errs = append(errs, fmt.Errorf("message of %d bytes: must be from 0 to 1 GiB", o.MessageBytes))
 	}

@@ -54,7 +54,8 @@ type rawConnection struct {
 		Next, Held          uint64
 		Budget              uint32
 		HeldLength, Started uint8
-		_                   uint16
+		Line, _             uint8
+		Frame, Number       uint64
 	}
 	Peer, Inode uint64
 	Error       uint32

@@ -3,6 +3,7 @@ package kernel
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,22 +124,32 @@ func TestPartialWrites(t *testing.T) {
 	total(t, r.of(server, Receive))
 }
 
-// Lengths are exact and payload is bounded by the message's budget, whatever moves.
+// Lengths are exact, whatever moves. What the framing says is body is not shipped; where the framing is not known, payload
+// is bounded by the message's budget.
 func TestLongTransfer(t *testing.T) {
-	const size = 10 << 20
+	const size, budget = 10 << 20, 64 << 10
 	head := response(size)[:512]
+	value := append([]byte("$10485760\r\n"), bytes.Repeat([]byte("v"), 49989)...)
 	for _, test := range []struct {
 		name  string
 		first []byte
+		least int
+		most  int // and so many bytes of each event on top
+		each  int
 	}{
-		{"HTTP", head},
-		{"Redis", append([]byte("$10485760\r\n"), bytes.Repeat([]byte("v"), 501)...)},
+		{"HTTP", response(size)[:50000], 10, 1024, 0},
+		{"HTTP with its head in a send of its own", head[:bytes.Index(head, []byte("\r\n\r\n"))+4], 10, 1024, 0},
+		{"HTTP of unknown length", bytes.Replace(head, []byte("Content-Length: 1"), []byte("Content-Length: x"), 1), budget, budget, 1024},
+		{"Redis", value, 100, 1024, 0},
+		{"Redis with the length in a send of its own", value[:11], 10, 1024, 0},
+		{"Redis of unknown length", value[:512], budget, budget, 1024},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, client, server, from, to := pair(t, Options{})
 			client.do(command{Do: "write", FD: from, Data: test.first})
-			server.begin(command{Do: "sink", FD: to, Size: size})
-			client.do(command{Do: "pump", FD: from, Size: size - 512, Data: bytes.Repeat([]byte("v"), 50000)})
+			server.do(command{Do: "sink", FD: to, Size: len(test.first)})
+			server.begin(command{Do: "sink", FD: to, Size: size - len(test.first)})
+			client.do(command{Do: "pump", FD: from, Size: size - len(test.first), Data: bytes.Repeat([]byte("v"), 50000)})
 			if _, err := server.end(); err != nil {
 				t.Fatal(err)
 			}
@@ -155,15 +166,114 @@ func TestLongTransfer(t *testing.T) {
 						t.Errorf("%s: cut without a flag: %s", name, describe([]Event{e}))
 					}
 				}
-				if shipped < 65536 || shipped > 65536+1024*len(events) {
+				if shipped < test.least || shipped > test.most+test.each*len(events) {
 					t.Errorf("%s: %d bytes of payload in %d events", name, shipped, len(events))
 				}
 				last := events[len(events)-1]
-				if n := len(last.Segments); last.Length > 1024 && (n != 2 || last.Segments[1].At+last.Segments[1].Length != last.Length) {
+				if n := len(last.Segments); test.each > 0 && last.Length > 1024 &&
+					(n != 2 || last.Segments[1].At+last.Segments[1].Length != last.Length) {
 					t.Errorf("%s: last event %d bytes, segments %v", name, last.Length, last.Segments)
 				}
 			}
 		})
+	}
+}
+
+// What follows a long body or value is shipped, in whatever pieces it is read, and so is each value of many.
+func TestFollowedFraming(t *testing.T) {
+	value := func(n int) string { return fmt.Sprintf("$%d\r\n%s\r\n", n, strings.Repeat("v", n)) }
+	chunk := func(n int) string { return fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat("c", n)) }
+	r := record(t, Options{})
+	client, server := newChild(t, r.Kernel), newChild(t, r.Kernel)
+	for name, text := range map[string]string{
+		"values of any length": "*400\r\n" + strings.Repeat(value(1000)+value(10)+value(30000)+value(4097), 100) + "+OK\r\n",
+		"small values":         "*60000\r\n" + strings.Repeat(value(3), 60000) + value(100_000) + ":5\r\n",
+		"chunks of any length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			strings.Repeat(chunk(1000)+chunk(10)+chunk(30000)+chunk(5000), 40) + "0\r\nX-Sum: 1\r\n\r\n",
+		"bodies": strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n"+strings.Repeat("b", 50000), 20),
+	} {
+		for _, size := range []int{16384, 50021, 1 << 20} {
+			from, to := connect(client, server, "127.0.0.1:0", "")
+			server.begin(command{Do: "sink", FD: to, Size: len(text)})
+			for at := 0; at < len(text); at += size {
+				part := []byte(text[at:min(len(text), at+size)])
+				if at/size%2 == 1 && len(part) > 14000 { // in several buffers
+					client.do(command{Do: "writev", FD: from, Data: part, Split: []int{1000, 1, 3000, 9000, 7, 100}})
+				} else {
+					client.do(command{Do: "write", FD: from, Data: part})
+				}
+			}
+			server.end()
+			for side, c := range []*child{client, server} {
+				kind := []Kind{Send, Receive}[side]
+				r.waitBytes(t, c, uint64(len(text)), kind)
+				checkFollowed(t, fmt.Sprint(name, " in calls of ", size, ", ", []string{"sent", "received"}[side]), text, r.of(c, kind))
+			}
+			r.mu.Lock()
+			r.events = nil
+			r.mu.Unlock()
+		}
+	}
+}
+
+// checkFollowed checks that events hold all of text but for the letters that stand for bodies, and not all of those.
+func checkFollowed(t *testing.T, name, text string, events []Event) {
+	t.Helper()
+	if n := total(t, events); n != uint64(len(text)) {
+		t.Errorf("%s: %d bytes", name, n)
+	}
+	seen := bytes.Repeat([]byte("b"), len(text))
+	for _, e := range events {
+		segments, payload := e.Segments, e.Payload
+		if segments == nil {
+			segments = []Segment{{0, uint32(len(payload))}}
+		}
+		for _, s := range segments {
+			copy(seen[e.Offset+uint64(s.At):], payload[:s.Length])
+			payload = payload[s.Length:]
+		}
+	}
+	for i := range seen {
+		if seen[i] == 'b' && text[i] != 'b' && text[i] != 'v' && text[i] != 'c' {
+			t.Errorf("%s: %q at %d is not shipped", name, text[max(0, i-10):min(len(text), i+10)], i)
+			break
+		}
+	}
+	if left := bytes.Count(seen, []byte("b")); left < len(text)/3 && !strings.HasPrefix(name, "small") {
+		t.Errorf("%s: of %d bytes only %d were left out", name, len(text), left)
+	}
+}
+
+// No more of a call is shipped than the limit says.
+func TestPayloadBytes(t *testing.T) {
+	for _, limit := range []int{64, 300, 16384, 100_000} {
+		r, client, server, from, to := pair(t, Options{PayloadBytes: limit})
+		text := bytes.Repeat([]byte("*2\r\n$3\r\nGET\r\n$5\r\nkey42\r\n"), 10000)
+		for range 3 {
+			client.do(command{Do: "write", FD: from, Data: text})
+			server.do(command{Do: "sink", FD: to, Size: len(text)})
+			client.do(command{Do: "writev", FD: from, Data: text, Split: []int{100, 20000, 7}})
+			server.do(command{Do: "sink", FD: to, Size: len(text)})
+		}
+		r.waitBytes(t, client, uint64(6*len(text)), Send)
+		shipped := map[uint64]int{}
+		for _, e := range r.of(client, Send) {
+			shipped[e.TimeNS] += len(e.Payload)
+		}
+		if len(shipped) != 6 {
+			t.Errorf("limit %d: %d calls", limit, len(shipped))
+		}
+		for _, n := range shipped {
+			if n > limit || n < limit*3/4 {
+				t.Errorf("limit %d: %d bytes were shipped of a call", limit, n)
+			}
+		}
+		r.Close()
+	}
+	for _, wrong := range []int{-1, 1, 63, MaxPayloadBytes + 1} {
+		if _, err := (Options{PayloadBytes: wrong}).withDefaults(); err == nil {
+			t.Errorf("%d was taken", wrong)
+		}
 	}
 }
 
@@ -181,7 +291,7 @@ func TestPayloadPlacement(t *testing.T) {
 	}
 	for _, e := range events {
 		payload := e.Payload
-		if len(e.Segments) < 2 || e.Segments[0] != (Segment{0, 1000}) {
+		if len(e.Segments) < 2 || e.Segments[0] != (Segment{0, 750}) {
 			t.Errorf("segments %v", e.Segments)
 		}
 		for _, s := range e.Segments {

@@ -9,7 +9,7 @@ import (
 	"millrace.dev/services/capture/internal/kernel"
 )
 
-// Bits of Event.Flags that are set here, and one that is looked at.
+// Bits of Event.Flags that are set or looked at here.
 const (
 	// FlagRedacted: bytes of the payload were blanked.
 	FlagRedacted = 4
@@ -17,6 +17,8 @@ const (
 	FlagConcurrent = 8
 	// FlagAfterLoss: bytes between the direction's event before and this one were not seen.
 	FlagAfterLoss = 16
+	// FlagPart: the event goes on with what the event before began, so it is no place where a message may begin.
+	FlagPart = 64
 )
 
 // Redactor applies the rules to events. It is not safe for concurrent use.
@@ -129,7 +131,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 		}
 		run := ev.Payload[from : from+int(s.Length)]
 		r.out.run(from, s.At)
-		if s.At == 0 {
+		if s.At == 0 && ev.Flags&FlagPart == 0 {
 			r.resync(c, d, run)
 		}
 		r.consume(c, d, run)

@@ -38,6 +38,7 @@ type Options struct {
 const (
 	flagUnreadable = 2
 	flagConcurrent = 8
+	flagPart       = 64
 )
 
 // maxTime bounds times, so that sums of them do not overflow.

@@ -37,7 +37,7 @@ func (s *Stream) AppendState(w *snapshot.Writer) {
 		for _, v := range p.Segments {
 			w.Uint(uint64(v))
 		}
-		w.Bool(p.Unreadable)
+		w.Uint(p.bits())
 		AppendMeta(w, &p.Meta)
 	}
 }
@@ -91,6 +91,30 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 		s.waiting += p.held()
 		s.pending = append(s.pending, p)
 	}
+}
+
+// Bits of a waiting event.
+const (
+	bitUnreadable = 1 << iota
+	bitPart
+)
+
+func (e *Event) bits() (bits uint64) {
+	if e.Unreadable {
+		bits |= bitUnreadable
+	}
+	if e.Part {
+		bits |= bitPart
+	}
+	return bits
+}
+
+func (e *Event) setBits(r *snapshot.Reader) {
+	bits := r.Uint()
+	if bits > bitUnreadable|bitPart {
+		r.Fail()
+	}
+	e.Unreadable, e.Part = bits&bitUnreadable != 0, bits&bitPart != 0
 }
 
 // AppendMeta writes m to w.

@@ -41,6 +41,8 @@ type Event struct {
 	Segments []uint32
 	// Unreadable says that the bytes that are missing from Payload were wanted, so that they count as lost.
 	Unreadable bool
+	// Part says that the call that moved the bytes moved those of the event before as well: the two count as one event.
+	Part bool
 	// Meta of the event; Serial is set by the stream.
 	Meta Meta
 }
@@ -207,7 +209,9 @@ func (s *Stream) append(e *Event) {
 	if s.head == len(s.runs) {
 		s.runs, s.head = s.runs[:0], 0
 	}
-	s.serial++
+	if !e.Part || s.serial == 0 {
+		s.serial++
+	}
 	meta := e.Meta
 	meta.Serial = s.serial
 	missing := Hole
@@ -239,7 +243,7 @@ func (s *Stream) append(e *Event) {
 			s.runs = append(s.runs, run{n: uint64(rest), meta: meta, kind: missing})
 		}
 	}
-	s.runs[first].first = true
+	s.runs[first].first = !e.Part
 	s.runs[len(s.runs)-1].last = true
 	if len(e.Payload) > 0 {
 		if len(s.view) == 0 {
