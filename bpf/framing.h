@@ -16,7 +16,9 @@
 #define LINE_STEP 32   /* bytes that are looked at in one step */
 #define LINE_STEPS 256 /* of one part; beyond it the part is nothing but framing */
 #define SCAN_STEP 16
-#define SCAN_BYTES 4096 /* longest head of HTTP that is looked at */
+#define SCAN_BYTES 4096 /* longest head of HTTP of which the headers are looked at */
+#define HEAD_STEPS 512	/* as LINE_STEPS, in a head: all of a part */
+#define HEAD_PARTS 80	/* most parts of a head, more than 1 MiB */
 
 /* What is read at an offset. */
 enum line {
@@ -28,6 +30,7 @@ enum line {
 	LINE_SIZE,	/* HTTP: in the size of a chunk */
 	LINE_EXTENSION, /* HTTP: behind it */
 	LINE_MESSAGE,	/* HTTP: at the end of a body */
+	LINE_HEAD,	/* HTTP: in a long head; what it says of the body is not looked at */
 	LINE_BODY = 64, /* all bytes before are body, and not needed */
 };
 
@@ -66,6 +69,14 @@ static __always_inline bool line_byte(struct work *w, u8 c)
 		else
 			return c == '\r' || c == '\n';
 		return w->number < LENGTH_LIMIT;
+	case LINE_HEAD: /* the lowest bit: nothing of the line was seen */
+		if (c == '\n' && w->number & 1)
+			return false; /* the end of the head; then the budget decides */
+		if (c == '\n')
+			w->number |= 1;
+		else if (c != '\r')
+			w->number &= ~1ull;
+		return true;
 	case LINE_CHUNK:
 		if (c == '\r' || c == '\n')
 			return true;
@@ -145,12 +156,15 @@ __noinline int follow(void)
 {
 	struct work *w = current_work();
 
-	for (u32 i = 0; i < LINE_STEPS; i++) {
+	if (!w)
+		return 0;
+	for (u32 i = 0; i < HEAD_STEPS; i++) {
+		if (i >= LINE_STEPS && w->line != LINE_HEAD)
+			break;
 		if (!follow_step())
 			return 0;
 	}
-	if (w)
-		w->line = LINE_UNKNOWN;
+	w->line = LINE_UNKNOWN;
 	return 0;
 }
 
@@ -259,6 +273,9 @@ static __always_inline void read_head(struct scratch *s, struct work *w)
 	bool response = first == FOUR('H', 'T', 'T', 'P');
 	u64 end;
 
+	/* A method, or the version of a response. */
+	if (!is_upper(s->payload[0]) || !is_upper(s->payload[1]) || !is_upper(s->payload[2]))
+		return;
 	w->head_end = w->number = 0;
 	w->sized = w->coded = w->unsure = 0;
 	for (u32 i = 0; i < SCAN_BYTES; i += SCAN_STEP) {
@@ -267,7 +284,12 @@ static __always_inline void read_head(struct scratch *s, struct work *w)
 	}
 	end = w->head_end;
 	asm volatile("" : "+r"(end));
-	if (!end || end > w->filled || end > SCAN_BYTES || w->unsure)
+	if (!end || end > w->filled) {
+		w->line = LINE_HEAD;
+		w->at = w->number = 0;
+		return;
+	}
+	if (end > SCAN_BYTES || w->unsure)
 		return;
 	if (end < w->filled && *(volatile u32 *)(s->payload + end) == FOUR('H', 'T', 'T', 'P'))
 		return;
@@ -308,6 +330,8 @@ static __always_inline void read_small_head(struct scratch *s, struct work *w, u
 		/* Most requests that end with their head have no body. */
 		if (*(volatile u32 *)end == FOUR('\r', '\n', '\r', '\n') && s->payload[0] != 'G' && s->payload[1] != 'E')
 			read_head(s, w);
+		if (w->line == LINE_HEAD)
+			w->line = LINE_UNKNOWN;
 		return;
 	}
 	/* Five digits at least, and their line end. */

@@ -446,6 +446,8 @@ __noinline int transfer_part(u64 offset, u64 flags, u64 last)
 		begin_following(s, w, protocol);
 	if (w->line && !(w->line & LINE_BODY))
 		follow();
+	if (w->line == LINE_HEAD && (w->number += 2) > 2 * HEAD_PARTS)
+		w->line = LINE_UNKNOWN;
 	keep = w->filled;
 	if (w->line) {
 		d->budget = message_bytes;

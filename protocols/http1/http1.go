@@ -11,8 +11,11 @@ import (
 const (
 	// MaxMethod is the longest method that is taken for one. The longest that is registered has 17 bytes.
 	MaxMethod = 32
-	// MaxLine is the longest request line, in bytes.
+	// MaxLine is the longest request line, in bytes, whose end is waited for.
 	MaxLine = 64 << 10
+	// LongTarget is a length of a target, in bytes, with which a well-known method is a request although the end of its
+	// line is not there.
+	LongTarget = 8 << 10
 	// maxOwnLine is the longest request line of a method that is not well known, while its end is not there.
 	maxOwnLine = 8 << 10
 )
@@ -136,6 +139,8 @@ func Request(b []byte, how protocols.Evidence) protocols.Guess {
 	line, end := b[n+1:], false
 	if i := bytes.IndexByte(line, '\n'); i >= 0 {
 		line, end = line[:i], true
+	} else if known && len(line) >= LongTarget && bytes.IndexByte(line[:LongTarget], ' ') < 0 {
+		return requestTarget(line[:LongTarget], false, string(b[:n]) == "CONNECT", how)
 	} else if len(b) > MaxLine || !known && len(b) > maxOwnLine {
 		return protocols.No
 	}

@@ -63,6 +63,35 @@ func TestHTTP(t *testing.T) {
 			"long path", func(e ends) { e.ask(get(long)[:3000]); e.ask(get(long)[3000:]); e.answer(ok) },
 			[]string{"GET " + long + " 200 COMPLETE req=8027/0 resp=40/2"},
 		},
+		{"header line of 100 KB", func(e ends) {
+			head := "GET /a HTTP/1.1\r\nCookie: " + strings.Repeat("c", 100_000) + "\r\nHost: h\r\n\r\n"
+			for at := 0; at < len(head); at += 16_000 {
+				e.ask(head[at:min(len(head), at+16_000)])
+			}
+			e.answer("HTTP/1.1 200 OK\r\nSet-Cookie: " + strings.Repeat("c", 100_000) + "\r\nContent-Length: 2\r\n\r\nhi")
+			e.ask(get("/b"))
+			e.answer(ok)
+		}, []string{"GET /a 200 COMPLETE req=100038/0 resp=100054/2", "GET /b 200 COMPLETE req=28/0 resp=40/2"}},
+		{"target of 1 MB", func(e ends) {
+			line := "POST /" + strings.Repeat("x", 1_000_000) + " HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+			for at := 0; at < len(line); at += 16_000 {
+				e.ask(line[at:min(len(line), at+16_000)])
+			}
+			e.answer(ok)
+			e.ask(get("/b"))
+			e.answer(ok)
+		}, []string{
+			"POST /" + strings.Repeat("x", 8191) + " 200 COMPLETE req=1000041/3 resp=40/2", "GET /b 200 COMPLETE req=28/0 resp=40/2",
+		}},
+		{"target of 1 MB with a gap", func(e ends) {
+			e.ask("GET /" + strings.Repeat("x", 20_000))
+			e.c.Hole(send, 980_000)
+			e.s.Hole(receive, 980_000)
+			e.ask("x HTTP/1.1\r\n\r\n")
+			e.answer(ok)
+			e.ask(get("/b"))
+			e.answer(ok)
+		}, []string{"GET /" + strings.Repeat("x", 8191) + " 200 COMPLETE req=1000019/0 resp=40/2 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2"}},
 		{"body in holes", func(e ends) {
 			e.ask("POST /p HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n")
 			e.c.Hole(send, 5000000)

@@ -133,6 +133,39 @@ func TestRedis(t *testing.T) {
 			e.ask(resp("BLPOP", "q", "0"))
 			e.answer("*-1\r\n")
 		}, []string{"SET|SET k ? db0 COMPLETE", "GET|GET k db0 COMPLETE", "BLPOP|BLPOP q 0 db0 COMPLETE"}},
+		{"a reply with a gap in its framing", func(e ends) {
+			e.ask(resp("LRANGE", "l", "0", "-1"))
+			e.answer("*1000\r\n$1\r\na\r\n")
+			e.s.Hole(send, 100_000)
+			e.c.Hole(receive, 40_000)
+			e.c.Hole(receive, 60_000)
+			e.answer("zz\r\n$1\r\nb\r\n")
+			e.ask(resp("GET", "k"))
+			e.answer("$1\r\nv\r\n")
+			e.ask(resp("GET", "m"))
+			e.answer("$-1\r\n")
+		}, []string{"LRANGE|LRANGE l 0 -1 db0 COMPLETE", "GET|GET k db0 COMPLETE", "GET|GET m db0 COMPLETE"}},
+		{"a reply with a gap, and the next request in the middle of it", func(e ends) {
+			e.ask(resp("LRANGE", "l", "0", "-1"))
+			e.answer("*1000\r\n$1\r\na\r\n")
+			e.s.Hole(send, 100_000)
+			e.c.Hole(receive, 100_000)
+			e.answer("$2\r\nz")
+			e.ask(resp("GET", "k"))
+			e.answer("z\r\n$1\r\nb\r\n")
+			e.answer("$1\r\nv\r\n")
+			e.ask(resp("GET", "m"))
+			e.answer("$-1\r\n")
+		}, []string{"LRANGE|LRANGE l 0 -1 db0 LOST", "GET|GET k db-1 COMPLETE", "GET|GET m db-1 COMPLETE"}},
+		{"a gap in the replies to a pipeline", func(e ends) {
+			e.ask(resp("LRANGE", "l", "0", "-1") + resp("GET", "k"))
+			e.answer("*1000\r\n$1\r\na\r\n")
+			e.s.Hole(send, 100_000)
+			e.c.Hole(receive, 100_000)
+			e.answer("$1\r\nb\r\n$1\r\nv\r\n")
+			e.ask(resp("GET", "m"))
+			e.answer("$-1\r\n")
+		}, []string{"LRANGE|LRANGE l 0 -1 db0 LOST", "GET|GET k db0 LOST", "GET|GET m db-1 COMPLETE"}},
 		{"joined, database not known", func(e ends) {
 			e.c.JoinAt(50, 60)
 			e.s.JoinAt(60, 50)

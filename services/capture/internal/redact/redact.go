@@ -115,7 +115,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	}
 	at, from := uint32(0), 0
 	var last []byte
-	lastStart := 0
+	lastStart, lost := 0, false
 	for _, s := range segments {
 		// The kernel side promises ascending runs that fit; what breaks the promise is not shipped.
 		if s.At < at || s.Length > ev.Length || s.At > ev.Length-s.Length || int(s.Length) > len(ev.Payload)-from {
@@ -134,6 +134,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 		if s.At == 0 && ev.Flags&FlagPart == 0 {
 			r.resync(c, d, run)
 		}
+		lost = d.phase == phaseLost
 		r.consume(c, d, run)
 		at = s.At + s.Length
 		last, lastStart = run, from
@@ -144,7 +145,11 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 		r.skip(d, uint64(ev.Length-at))
 	case d.phase == phaseLost && last != nil:
 		r.out.run(lastStart, at-uint32(len(last)))
-		r.tail(d, last)
+		if c.kind != kindRedis {
+			r.tail(d, last)
+		} else if n := len(last); lost && n >= 2 && string(last[n-2:]) == "\r\n" {
+			r.out.keep(n-2, n) // whether a reply can end here
+		}
 	}
 	if r.out.blanked {
 		ev.Flags |= FlagRedacted

@@ -17,6 +17,7 @@ type Metrics struct {
 	events                             prometheus.Counter
 	captureLost                        *prometheus.CounterVec
 	lostBytes, duplicateBytes          prometheus.Counter
+	hiddenBytes                        prometheus.Counter
 	exchanges                          *prometheus.CounterVec
 	links                              prometheus.Counter
 	calls                              *prometheus.CounterVec
@@ -50,6 +51,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		events:         counter("events_total", "Kernel events that were decoded."),
 		captureLost:    vector("capture_lost_events_total", "Events that capture reports as lost, by cause.", "cause"),
 		lostBytes:      counter("stream_lost_bytes_total", "Bytes of byte streams that were wanted and never came."),
+		hiddenBytes:    counter("stream_hidden_bytes_total", "Bytes that were passed over because what came before them was missing or not understood: messages in them are not seen."),
 		duplicateBytes: counter("stream_duplicate_bytes_total", "Bytes of byte streams that came again and were dropped."),
 		exchanges:      vector("exchanges_total", "Exchanges that were published, by protocol and outcome.", "protocol", "outcome"),
 		links:          counter("links_total", "Links that were published."),
@@ -61,7 +63,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
-		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.duplicateBytes,
+		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.hiddenBytes, m.duplicateBytes,
 			m.exchanges, m.links, m.calls, m.givenUp, m.forgotten, m.connections, m.silent,
 			m.ofNodes("nodes", "Nodes that say how far they are in a partition of this instance.",
 				func(sum float64, s nodesShown) float64 { return sum + float64(s.number) }),
@@ -124,7 +126,7 @@ func (t *tally) ended(p millracev1.Protocol, o protocol.Outcome) {
 type tally struct {
 	batches, batchesLost, batchesAgain, events, links uint64
 	silent                                            uint64
-	lostBytes, duplicateBytes                         uint64
+	lostBytes, hiddenBytes, duplicateBytes            uint64
 	connections                                       int
 	exchanges                                         [maxProtocols][maxOutcomes]uint64
 	calls                                             [callCauses]uint64
@@ -172,6 +174,7 @@ func (m *Metrics) add(t *tally) {
 	plain(m.links, t.links)
 	plain(m.silent, t.silent)
 	plain(m.lostBytes, t.lostBytes)
+	plain(m.hiddenBytes, t.hiddenBytes)
 	plain(m.duplicateBytes, t.duplicateBytes)
 	for number := range t.exchanges {
 		for outcome, n := range t.exchanges[number] {

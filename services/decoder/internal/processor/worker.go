@@ -138,10 +138,11 @@ func (w *worker) parse(c *connection) {
 		s.Settle()
 		w.tally.duplicateBytes += s.Duplicates
 		w.tally.lostBytes += s.Missing
+		w.tally.hiddenBytes += s.Hidden
 		if s.Malformed > 0 {
 			count(&w.tally.malformed, "data", s.Malformed)
 		}
-		s.Duplicates, s.Missing, s.Malformed = 0, 0, 0
+		s.Duplicates, s.Missing, s.Hidden, s.Malformed = 0, 0, 0, 0
 	}
 	w.measure(c)
 }

@@ -337,6 +337,9 @@ func (c *Conn) ResponseGap() {
 	}
 }
 
+// Pipelined reports whether the client was seen to send a request before the response to the one before it.
+func (c *Conn) Pipelined() bool { return c.pipelined }
+
 // Synced reports whether requests and responses are known to correspond.
 func (c *Conn) Synced() bool { return c.synced }
 

@@ -102,6 +102,23 @@ func (s *Stream) SkipToEvent() bool {
 	return false
 }
 
+// PassToEvent is SkipToEvent for what is passed over unread: it counts as hidden.
+func (s *Stream) PassToEvent() bool {
+	before := s.pos
+	found := s.SkipToEvent()
+	s.Hidden += s.pos - before
+	return found
+}
+
+// PassGap moves the position behind the holes and gaps at the position, which count as hidden.
+func (s *Stream) PassGap() {
+	before := s.pos
+	for k := s.Next(); k == Hole || k == Lost; k = s.Next() {
+		s.SkipRun()
+	}
+	s.Hidden += s.pos - before
+}
+
 // Discard consumes everything that has arrived.
 func (s *Stream) Discard() {
 	for s.head < len(s.runs) {

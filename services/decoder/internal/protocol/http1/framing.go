@@ -25,6 +25,7 @@ const (
 	resync                  // looking for the next message
 	held                    // requests only: it depends on a response whether more follow
 	severed                 // requests only: behind a gap in the head
+	inLongLine              // in a line of the head that is too long to be held
 	lastState
 )
 
@@ -84,6 +85,23 @@ func (d *side) next(s *stream.Stream, fold bool) (content []byte, size int, f fo
 		d.scanned = 0
 		return content, end + 1, line
 	}
+}
+
+// longLine moves through the line that is too long to be held. It reports whether its end was reached; cut, that a gap
+// comes before it.
+func (d *side) longLine(s *stream.Stream) (done, cut bool) {
+	b := s.Bytes()
+	i := bytes.IndexByte(b, '\n')
+	n := i + 1
+	if i < 0 {
+		if s.Cut() {
+			return false, true
+		}
+		n = len(b)
+	}
+	d.head += uint64(n)
+	s.Skip(uint64(n))
+	return i >= 0, false
 }
 
 // counted moves over n body bytes at most and counts them.

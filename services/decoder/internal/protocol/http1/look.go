@@ -9,10 +9,10 @@ import (
 
 const (
 	maxMethod = known.MaxMethod
-	maxLine   = 64 << 10 // longest request line (as known.MaxLine), header line or chunk header
-	maxHead   = 1 << 20  // longest head
-	maxTarget = 8192     // kept of a target
-	maxValue  = 1024     // kept of a header value
+	maxLine   = 64 << 10         // longest line (a request's as known.MaxLine) that is held whole
+	maxHead   = 4 << 20          // longest head
+	maxTarget = known.LongTarget // kept of a target
+	maxValue  = 1024             // kept of a header value
 )
 
 // beginsRequest reports whether b begins with a request line, or with a part of one behind the method. What was before
@@ -52,6 +52,25 @@ func requestLine(line []byte) (method, target []byte, minor byte, ok bool) {
 		}
 	}
 	return method, target, line[last+7], true
+}
+
+// longRequest splits the beginning of a request line whose end is not there: a well-known method, and a target that is as
+// long as what is kept, or has its end.
+func longRequest(b []byte) (method, target []byte, ok bool) {
+	method, target, ok = bytes.Cut(b, []byte{' '})
+	if !ok || !known.IsMethod(method) || len(target) == 0 || target[0] != '/' && target[0] != 'h' && target[0] != '*' {
+		return nil, nil, false
+	}
+	target = cut(target, maxTarget)
+	for i, c := range target {
+		if c == ' ' {
+			return method, target[:i], true
+		}
+		if c < ' ' {
+			return nil, nil, false
+		}
+	}
+	return method, target, len(target) == maxTarget
 }
 
 // statusLine reads "HTTP/1.x SP 3DIGIT".

@@ -74,6 +74,10 @@ func (p *parser) requests(c *protocol.Conn) {
 			}
 		case severed:
 			p.severedRequest(c)
+		case inLongLine:
+			if !p.longRequestLine(c) {
+				return
+			}
 		case held:
 			if c.Open() > 0 {
 				return
@@ -132,6 +136,9 @@ func (p *parser) startRequest(c *protocol.Conn) bool {
 			return false
 		}
 	}
+	if f == broken && p.startLong(c, b) {
+		return true
+	}
 	var method, target []byte
 	var minor byte
 	ok := f == line
@@ -144,12 +151,20 @@ func (p *parser) startRequest(c *protocol.Conn) bool {
 		p.loseRequest(c)
 		return true
 	}
+	x := p.begin(c, method, target)
+	x.Detail = append(x.Detail, fieldVersion<<3|2, 3, '1', '.', minor)
+	d.state, d.head = inHeaders, uint64(size)
+	s.Skip(uint64(size))
+	return true
+}
+
+// begin opens the exchange of a request at the position.
+func (p *parser) begin(c *protocol.Conn, method, target []byte) *protocol.Exchange {
 	x := c.Begin()
-	*d = side{x: x, state: inHeaders, head: uint64(size)}
+	p.req = side{x: x}
 	x.DetailField, x.ContextUnknown = detailField, true // until the head is read
 	x.Detail = appendText(x.Detail, fieldMethod, method)
 	x.Detail = appendText(x.Detail, fieldTarget, valid(cut(target, maxTarget)))
-	x.Detail = append(x.Detail, fieldVersion<<3|2, 3, '1', '.', minor)
 	switch string(method) {
 	case "HEAD":
 		x.Flags |= flagHead
@@ -157,10 +172,44 @@ func (p *parser) startRequest(c *protocol.Conn) bool {
 		x.Flags |= flagConnect
 	}
 	if host := authority(target); len(host) > 0 { // RFC 9112 section 3.2.2: it goes before the Host header
-		d.hosted = true
+		p.req.hosted = true
 		x.Detail = appendText(x.Detail, fieldHost, valid(cut(host, maxValue)))
 	}
-	s.Skip(uint64(size))
+	return x
+}
+
+// startLong begins a request whose line is longer than can be held, or is cut by a gap: its method and the beginning of
+// its target are there. The version is not known. It reports whether b, which goes on in either, is the beginning of
+// such a line.
+func (p *parser) startLong(c *protocol.Conn, b []byte) bool {
+	method, target, ok := longRequest(b)
+	if !ok {
+		return false
+	}
+	p.failures = 0
+	p.begin(c, method, target)
+	p.req.state = inLongLine
+	return true
+}
+
+// longRequestLine reads on in a line of the head that is too long to be held. It reports whether to go on.
+func (p *parser) longRequestLine(c *protocol.Conn) bool {
+	d := &p.req
+	if p.gone(c) {
+		p.loseRequest(c)
+		return true
+	}
+	done, cut := d.longLine(c.Requests)
+	switch {
+	case cut:
+		p.severRequest(c)
+	case d.head > maxHead:
+		p.loseRequest(c)
+	case done:
+		d.state = inHeaders
+	default:
+		return false
+	}
 	return true
 }
 
@@ -193,7 +242,10 @@ func (p *parser) requestHeader(c *protocol.Conn) bool {
 	case f == broken && len(s.Bytes()) <= maxLine:
 		p.severRequest(c)
 		return true
-	case f == broken || d.head+uint64(size) > maxHead:
+	case f == broken:
+		d.state, d.scanned = inLongLine, 0
+		return true
+	case d.head+uint64(size) > maxHead:
 		p.loseRequest(c)
 		return true
 	}
@@ -283,7 +335,7 @@ func (p *parser) resyncRequest(c *protocol.Conn) bool {
 			p.req = side{state: atStart}
 			return true
 		}
-		if !s.SkipToEvent() {
+		if !s.PassToEvent() {
 			p.failures++
 		}
 	}
@@ -305,7 +357,7 @@ func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
 	p.req.restoreState(c, r, c.Requests)
 	p.resp.restoreState(c, r, c.Responses)
 	p.failures = int(r.Uint())
-	if s := p.req.state; s == inLine || s == untilClose || (s == inHeaders || s == severed) && p.req.x == nil {
+	if s := p.req.state; s == inLine || s == untilClose || (s == inHeaders || s == severed || s == inLongLine) && p.req.x == nil {
 		r.Fail()
 		p.req.state = resync
 	}

@@ -27,6 +27,10 @@ func (p *parser) responses(c *protocol.Conn) (released bool) {
 			if !ok {
 				return released
 			}
+		case inLongLine:
+			if !p.longResponseLine(c) {
+				return released
+			}
 		case resync:
 			p.resyncResponse(c)
 		default:
@@ -113,14 +117,13 @@ func (p *parser) responseHeader(c *protocol.Conn) (more, released bool) {
 	switch {
 	case f == wait:
 		return false, false
-	case f == broken && len(s.Bytes()) <= maxLine: // the gap counts for this response
-		if d.x != nil {
-			d.x.Estimated = true
-		}
-		skipGap(s)
-		p.loseResponse(c)
+	case f == broken && len(s.Bytes()) <= maxLine:
+		p.cutResponse(c)
 		return true, false
-	case f == broken || d.head+uint64(size) > maxHead:
+	case f == broken:
+		d.state, d.scanned = inLongLine, 0
+		return true, false
+	case d.head+uint64(size) > maxHead:
 		p.loseResponse(c)
 		return true, false
 	}
@@ -134,6 +137,32 @@ func (p *parser) responseHeader(c *protocol.Conn) (more, released bool) {
 	}
 	s.Skip(uint64(size))
 	return true, p.responseHead(c)
+}
+
+// longResponseLine reads on in a header line that is too long to be held. It reports whether to go on.
+func (p *parser) longResponseLine(c *protocol.Conn) bool {
+	s, d := c.Responses, &p.resp
+	done, cut := d.longLine(s)
+	switch {
+	case cut:
+		p.cutResponse(c)
+	case d.head > maxHead:
+		p.loseResponse(c)
+	case done:
+		d.state = inHeaders
+	default:
+		return false
+	}
+	return true
+}
+
+// cutResponse gives up a response with a gap in its head. The gap counts for this response.
+func (p *parser) cutResponse(c *protocol.Conn) {
+	if p.resp.x != nil {
+		p.resp.x.Estimated = true
+	}
+	skipGap(c.Responses)
+	p.loseResponse(c)
 }
 
 // responseHead acts on a complete head: RFC 9112 section 6.3 says which body follows.
@@ -209,6 +238,6 @@ func (p *parser) resyncResponse(c *protocol.Conn) {
 			p.resp = side{state: atStart}
 			return
 		}
-		s.SkipToEvent()
+		s.PassToEvent()
 	}
 }

@@ -106,7 +106,7 @@ func (p *parser) requests(c *protocol.Conn) {
 			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() &&
 				known.Protocol.Recognise(b[:min(len(b), 64)], protocols.Client, protocols.Anywhere) != protocols.No {
 				p.state = atCommand
-			} else if !s.SkipToEvent() {
+			} else if !s.PassToEvent() {
 				p.failures++
 			}
 		}
@@ -183,6 +183,9 @@ func (p *parser) startCommand(c *protocol.Conn) bool {
 }
 
 func (p *parser) begin(c *protocol.Conn) {
+	if p.resp.state == cutReply {
+		p.endCut(c)
+	}
 	if serial := c.Requests.Meta().Serial; serial != p.batchEvent {
 		p.closeBatch(c)
 		p.batchEvent = serial
@@ -266,9 +269,10 @@ func (p *parser) loseCommand(c *protocol.Conn, failed bool) {
 		s.SkipToEvent() // never look at the same place twice
 	} else {
 		s.Skip(uint64(len(s.Bytes()))) // what a gap cuts, and the gap
-		for k := s.Next(); k == stream.Hole || k == stream.Lost; k = s.Next() {
-			s.SkipRun()
-		}
+		s.PassGap()
+	}
+	if p.resp.state == cutReply { // what is missing may be the next request
+		p.loseReply(c)
 	}
 	if x := p.x; p.cutCommand(c) {
 		c.BreakRequest(x)

@@ -30,6 +30,7 @@ const (
 	atPiece                          // before a piece of a streamed string
 	inPiece                          // in a piece
 	lostReply                        //
+	cutReply                         // in a reply of which a part is missing, see cut
 	lastReplyState = iota            // not a state: what a snapshot holds is below it
 )
 
@@ -84,8 +85,10 @@ func (p *parser) replies(c *protocol.Conn) {
 			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && plausible(b) {
 				d.state = atReply
 			} else {
-				s.SkipToEvent()
+				s.PassToEvent()
 			}
+		case cutReply:
+			d.passCut(s)
 		}
 		if !ok {
 			return
@@ -230,6 +233,46 @@ func (p *parser) fail(text []byte) {
 	x.Detail = appendText(x.Detail, fieldErrorMessage, valid(text[:min(len(text), maxMessage)]))
 }
 
+// cut goes on behind a gap in a reply, where what is missing hides how the reply goes on. A client that waits for each
+// reply has, with its next request, received all of this one: then the reply ended with the byte before. That is known of
+// no client for certain, so a reply that is not the only one waited for, or does not end with a line end, is given up. It
+// reports whether the reply is followed.
+func (p *parser) cut(c *protocol.Conn) bool {
+	x := p.resp.x
+	if x == nil || c.Open() != 1 || !x.RequestDone() || c.Pipelined() {
+		return false
+	}
+	x.Estimated = true
+	c.RequestGap()
+	p.resp = reply{x: x, state: cutReply}
+	p.resp.passCut(c.Responses)
+	return true
+}
+
+// passCut moves over all that has arrived. remain says whether it ended with a line end.
+func (d *reply) passCut(s *stream.Stream) {
+	for s.Next() != stream.None {
+		d.remain = 0
+		if b := s.Bytes(); bytes.HasSuffix(b, []byte("\r\n")) {
+			d.remain = 1
+		}
+		if n := len(s.Bytes()); n > 0 {
+			s.Skip(uint64(n))
+		} else {
+			s.SkipRun()
+		}
+	}
+}
+
+// endCut ends a reply of which a part was missing: the request at the position of Requests is the next.
+func (p *parser) endCut(c *protocol.Conn) {
+	if p.resp.remain == 1 && c.Responses.Next() == stream.None && c.Oldest() == p.resp.x && c.Responses.Last().End <= c.Requests.Meta().Begin {
+		p.endReply(c)
+		return
+	}
+	p.loseReply(c)
+}
+
 // loseReply gives up the reply that is being read and looks for the next.
 func (p *parser) loseReply(c *protocol.Conn) {
 	c.ResponseGap()
@@ -270,6 +313,7 @@ func (d *reply) restoreState(c *protocol.Conn, r *snapshot.Reader) {
 	d.remain, d.scanned, d.state = r.Uint(), int(r.Uint()), replyState(r.Uint())
 	d.failed, d.leaving = r.Bool(), r.Bool()
 	if d.state >= lastReplyState || d.scanned < 0 || d.scanned > len(c.Responses.Bytes()) ||
+		d.state == cutReply && (d.x == nil || d.remain > 1) ||
 		(d.state == inBulk || d.state == inPiece || d.state == inBlob) && d.remain < 1 || d.state == inBlob && d.remain < 2 {
 		r.Fail()
 		*d = reply{state: lostReply}

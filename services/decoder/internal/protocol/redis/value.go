@@ -7,11 +7,16 @@ func (p *parser) value(c *protocol.Conn) bool {
 	s, d := c.Responses, &p.resp
 	b := s.Bytes()
 	if len(b) == 0 {
-		p.loseReply(c)
+		if !p.cut(c) {
+			p.loseReply(c)
+		}
 		return true
 	}
 	end := lineEnd(b, max(1, d.scanned))
 	if end < 0 {
+		if s.Cut() && len(b) <= maxLine && (plausible(b) || b[0] == '.') && p.cut(c) {
+			return true
+		}
 		if len(b) > maxLine || s.Cut() || !plausible(b) && b[0] != '.' {
 			p.failures++
 			s.SkipToEvent()
@@ -119,6 +124,9 @@ func (p *parser) piece(c *protocol.Conn) bool {
 		n, ok = number(b[1:end])
 	}
 	if !ok || n > 1<<40 {
+		if (len(b) == 0 || end < 0 && b[0] == ';') && s.Cut() && p.cut(c) {
+			return true
+		}
 		p.failures++
 		s.SkipToEvent()
 		p.loseReply(c)
