@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"millrace.dev/test/internal/spans"
@@ -61,4 +62,52 @@ func TestRedisLarge(t *testing.T) {
 			o.settled(t.Name(), len(all), client.pid(), server.pid())
 		})
 	}
+}
+
+// Heads of HTTP longer than what a decoder holds of a line, in one send and in several.
+func TestLongHeads(t *testing.T) {
+	t.Parallel()
+	cookie := "Cookie: " + strings.Repeat("c", 100_000)
+	many := make([]string, 400)
+	for i := range many {
+		many[i] = fmt.Sprintf("X-Header-%d: %s", i, strings.Repeat("v", 1000))
+	}
+	for _, test := range []struct {
+		name string
+		turn turn
+		cuts int
+	}{
+		{"a header line of 100 KB", withHead("POST", "/long/cookie", 5, cookie), 0},
+		{"the same in several sends", withHead("POST", "/long/sends", 5, cookie), 9000},
+		{"a head of 400 KB", withHead("POST", "/long/head", 5, many...), 0},
+		{"the same in several sends", withHead("POST", "/long/head", 5, many...), 30_000},
+		{"a target of 8 KB and a head of 1 MB", withHead("GET", "/"+strings.Repeat("p", 8000), 0, append(many, append(many, many[:200]...)...)...), 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.open("c")
+			s.turn("c", get("/long/before", 200, 3))
+			x := test.turn
+			x.request.Chunk = test.cuts
+			s.turn("c", x)
+			answer := get("/long/answer", 200, 30)
+			answer.response.Data = response(200, 30, cookie)
+			s.turn("c", answer)
+			s.turn("c", get("/long/next", 200, 3))
+			s.close("c")
+			s.run()
+		})
+	}
+}
+
+// withHead is an exchange whose request has these headers besides.
+func withHead(method, path string, body int, headers ...string) turn {
+	x := get(path, 200, 7)
+	x.method, x.truth.request = method, body
+	if body > 0 {
+		headers = append([]string{fmt.Sprint("Content-Length: ", body)}, headers...)
+	}
+	x.request.Data = append(request(method, path, headers...), strings.Repeat("b", body)...)
+	return x
 }
