@@ -133,16 +133,28 @@ func (c Capture) NodeName() (string, error) {
 	return name, nil
 }
 
-// Redact is redaction at the edge.
+// Redact is redaction at the edge: what is not needed, and may be a secret, is blanked before it leaves the node.
 type Redact struct {
-	// Enable blanking of credentials: the headers below, cookies, and password messages.
+	// Enable blanking. Without it whole heads and commands leave the node; bodies do not.
 	Enable bool `yaml:"enable"`
-	// Headers whose values are blanked, besides the built-in ones (Authorization, Proxy-Authorization, Cookie,
-	// Set-Cookie, X-Api-Key, X-Auth-Token and the like). Case does not matter; globs are allowed.
+	// Literals of Redis commands are blanked: every argument that is no key, field or option of a known command. Set it
+	// to false together with decoder.keep_statements, or that shows blanks. Passwords are blanked in any case.
+	Literals bool `yaml:"literals"`
+	// Headers whose values are blanked even if allow_headers names them, besides the built-in ones (Authorization,
+	// Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, X-Auth-Token and the like). Case does not matter; globs are
+	// allowed.
 	Headers []string `yaml:"headers"`
-	// QueryParameters whose values are blanked in HTTP targets, besides the built-in ones (token, password and the
-	// like).
+	// AllowHeaders are headers whose values leave the node, besides those that Millrace uses (Host, Content-Length,
+	// Transfer-Encoding, Content-Type, User-Agent, traceparent, tracestate). All others are blanked. Of URLs in them,
+	// user information, queries and fragments are blanked. Case does not matter; globs are allowed.
+	AllowHeaders []string `yaml:"allow_headers"`
+	// QueryParameters whose values are blanked in HTTP targets even if allow_query_parameters names them, besides the
+	// built-in ones (token, password, code and the like, in any spelling). Globs are allowed.
 	QueryParameters []string `yaml:"query_parameters"`
+	// AllowQueryParameters are query parameters whose values leave the node unless they look like credentials, besides
+	// the built-in ones (id, page, limit, sort, q and the like). Of all others, only numbers and short words do. Globs
+	// are allowed.
+	AllowQueryParameters []string `yaml:"allow_query_parameters"`
 }
 
 // Decoder turns raw events into exchanges.

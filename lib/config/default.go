@@ -21,7 +21,7 @@ func Default() *Config {
 			RingBuffer:    8 * MiB,
 			PayloadBytes:  4 << 20,
 			MessageBytes:  65536,
-			Redact:        Redact{Enable: true},
+			Redact:        Redact{Enable: true, Literals: true},
 		},
 		Decoder: Decoder{
 			MaxStreamBytes:  1 * MiB,

@@ -23,6 +23,8 @@ func (c *Config) Validate() error {
 	v.discovery("discovery.services", c.Discovery.Services)
 	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
 	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
+	v.globs("capture.redact.allow_headers", c.Capture.Redact.AllowHeaders)
+	v.globs("capture.redact.allow_query_parameters", c.Capture.Redact.AllowQueryParameters)
 	v.policies("sampling.policies", c.Sampling.Policies, "")
 	v.metrics(c.Metrics, c.Attributes.Select)
 	v.patterns("routes.patterns", c.Routes.Patterns)

@@ -267,7 +267,7 @@ func TestRedisOnTheKernel(t *testing.T) {
 	})
 	sh.run(t, "redis-cli", "-p", fmt.Sprint(port), "--no-auth-warning", "-a", "hush", "SET", "key", strings.Repeat("v", 3000))
 	const auth = "*2\r\n$4\r\nAUTH\r\n$4\r\n****\r\n"
-	set := "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$3000\r\n" + strings.Repeat("v", 256) + strings.Repeat("~", 3000-256) + "\r\n"
+	set := "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$3000\r\n" + strings.Repeat("*", 256) + strings.Repeat("~", 3000-256) + "\r\n"
 	eventually(t, "the reply", func() bool { return strings.HasSuffix(c.stream(t, port, false, received), "+OK\r\n+OK\r\n") })
 	for _, got := range []string{c.stream(t, port, false, sent), c.stream(t, port, true, received)} {
 		if !strings.HasPrefix(got, auth) || !strings.HasSuffix(got, set) {

@@ -77,7 +77,7 @@ func (r *Redactor) classify(c *Connection, d *direction, b []byte) []byte {
 
 // enter begins the protocol at the start of a message.
 func (d *direction) enter(k kind) {
-	d.textLength = 0
+	d.textLength, d.argument, d.arguments = 0, 0, 0
 	d.phase = phaseStart
 	if k == kindRedis {
 		d.phase = phaseReply

@@ -1,6 +1,9 @@
 package redact
 
-import millracev1 "millrace.dev/proto/millrace/v1"
+import (
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/rediscommand"
+)
 
 // kind is what a connection speaks.
 type kind uint8
@@ -24,15 +27,20 @@ const (
 	phaseStart     // before a start line; empty lines are allowed
 	phaseToken     // the method, or the version of a response
 	phaseStatus    // the status code
-	phaseScheme    // an absolute-form target, before "://"
-	phaseSlashes   // the slashes of "://"
+	phaseReason    // the rest of a status line
+	phaseTarget    // the first byte of a target
+	phaseScheme    // an absolute-form target, up to "://"
 	phaseAuthority // user information, host and port of an absolute-form target
-	phaseTarget    // path of the target
+	phaseSegment   // a segment of the path
+	phaseMatrix    // parameters of a segment, behind ';'
 	phaseKey       // name of a query parameter
 	phaseParameter // value of a query parameter
-	phaseLine      // rest of the start line
-	phaseName      // start or name of a header line
-	phaseValue     // value of a header line
+	phaseFragment  // a fragment, or a target of a form that is not known
+	phaseVersion   // of a request
+	phaseNoVersion // what stands where the version should
+	phaseName      // start of a header line
+	phaseHalfName  // name of a header whose line is cut
+	phaseValue     // value of a header whose line is cut
 	phaseEmptyLine // after the CR of the empty line
 	phaseBody      // remaining bytes of a body with a Content-Length
 	phaseUntilClose
@@ -59,14 +67,13 @@ const (
 	lostChunks
 )
 
-// mode is what happens to the value being read.
+// mode is what happens to the value of a query parameter.
 type mode uint8
 
 const (
-	modeKeep mode = iota
+	modeKeep  mode = iota // kept unless it looks like a credential
+	modePlain             // kept if it is a number or a short word
 	modeBlank
-	modeContentLength
-	modeTransferEncoding
 )
 
 // maxText is how much of a name is kept across events; credential names are shorter.
@@ -77,8 +84,8 @@ type direction struct {
 	next      uint64 // offset of the next byte in the stream
 	remaining uint64 // of a body, chunk or bulk string
 	number    uint64 // being read: status, length
-	register  uint64 // last 8 characters of a Transfer-Encoding
-	position  uint64 // within a bulk string
+	register  uint64 // last 7 characters of a coding of a Transfer-Encoding
+	position  uint64 // within a bulk string or a value
 
 	contentLength uint64
 	status        uint16
@@ -96,23 +103,38 @@ type direction struct {
 	response     bool
 	bodyless     bool // a request whose method has no body unless announced
 	hasLength    bool
-	chunked      bool
+	coded        bool // a Transfer-Encoding was read
+	chunked      bool // and its last coding is chunked
 	trailer      bool
 	valueBegun   bool
+	returned     bool // the piece of a line before ended with a carriage return
 	digits       uint8
-	split        bool // the authority began in an earlier run
+	split        bool // what is being read began in an earlier run
 	methodHead   bool
 	methodTunnel bool
+	methodBody   bool // requests of this method have a body
+	upgrades     bool // the request asks for another protocol
 	guess        bool // the body of a response whose request was not seen
+	named        bool // a header line was read
+	malformed    bool // a line is none: the rest of the head is blanked
+	misframed    bool // what the head says of the body's length is ambiguous
+	doubtful     bool // what follows the request may be a body
+	credential   bool // the path segment before says that a credential follows
+	nested       bool // the path segment before is empty: an authority may follow
+	hidden       bool // the rest of the target is blanked
+	kind         headerKind
+	plain        plain
 
 	// RESP
-	valueType byte
-	command   command
-	sub       bool // the command's subcommand is one that carries credentials
-	negative  bool
-	blanks    uint32 // arguments to blank
-	argument  uint32 // index of the next argument
-	arguments uint32 // announced
+	valueType   byte
+	command     *rediscommand.Command
+	use         bulkUse
+	inContainer bool // command is a container's subcommand
+	asking      bool // the array being read is a command
+	negative    bool
+	words       words
+	argument    uint32 // index of the next element
+	arguments   uint32 // announced
 
 	textLength uint8
 	text       [maxText]byte
@@ -123,7 +145,8 @@ func (d *direction) lose() {
 	switch d.phase {
 	case phaseOpaque, phaseLost:
 		return
-	case phaseScheme, phaseSlashes, phaseAuthority, phaseTarget, phaseKey, phaseParameter, phaseLine, phaseName, phaseValue, phaseEmptyLine:
+	case phaseReason, phaseTarget, phaseScheme, phaseAuthority, phaseSegment, phaseMatrix, phaseKey, phaseParameter, phaseFragment, phaseVersion,
+		phaseNoVersion, phaseName, phaseHalfName, phaseValue, phaseEmptyLine:
 		d.lost = lostHeaders
 	case phaseChunkSize, phaseChunkExtension, phaseChunk, phaseChunkEnd:
 		d.lost = lostChunks
@@ -165,6 +188,15 @@ func (m *methods) push(head, tunnel bool) {
 		m.tunnel |= 1 << m.length
 	}
 	m.length++
+}
+
+// forget takes the newest back: its request line turned out to be none.
+func (m *methods) forget() {
+	if m.length > 0 && !m.unsure {
+		m.length--
+		m.head &^= 1 << m.length
+		m.tunnel &^= 1 << m.length
+	}
 }
 
 func (m *methods) pop() (head, tunnel bool) {

@@ -2,71 +2,86 @@ package redact
 
 import "bytes"
 
-// http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep; from is the first byte of b that is
-// not decided yet.
+// http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep.
+//
+// from is the first byte of b that is not decided yet. mark is where the start line or chunk header that is being read
+// begins in b: if it turns out to be none, nothing of it is kept.
 func (r *Redactor) http(c *Connection, d *direction, b []byte) {
-	i, from := 0, 0
+	i, from, mark := 0, 0, 0
 	for i < len(b) {
+		failed := false
 		switch d.phase {
 		case phaseStart:
 			if b[i] == '\r' || b[i] == '\n' {
 				i++ // RFC 9112, section 2.2: empty lines before a request line are ignored.
 				continue
 			}
+			if d.doubtful && c.methods.length > 0 {
+				// What follows a request that may have a body after all is a request only once that is answered.
+				r.out.keep(from, i)
+				d.giveUp()
+				return
+			}
+			mark = i
 			d.beginMessage()
 		case phaseToken:
-			at := i
-			if i = r.token(c, d, b, i); i < 0 {
-				r.out.keep(from, at)
-				return
-			}
+			i, failed = r.token(c, d, b, i)
 		case phaseStatus:
-			i = d.statusCode(b, i)
-		case phaseScheme, phaseSlashes, phaseAuthority, phaseTarget, phaseKey, phaseParameter:
-			i = r.target(d, b, i)
-		case phaseLine:
-			i = d.line(b, i, phaseName)
+			i, failed = d.statusCode(b, i)
+		case phaseReason:
+			i = r.reason(d, b, i)
+		case phaseTarget, phaseScheme, phaseAuthority, phaseSegment, phaseMatrix, phaseKey, phaseParameter, phaseFragment:
+			i, failed = r.target(d, b, i)
+		case phaseVersion:
+			i, failed = d.version(b, i)
+		case phaseNoVersion:
+			i, failed = r.noVersion(d, b, i)
 		case phaseName:
-			i = r.headerName(c, d, b, i)
+			i = r.headerLine(c, d, b, i)
+		case phaseHalfName:
+			i = r.halfName(d, b, i)
 		case phaseValue:
-			i = r.headerValue(d, b, i)
+			i = r.halfValue(d, b, i)
 		case phaseEmptyLine:
-			if b[i] != '\n' {
-				r.out.keep(from, i)
-				d.lose()
-				return
+			if b[i] == '\n' {
+				i++
+				d.endHeaders(c)
+			} else {
+				d.malformed, d.phase, d.kind = true, phaseValue, headerNone
 			}
-			i++
-			d.endHeaders(c)
 		case phaseBody, phaseChunk:
 			r.out.keep(from, i)
 			n := int(min(d.remaining, uint64(len(b)-i)))
 			i += n
-			from = i
+			from, mark = i, i
 			if d.remaining -= uint64(n); d.remaining == 0 {
 				r.afterCounted(d)
 			}
 		case phaseChunkSize:
-			if i = d.chunkSize(b, i); i < 0 {
-				r.out.keep(from, -i-1)
-				d.lose()
-				return
-			}
+			i, failed = d.chunkSize(b, i)
 		case phaseChunkExtension:
 			i = r.chunkExtension(d, b, i)
 		case phaseChunkEnd:
-			switch b[i] {
-			case '\r':
-			case '\n':
+			switch {
+			case b[i] == '\r' && !d.returned:
+				d.returned = true
+			case b[i] == '\n':
 				d.phase, d.number, d.digits = phaseChunkSize, 0, 0
+				mark = i + 1
 			default:
-				r.out.keep(from, i)
-				d.lose()
-				return
+				failed = true
 			}
 			i++
 		default: // Opaque, until close, lost: nothing more is kept.
 			r.out.keep(from, i)
+			return
+		}
+		if failed {
+			r.out.keep(from, max(from, mark))
+			if d.inTarget() {
+				c.methods.forget()
+			}
+			d.lose()
 			return
 		}
 	}
@@ -76,194 +91,265 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 // beginMessage clears what belongs to the message before.
 func (d *direction) beginMessage() {
 	d.phase, d.mode, d.textLength, d.number, d.digits = phaseToken, modeKeep, 0, 0, 0
-	d.response, d.hasLength, d.chunked, d.trailer, d.bodyless, d.guess, d.split = false, false, false, false, false, false, false
+	d.response, d.hasLength, d.coded, d.chunked, d.trailer, d.bodyless = false, false, false, false, false, false
+	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades = false, false, false, false, false, false
 	d.contentLength, d.status, d.register = 0, 0, 0
-	d.methodHead, d.methodTunnel = false, false
+	d.methodHead, d.methodTunnel, d.methodBody = false, false, false
 }
 
-// token reads the method of a request or the version of a response; negative if it is neither.
-func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) int {
+// giveUp drops everything that follows, for good: where the next message begins cannot be known for certain, and a
+// body may hold what looks like a head.
+func (d *direction) giveUp() { d.phase = phaseOpaque }
+
+// token reads the method of a request or the version of a response.
+func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int, failed bool) {
 	j := i
-	for j < len(b) && b[j] > ' ' && b[j] < 0x7f {
+	for j < len(b) && tokenByte[b[j]] || j < len(b) && b[j] == '/' {
 		j++
 	}
 	if !d.append(b[i:j]) {
-		d.lose()
-		return -1
-	}
-	if j == len(b) {
-		return j
+		return i, true
 	}
 	word := d.text[:d.textLength]
-	if b[j] != ' ' || len(word) == 0 {
-		d.lose()
-		return -1
+	if j == len(b) {
+		// The rest is not there. Only what can become a message is kept.
+		return j, !beginsMethod(word) && !beginsVersion(word)
 	}
-	if len(word) > 5 && string(word[:5]) == "HTTP/" {
+	if b[j] != ' ' || len(word) == 0 {
+		return i, true
+	}
+	if len(word) == len("HTTP/1.1") && string(word[:7]) == "HTTP/1." && digit(word[7]) {
 		d.response = true
 		d.phase, d.textLength = phaseStatus, 0
-		return j + 1
+		return j + 1, false
 	}
-	for _, ch := range word {
-		if !letter(ch) && ch != '-' && ch != '_' {
-			d.lose()
-			return -1
-		}
+	if !isMethod(word) && !extensionMethod(word, b[j+1:]) {
+		return i, true
 	}
 	d.methodHead = string(word) == "HEAD"
 	d.methodTunnel = string(word) == "CONNECT"
+	d.methodBody = string(word) == "POST" || string(word) == "PUT" || string(word) == "PATCH"
 	d.bodyless = d.methodHead || string(word) == "GET" || string(word) == "DELETE" || string(word) == "OPTIONS"
 	c.methods.push(d.methodHead, d.methodTunnel)
 	d.phase, d.textLength = phaseTarget, 0
-	if !d.methodTunnel {
-		d.phase = phaseScheme
-	}
-	return j + 1
+	return j + 1, false
 }
 
-func (d *direction) statusCode(b []byte, i int) int {
+func beginsVersion(word []byte) bool {
+	const version = "HTTP/1."
+	n := min(len(word), len(version))
+	return string(word[:n]) == version[:n] && (len(word) <= n || len(word) == n+1 && digit(word[n]))
+}
+
+// extensionMethod reports whether word is the method of a request line that is there as a whole, though the method is
+// not a registered one. rest is what follows the word's space.
+func extensionMethod(word, rest []byte) bool {
+	if len(word) > 24 {
+		return false
+	}
+	for _, c := range word {
+		if (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	end := bytes.IndexByte(rest, '\n')
+	if end < 0 {
+		return false
+	}
+	line := bytes.TrimRight(rest[:end], "\r")
+	version := len(line) - len(" HTTP/1.1")
+	if version < 1 || string(line[version:version+8]) != " HTTP/1." || !digit(line[version+8]) {
+		return false
+	}
+	switch line[0] {
+	case '/', '*', 'h', 'H':
+		return true
+	}
+	return false
+}
+
+func (d *direction) statusCode(b []byte, i int) (next int, failed bool) {
 	for ; i < len(b); i++ {
-		if !digit(b[i]) || d.digits == 3 {
+		switch c := b[i]; {
+		case digit(c) && d.digits < 3:
+			d.number = d.number*10 + uint64(c-'0')
+			d.digits++
+		case d.digits == 3 && d.number >= 100 && (c == ' ' || c == '\r' || c == '\n'):
 			d.status = uint16(d.number)
-			d.phase = phaseLine
-			return i
+			d.phase = phaseReason
+			return i, false
+		default:
+			return i, true
 		}
-		d.number = d.number*10 + uint64(b[i]-'0')
-		d.digits++
 	}
-	return i
+	return i, false
 }
 
-// line skips to the start of the next line, which is read in phase next.
-func (d *direction) line(b []byte, i int, next phase) int {
+// reason blanks the reason phrase of a status line: it is free text.
+func (r *Redactor) reason(d *direction, b []byte, i int) int {
 	j := bytes.IndexByte(b[i:], '\n')
+	end := len(b)
+	if j >= 0 {
+		end = i + j
+	}
+	r.blankText(b[i:end])
 	if j < 0 {
-		return len(b)
+		return end
 	}
-	d.phase, d.textLength = next, 0
-	return i + j + 1
+	d.beginHeaders()
+	return end + 1
 }
 
-// target reads the target of a request: user information of the absolute form and query parameters may be credentials.
-func (r *Redactor) target(d *direction, b []byte, i int) int {
-	switch d.phase {
-	case phaseScheme:
-		for ; i < len(b); i++ {
-			switch c := b[i]; {
-			case c == ':':
-				d.phase, d.digits = phaseSlashes, 0
-				return i + 1
-			case !letter(c):
-				d.phase = phaseTarget
-				return i
-			}
-		}
-	case phaseSlashes:
-		if b[i] != '/' {
-			d.phase = phaseTarget
-			return i
-		}
-		if d.digits++; d.digits == 2 {
-			d.phase = phaseAuthority
-		}
-		return i + 1
-	case phaseAuthority:
-		return r.authority(d, b, i)
-	case phaseTarget:
-		for ; i < len(b); i++ {
-			switch b[i] {
-			case '?':
-				d.phase, d.textLength = phaseKey, 0
-				return i + 1
-			case ' ', '\r', '\n':
-				d.phase = phaseLine
-				return i
-			}
-		}
-	case phaseKey:
-		return r.parameterName(d, b, i)
-	case phaseParameter:
-		j := i
-		for j < len(b) && !endsParameter(b[j]) {
-			j++
-		}
-		if d.mode == modeBlank {
-			r.blank(b[i:j])
-		}
-		if j < len(b) {
-			d.mode = modeKeep
-			return d.afterParameter(b, j)
-		}
-		return j
-	default: // Not within a target.
-	}
-	return i
+func (d *direction) beginHeaders() {
+	d.phase, d.textLength, d.split, d.kind = phaseName, 0, false, headerNone
 }
 
-// authority blanks user information (RFC 3986, section 3.2.1). Its end shows only at '@', so when the authority is cut
-// into several runs, all of it is blanked: a port is worth less than a password.
-func (r *Redactor) authority(d *direction, b []byte, i int) int {
+// version reads the version at the end of a request line. What is none belongs to the target, which servers allow to
+// hold spaces.
+func (d *direction) version(b []byte, i int) (next int, failed bool) {
+	const version = "HTTP/1."
+	for ; i < len(b); i++ {
+		switch c, k := b[i], int(d.digits); {
+		case c == '\n':
+			if k < 8 {
+				return i, true // HTTP/0.9 has none.
+			}
+			d.beginHeaders()
+			return i + 1, false
+		case k == 9:
+			return i, true // A carriage return within the line.
+		case k == 0 && c == ' ', k == 8 && (c == ' ' || c == '\t'):
+		case k == 8 && c == '\r':
+			d.digits = 9
+		case k < len(version) && c == version[k], k == len(version) && digit(c):
+			d.digits++
+		case c < ' ' || c == 0x7f:
+			return i, true
+		default:
+			d.phase = phaseNoVersion
+			return i, false
+		}
+	}
+	return i, false
+}
+
+// noVersion blanks up to the next space what stands where the version should.
+func (r *Redactor) noVersion(d *direction, b []byte, i int) (next int, failed bool) {
 	j := i
-	for j < len(b) && b[j] != '/' && b[j] != '?' && b[j] != '#' && b[j] != ' ' && b[j] != '\r' && b[j] != '\n' {
+	for j < len(b) && b[j] > ' ' && b[j] != 0x7f {
 		j++
 	}
-	at := bytes.LastIndexByte(b[i:j], '@')
-	switch {
-	case at >= 0:
-		r.blank(b[i : i+at])
-	case j == len(b) || d.split:
-		r.blank(b[i:j])
-	}
-	if d.split = j == len(b); !d.split {
-		d.phase = phaseTarget
-	}
-	return j
-}
-
-func endsParameter(c byte) bool {
-	return c == '&' || c == ';' || c == ' ' || c == '#' || c == '\r' || c == '\n'
-}
-
-func (r *Redactor) parameterName(d *direction, b []byte, i int) int {
-	j := i
-	for j < len(b) && b[j] != '=' && !endsParameter(b[j]) {
-		j++
-	}
-	name := b[i:j]
-	if d.textLength > 0 || j == len(b) {
-		// Longer than any credential's name: one byte more than fits tells match so.
-		if !d.append(name) {
-			d.textLength = maxText
-			d.split = true
-		}
-		name = d.text[:d.textLength]
-	}
+	r.blank(b[i:j])
 	if j == len(b) {
-		return j
+		return j, false
 	}
-	if b[j] != '=' {
-		return d.afterParameter(b, j)
+	if b[j] != ' ' {
+		return j, true
 	}
-	d.mode = modeKeep
-	if d.split && len(name) == maxText || r.rules.parameters.match(name) {
-		d.mode = modeBlank
-	}
-	d.split = false
-	d.phase, d.textLength = phaseParameter, 0
-	return j + 1
+	d.phase, d.digits = phaseVersion, 0
+	return j + 1, false
 }
 
-// afterParameter goes on at the byte that ended a name or a value.
-func (d *direction) afterParameter(b []byte, i int) int {
-	d.textLength, d.split = 0, false
-	switch b[i] {
-	case '&', ';':
-		d.phase = phaseKey
-		return i + 1
-	case '#':
-		d.phase = phaseTarget
-		return i + 1
+// endHeaders decides how long the body is: RFC 9112, section 6.3.
+func (d *direction) endHeaders(c *Connection) {
+	d.phase = phaseStart
+	if d.trailer {
+		if d.malformed {
+			d.giveUp()
+		}
+		return
 	}
-	d.phase = phaseLine
+	if !d.response {
+		switch {
+		case d.malformed || d.misframed || d.coded && !d.chunked:
+			d.giveUp()
+		case d.chunked:
+			d.phase, d.number, d.digits = phaseChunkSize, 0, 0
+		case d.contentLength > 0:
+			d.phase, d.remaining = phaseBody, d.contentLength
+		default:
+			d.doubtful = d.methodTunnel || d.upgrades || d.methodBody && !d.hasLength
+		}
+		return
+	}
+	if d.status/100 == 1 && d.status != 101 {
+		if d.malformed || d.misframed {
+			d.giveUp()
+		}
+		return // The final response to the same request follows.
+	}
+	d.guess = c.methods.length == 0 || c.methods.unsure
+	head, tunnel := c.methods.pop()
+	switch {
+	case d.status == 101, tunnel && d.status/100 == 2:
+		// From here on it is another protocol, in both directions.
+		c.kind, d.phase = kindOpaque, phaseOpaque
+	case d.malformed || d.misframed:
+		d.giveUp()
+	case head, d.status == 204, d.status == 304:
+	case d.chunked:
+		d.phase, d.number, d.digits = phaseChunkSize, 0, 0
+	case d.coded:
+		d.phase = phaseUntilClose
+	case d.hasLength:
+		if d.contentLength > 0 {
+			d.phase, d.remaining = phaseBody, d.contentLength
+		}
+	default:
+		d.phase = phaseUntilClose
+	}
+}
+
+// chunkSize reads the hexadecimal size of a chunk.
+func (d *direction) chunkSize(b []byte, i int) (next int, failed bool) {
+	for ; i < len(b); i++ {
+		value, ok := hexadecimal(b[i])
+		if ok {
+			if d.digits == 15 {
+				return i, true
+			}
+			d.number = d.number<<4 | value
+			d.digits++
+			continue
+		}
+		if d.digits == 0 || b[i] != ' ' && b[i] != '\t' && b[i] != ';' && b[i] != '\r' && b[i] != '\n' {
+			return i, true
+		}
+		d.phase = phaseChunkExtension
+		return i, false
+	}
+	return i, false
+}
+
+// chunkExtension reads to the end of the line that holds a chunk's size. Extensions are blanked: nobody downstream
+// needs them.
+func (r *Redactor) chunkExtension(d *direction, b []byte, i int) int {
+	for ; i < len(b); i++ {
+		switch b[i] {
+		case '\n':
+			if d.number == 0 {
+				d.beginHeaders()
+				d.trailer = true
+				return i + 1
+			}
+			d.phase, d.remaining = phaseChunk, d.number
+			return i + 1
+		case '\r', ';', ' ', '\t':
+		default:
+			r.blank(b[i : i+1])
+		}
+	}
 	return i
+}
+
+func hexadecimal(c byte) (uint64, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return uint64(c - '0'), true
+	case c >= 'a' && c <= 'f':
+		return uint64(c-'a') + 10, true
+	case c >= 'A' && c <= 'F':
+		return uint64(c-'A') + 10, true
+	}
+	return 0, false
 }

@@ -1,216 +1,557 @@
 package redact
 
-import "bytes"
+import (
+	"bytes"
 
-// headerName reads the start of a header line up to its colon.
-func (r *Redactor) headerName(c *Connection, d *direction, b []byte, i int) int {
-	if d.textLength == 0 && !d.split {
-		switch b[i] {
-		case ' ', '\t':
-			d.phase = phaseValue // obs-fold (RFC 9112, section 5.2): the value before goes on.
-			return i
-		case '\r':
-			d.phase = phaseEmptyLine
-			return i + 1
-		case '\n':
-			d.endHeaders(c)
-			return i + 1
+	"millrace.dev/services/capture/internal/secret"
+)
+
+// headerKind says what happens to the value of a header.
+type headerKind uint8
+
+const (
+	headerNone    headerKind = iota // a name that is not known: blanked, and so is the value
+	headerBlanked                   // a name that is known, a value that is not shown
+	headerUpgrade                   // the same, and the connection may change its protocol
+	headerLength
+	headerCoding
+	headerHost
+	headerType
+	headerAgent
+	headerParent
+	headerState
+	headerKept // on the configuration's list
+)
+
+// tokenByte tells the bytes of a token, RFC 9110 section 5.6.2.
+var tokenByte = func() (t [256]bool) {
+	for c := '0'; c <= '9'; c++ {
+		t[c] = true
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c], t[c-'a'+'A'] = true, true
+	}
+	for _, c := range "!#$%&'*+-.^_`|~" {
+		t[c] = true
+	}
+	return t
+}()
+
+// headerLine reads a line of a head at its beginning. A line that is cut by the end of the event goes on in halfName.
+func (r *Redactor) headerLine(c *Connection, d *direction, b []byte, i int) int {
+	end := bytes.IndexByte(b[i:], '\n')
+	if end < 0 {
+		return r.beginHalfLine(d, b, i)
+	}
+	end += i
+	text := b[i:end]
+	if n := len(text); n > 0 && text[n-1] == '\r' {
+		text = text[:n-1]
+	}
+	switch {
+	case len(text) == 0:
+		d.endHeaders(c)
+		return end + 1
+	case d.malformed:
+		r.blankText(text)
+		return end + 1
+	case text[0] == ' ' || text[0] == '\t':
+		r.fold(d)
+		r.blankText(text)
+		return end + 1
+	}
+	colon := 0
+	for colon < len(text) && tokenByte[text[colon]] {
+		colon++
+	}
+	if colon == 0 || colon == len(text) || text[colon] != ':' || hasControls(text[colon:]) {
+		d.malformed = true
+		r.blankText(text)
+		return end + 1
+	}
+	d.kind = r.rules.header(text[:colon])
+	if d.kind == headerNone {
+		r.blank(text[:colon])
+	}
+	value := bytes.TrimLeft(text[colon+1:], " \t")
+	if d.trailer { // It frames nothing (RFC 9110, section 6.5.1), and nobody needs it.
+		d.kind = headerBlanked
+	}
+	r.headerValue(d, value)
+	return end + 1
+}
+
+// fold is a line that continues the one before (obs-fold, RFC 9112 section 5.2).
+func (r *Redactor) fold(d *direction) {
+	switch d.kind {
+	case headerNone:
+		d.malformed = d.malformed || !d.named
+	case headerLength, headerCoding:
+		d.misframed = true
+	default:
+	}
+}
+
+func hasControls(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
 		}
 	}
+	return false
+}
+
+// headerValue decides on a value that is there as a whole.
+func (r *Redactor) headerValue(d *direction, value []byte) {
+	d.named = true
+	switch d.kind {
+	case headerLength:
+		d.number, d.digits = 0, 0
+		r.contentLength(d, value)
+		d.endLength()
+	case headerCoding:
+		d.beginCoding()
+		r.transferCoding(d, value)
+		d.endCoding()
+		if !knownCodings(value) {
+			r.blank(value)
+		}
+	case headerHost:
+		r.host(value)
+	case headerType:
+		r.contentType(value)
+	case headerAgent:
+		r.userAgent(value)
+	case headerParent:
+		if !d.traceparent(value, 0) {
+			r.blank(value)
+		}
+	case headerState:
+		r.traceState(value)
+	case headerKept:
+		r.keptHeader(value)
+	case headerUpgrade:
+		d.upgrades = true
+		r.blank(value)
+	default:
+		r.blank(value)
+	}
+}
+
+// contentLength reads the value of a Content-Length, or a piece of it: digits, or the same digits several times (RFC
+// 9112, section 6.3). d.digits is 0 before the digits, 1 and more in them, 20 behind them.
+func (r *Redactor) contentLength(d *direction, b []byte) {
+	for i, c := range b {
+		switch {
+		case digit(c) && d.digits < 18:
+			d.number = d.number*10 + uint64(c-'0')
+			d.digits++
+		case (c == ' ' || c == '\t') && d.digits == 0:
+		case (c == ' ' || c == '\t') && d.digits > 0:
+			d.digits = 20
+		case c == ',' && d.digits > 0:
+			d.endLength()
+			d.number, d.digits = 0, 0
+		default:
+			d.misframed = true
+			r.blank(b[i : i+1])
+		}
+	}
+}
+
+// endLength takes a number: two that differ say nothing.
+func (d *direction) endLength() {
+	if d.digits == 0 || d.hasLength && d.number != d.contentLength {
+		d.misframed = true
+	}
+	d.hasLength, d.contentLength = true, d.number
+}
+
+func (d *direction) beginCoding() {
+	d.register, d.digits, d.coded = 0, 0, true
+}
+
+// transferCoding reads the value of a Transfer-Encoding, or a piece of it: the last coding decides (RFC 9112, section
+// 6.1).
+func (r *Redactor) transferCoding(d *direction, b []byte) {
+	for _, c := range b {
+		switch c {
+		case ',':
+			d.register, d.digits = 0, 0
+		case ' ', '\t':
+			if d.digits > 0 {
+				d.register |= 1 << 63 // Nothing but a comma may follow.
+			}
+		default:
+			if d.register>>63 != 0 {
+				d.digits = 200
+			}
+			d.register = d.register<<8&(1<<56-1) | uint64(lower(c))
+			d.digits = min(d.digits+1, 200)
+		}
+	}
+}
+
+func (d *direction) endCoding() {
+	const chunked = 'c'<<48 | 'h'<<40 | 'u'<<32 | 'n'<<24 | 'k'<<16 | 'e'<<8 | 'd'
+	d.chunked = d.register&(1<<56-1) == chunked && d.digits == uint8(len("chunked"))
+}
+
+var codings = []string{"chunked", "gzip", "deflate", "compress", "identity", "x-gzip", "x-compress", "br", "zstd"}
+
+func knownCodings(value []byte) bool {
+	for len(value) > 0 {
+		item := value
+		if comma := bytes.IndexByte(value, ','); comma >= 0 {
+			item, value = value[:comma], value[comma+1:]
+		} else {
+			value = nil
+		}
+		item = bytes.Trim(item, " \t")
+		known := len(item) == 0
+		for _, coding := range codings {
+			known = known || equalFold(item, coding)
+		}
+		if !known {
+			return false
+		}
+	}
+	return true
+}
+
+// host screens the value of a Host header.
+func (r *Redactor) host(value []byte) {
+	value = bytes.TrimRight(value, " \t")
+	if at := bytes.LastIndexByte(value, '@'); at >= 0 {
+		r.blank(value[:at])
+		value = value[at+1:]
+	}
+	if !hostAndPort(value) {
+		r.blank(value)
+	}
+}
+
+var mediaTypes = []string{"application/", "audio/", "font/", "image/", "message/", "model/", "multipart/", "text/", "video/"}
+
+// contentType keeps a media type that can be one, and its charset; other parameters are blanked.
+func (r *Redactor) contentType(value []byte) {
+	end := 0
+	for end < len(value) && value[end] != ';' && value[end] != ',' {
+		end++
+	}
+	media := bytes.TrimRight(value[:end], " \t")
+	known := false
+	for _, t := range mediaTypes {
+		if len(media) > len(t) && equalFold(media[:len(t)], t) {
+			known = true
+			for _, c := range media[len(t):] {
+				known = known && tokenByte[c]
+			}
+			known = known && !secret.Text(media[len(t):])
+			break
+		}
+	}
+	if !known {
+		r.blank(value)
+		return
+	}
+	rest := value[end:]
+	const charset = "charset="
+	trimmed := bytes.TrimLeft(rest, "; \t")
+	if len(trimmed) > len(charset) && len(trimmed) <= len(charset)+16 && equalFold(trimmed[:len(charset)], charset) && plainName(trimmed) {
+		return
+	}
+	r.blankText(rest)
+}
+
+// userAgent screens the words of a User-Agent.
+func (r *Redactor) userAgent(value []byte) {
+	for i := 0; i < len(value); {
+		for i < len(value) && (value[i] == ' ' || value[i] == '\t') {
+			i++
+		}
+		j := i
+		special := false
+		for j < len(value) && value[j] != ' ' && value[j] != '\t' {
+			special = special || value[j] == '@' || value[j] == '=' || value[j] == ':' || value[j] == '%'
+			j++
+		}
+		text := value[i:j]
+		switch {
+		case special && r.agentSecret(text), secret.Text(text):
+			r.blank(text)
+		case len(text) >= 5 && (equalFold(text, "basic") || equalFold(text, "bearer") || equalFold(text, "token")):
+			r.blank(value[j:])
+			return
+		}
+		i = j
+	}
+}
+
+// agentSecret reports whether a word of a User-Agent holds user information, a query, or the value of a credential.
+func (r *Redactor) agentSecret(text []byte) bool {
+	if lastOf(text, '@') >= 0 {
+		return true
+	}
+	if at := firstOf(text, '='); at >= 0 {
+		return true
+	}
+	at := firstOf(text, ':')
+	return at >= 0 && (at+1 < len(text) && secret.Name(text[:at]) || firstOf(text, '?') >= 0 || firstOf(text, '#') >= 0)
+}
+
+// traceparent reads a piece of a traceparent that begins at a position, and reports whether it can be one: W3C Trace
+// Context, section 3.2. Versions to come have more behind it, which is not kept.
+func (d *direction) traceparent(b []byte, at int) bool {
+	for i, c := range b {
+		switch at + i {
+		case 2, 35, 52:
+			if c != '-' {
+				return false
+			}
+		default:
+			if at+i >= 55 || !digit(c) && (c < 'a' || c > 'f') {
+				return at+i >= 55 && (c == ' ' || c == '\t')
+			}
+		}
+	}
+	return true
+}
+
+// traceState screens the members of a tracestate (W3C Trace Context, section 3.3).
+func (r *Redactor) traceState(value []byte) {
+	for len(value) > 0 {
+		member, rest := value, []byte(nil)
+		if comma := bytes.IndexByte(value, ','); comma >= 0 {
+			member, rest = value[:comma], value[comma+1:]
+		}
+		key, text, found := bytes.Cut(member, []byte{'='})
+		switch {
+		case !found:
+			r.blankText(member)
+		case secret.Name(key) || secret.Text(key) || firstOf(text, '@') >= 0 || firstOf(text, '?') >= 0 || len(text) > 3 && string(text[:3]) == "eyJ":
+			r.blank(text)
+		}
+		value = rest
+	}
+}
+
+// keptHeader screens a value that the configuration allows: of the URLs in it, user information, queries and fragments
+// are blanked.
+func (r *Redactor) keptHeader(value []byte) {
+	for i := 0; i < len(value); {
+		j := i
+		for j < len(value) && !endsURL(value[j]) {
+			j++
+		}
+		text := value[i:j]
+		if slashes := bytes.Index(text, []byte("//")); slashes >= 0 {
+			authority := text[slashes+2:]
+			if end := bytes.IndexAny(authority, "/?#"); end >= 0 {
+				authority = authority[:end]
+			}
+			at := bytes.LastIndexByte(text[slashes:], '@')
+			switch {
+			case !hostAndPort(authority[bytes.LastIndexByte(authority, '@')+1:]) && at >= 0:
+				r.blank(text)
+			case at >= 0 && at > 2:
+				r.blank(text[slashes+2 : slashes+at])
+			}
+		} else if at := bytes.LastIndexByte(text, '@'); at > 0 && bytes.IndexByte(text[:at], ':') >= 0 {
+			r.blank(text[:at])
+		}
+		if query := bytes.IndexAny(text, "?#"); query >= 0 {
+			r.blank(text[query+1:])
+		}
+		i = j + 1
+	}
+}
+
+func endsURL(c byte) bool {
+	return c == ' ' || c == '\t' || c == '<' || c == '>' || c == '"' || c == ','
+}
+
+// beginHalfLine begins a line whose end is not in the event.
+func (r *Redactor) beginHalfLine(d *direction, b []byte, i int) int {
+	d.textLength, d.split, d.valueBegun, d.returned = 0, false, false, false
+	switch {
+	case b[i] == '\r' && i+1 == len(b):
+		d.phase = phaseEmptyLine
+		return i + 1
+	case d.malformed:
+		d.phase, d.kind = phaseValue, headerNone
+	case b[i] == ' ' || b[i] == '\t':
+		r.fold(d)
+		d.phase, d.kind = phaseValue, headerNone
+	default:
+		d.phase = phaseHalfName
+	}
+	return i
+}
+
+// halfName reads the name of a header whose line is not there as a whole. As long as it may become a known one it is
+// kept.
+func (r *Redactor) halfName(d *direction, b []byte, i int) int {
 	j := i
-	for j < len(b) && b[j] != ':' && b[j] != '\n' {
+	for j < len(b) && tokenByte[b[j]] {
 		j++
 	}
 	name := b[i:j]
-	if d.textLength > 0 || d.split || j == len(b) {
-		if !d.append(name) {
-			d.textLength, d.split = maxText, true
+	if !d.append(name) {
+		d.split = true // Longer than any that is known.
+	}
+	text := d.text[:d.textLength]
+	d.kind = headerNone
+	switch {
+	case j == len(b):
+		if d.split || !r.rules.headers.begins(text) {
+			r.blank(name)
 		}
-		name = d.text[:d.textLength]
-	}
-	if j == len(b) {
 		return j
+	case b[j] != ':' || len(text) == 0:
+		r.blank(name)
+		d.malformed = true
+		d.phase = phaseValue
+		return j
+	case !d.split:
+		d.kind = r.rules.header(text)
 	}
-	long := d.split
-	d.textLength, d.split = 0, false
-	if b[j] == '\n' {
-		return j + 1 // Not a header line. The next one may be.
+	if d.kind == headerNone {
+		r.blank(name)
 	}
-	d.phase, d.valueBegun = phaseValue, false
-	d.mode = d.headerMode(r.rules, name, long)
+	if d.trailer {
+		d.kind = headerBlanked
+	}
+	d.named = true
+	d.phase, d.textLength, d.number, d.digits, d.position = phaseValue, 0, 0, 0, 0
+	switch d.kind {
+	case headerCoding:
+		d.beginCoding()
+	case headerUpgrade:
+		d.upgrades = true
+	default:
+	}
 	return j + 1
 }
 
-// headerMode says what to do with the value of a header. A trailer section frames nothing (RFC 9110, section 6.5.1).
-func (d *direction) headerMode(rules *rules, name []byte, long bool) mode {
-	switch {
-	case long:
-		return modeBlank
-	case d.trailer:
-	case len(name) == 14 && lower(name[0]) == 'c' && equalFold(name, "content-length"):
-		d.number, d.digits = 0, 0
-		return modeContentLength
-	case len(name) == 17 && lower(name[0]) == 't' && equalFold(name, "transfer-encoding"):
-		d.register = 0
-		return modeTransferEncoding
-	}
-	if rules.headers.match(name) {
-		return modeBlank
-	}
-	return modeKeep
-}
-
-// headerValue reads up to the end of a header line.
-func (r *Redactor) headerValue(d *direction, b []byte, i int) int {
+// halfValue reads a piece of a value whose line is not there as a whole. Where only the whole value could be judged,
+// nothing of it is kept.
+func (r *Redactor) halfValue(d *direction, b []byte, i int) int {
 	j := bytes.IndexByte(b[i:], '\n')
 	end := len(b)
 	if j >= 0 {
 		end = i + j
 	}
-	switch d.mode {
-	case modeKeep:
-	case modeBlank:
-		r.blankValue(d, b[i:end])
-	case modeContentLength:
-		d.readContentLength(b[i:end])
-	case modeTransferEncoding:
-		for _, ch := range b[i:end] {
-			if ch > ' ' {
-				d.register = d.register<<8 | uint64(lower(ch))
-			}
-		}
-		const chunked = 'c'<<48 | 'h'<<40 | 'u'<<32 | 'n'<<24 | 'k'<<16 | 'e'<<8 | 'd'
-		d.chunked = d.register&(1<<56-1) == chunked // The last coding decides: RFC 9112, section 6.1.
+	value := b[i:end]
+	// A carriage return ends the line or makes it malformed, which shows only with the next byte.
+	if d.returned && len(value) > 0 {
+		d.malformed = true
 	}
+	d.returned = d.returned && len(value) == 0
+	if n := len(value); n > 0 && value[n-1] == '\r' {
+		value = value[:n-1]
+		d.returned = true
+	}
+	if hasControls(value) {
+		d.malformed = true
+	}
+	if !d.valueBegun {
+		value = bytes.TrimLeft(value, " \t")
+		d.valueBegun = len(value) > 0
+	}
+	r.valuePiece(d, value)
 	if j < 0 {
 		return end
 	}
-	d.phase, d.textLength, d.valueBegun = phaseName, 0, false
+	switch d.kind {
+	case headerLength:
+		d.endLength()
+	case headerCoding:
+		d.endCoding()
+	default:
+	}
+	d.phase, d.textLength = phaseName, 0
 	return end + 1
 }
 
-// blankValue overwrites a value but not the white space before it, and no carriage return: whether it ends the line
-// shows only later.
-func (r *Redactor) blankValue(d *direction, b []byte) {
-	if !r.rules.enable || r.out.muted {
+// valuePiece decides on a piece of a value.
+func (r *Redactor) valuePiece(d *direction, b []byte) {
+	if d.malformed {
+		r.blankText(b)
 		return
 	}
-	for i, ch := range b {
-		if !d.valueBegun {
-			if ch == ' ' || ch == '\t' || ch == '\r' {
-				continue
-			}
-			d.valueBegun = true
-			r.out.blanked = true
+	switch d.kind {
+	case headerLength:
+		r.contentLength(d, b)
+	case headerCoding:
+		r.transferCoding(d, b)
+		r.codingPiece(d, b)
+	case headerHost:
+		r.hostPiece(d, b)
+	case headerParent:
+		if !d.traceparent(b, int(d.position)) {
+			r.blank(b)
+			d.position = 1 << 10 // Nothing that follows can be right.
 		}
-		if ch != '\r' {
-			b[i] = '*'
-		}
-	}
-}
-
-func (d *direction) readContentLength(b []byte) {
-	const limit = 1 << 60
-	for _, ch := range b {
-		switch {
-		case digit(ch) && d.digits < 2:
-			d.digits = 1
-			d.hasLength = true
-			if d.number < limit {
-				d.number = d.number*10 + uint64(ch-'0')
-			}
-		case d.digits == 1:
-			d.digits = 2 // "5, 5" is 5: RFC 9112, section 6.3.
-		}
-	}
-	d.contentLength = d.number
-}
-
-// endHeaders decides how long the body is: RFC 9112, section 6.3.
-func (d *direction) endHeaders(c *Connection) {
-	d.phase = phaseStart
-	if d.trailer {
-		return
-	}
-	if !d.response {
-		switch {
-		case d.chunked:
-			d.phase, d.number, d.digits = phaseChunkSize, 0, 0
-		case d.contentLength > 0:
-			d.phase, d.remaining = phaseBody, d.contentLength
-		}
-		return
-	}
-	if d.status/100 == 1 && d.status != 101 {
-		return // The final response to the same request follows.
-	}
-	d.guess = c.methods.length == 0 || c.methods.unsure
-	head, tunnel := c.methods.pop()
-	switch {
-	case d.status == 101, tunnel && d.status/100 == 2:
-		// From here on it is another protocol, in both directions.
-		c.kind, d.phase = kindOpaque, phaseOpaque
-	case head, d.status == 204, d.status == 304:
-	case d.chunked:
-		d.phase, d.number, d.digits = phaseChunkSize, 0, 0
-	case d.hasLength:
-		if d.contentLength > 0 {
-			d.phase, d.remaining = phaseBody, d.contentLength
-		}
+		d.position += uint64(len(b))
 	default:
-		d.phase = phaseUntilClose
+		r.blankText(b)
 	}
 }
 
-// chunkSize reads the hexadecimal size of a chunk; -(position+1) if there is none.
-func (d *direction) chunkSize(b []byte, i int) int {
-	for ; i < len(b); i++ {
-		value, ok := hexadecimal(b[i])
-		if ok {
-			if d.digits == 15 {
-				return -i - 1
-			}
-			d.number = d.number<<4 | value
-			d.digits++
+// codingPiece keeps what can become the name of a known coding.
+func (r *Redactor) codingPiece(d *direction, b []byte) {
+	for i, c := range b {
+		if c == ',' || c == ' ' || c == '\t' {
+			d.textLength = 0
 			continue
 		}
-		if d.digits == 0 || b[i] != ' ' && b[i] != '\t' && b[i] != ';' && b[i] != '\r' && b[i] != '\n' {
-			return -i - 1
-		}
-		d.phase = phaseChunkExtension
-		return i
-	}
-	return i
-}
-
-// chunkExtension reads to the end of the line that holds a chunk's size. Extensions are blanked: nobody downstream
-// needs them.
-func (r *Redactor) chunkExtension(d *direction, b []byte, i int) int {
-	for ; i < len(b); i++ {
-		switch b[i] {
-		case '\n':
-			if d.number == 0 {
-				d.phase, d.trailer, d.textLength, d.split = phaseName, true, 0, false
-				return i + 1
+		known := false
+		if d.textLength < maxText {
+			d.text[d.textLength] = lower(c)
+			d.textLength++
+			for _, coding := range codings {
+				n := int(d.textLength)
+				known = known || n <= len(coding) && coding[:n] == string(d.text[:n])
 			}
-			d.phase, d.remaining = phaseChunk, d.number
-			return i + 1
-		case '\r', ';', ' ', '\t':
-		default:
+		}
+		if !known {
+			d.textLength = maxText
 			r.blank(b[i : i+1])
 		}
 	}
-	return i
 }
 
-func hexadecimal(c byte) (uint64, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return uint64(c - '0'), true
-	case c >= 'a' && c <= 'f':
-		return uint64(c-'a') + 10, true
-	case c >= 'A' && c <= 'F':
-		return uint64(c-'A') + 10, true
+// hostPiece keeps a host as far as it goes, and of what is behind a colon nothing but digits: it may be a password.
+func (r *Redactor) hostPiece(d *direction, b []byte) {
+	for i, c := range b {
+		switch {
+		case d.position == 0 && (letter(c) || digit(c) || c == '.' || c == '-' || c == '_'):
+		case d.position == 0 && c == ':':
+			d.position = 1
+		case d.position >= 1 && d.position <= 5 && digit(c):
+			d.position++
+		case c == '[' && d.position == 0:
+			d.position = 50 // An IPv6 address.
+		case d.position == 50 && (digit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' || c == ':' || c == '.'):
+		case d.position == 50 && c == ']':
+			d.position = 0
+		case c == '@':
+			d.position = 0
+		default:
+			d.position = 100
+			r.blank(b[i : i+1])
+		}
 	}
-	return 0, false
+}
+
+// blankText overwrites text but for white space at its ends and the carriage return that may end the line.
+func (r *Redactor) blankText(b []byte) {
+	if n := len(b); n > 0 && b[n-1] == '\r' {
+		b = b[:n-1]
+	}
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	r.blank(b)
 }

@@ -173,7 +173,8 @@ func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 	}
 }
 
-// skip passes over n bytes that are not there.
+// skip passes over n bytes that are not there. Bytes whose number was announced and the line end behind them are one: a
+// hole may cover any of both.
 func (r *Redactor) skip(d *direction, n uint64) {
 	switch d.phase {
 	case phaseOpaque, phaseLost, phaseUntilClose:
@@ -181,18 +182,27 @@ func (r *Redactor) skip(d *direction, n uint64) {
 	case phaseBody, phaseChunk, phaseBulk:
 		if n < d.remaining {
 			d.remaining -= n
-			if d.phase == phaseBulk {
-				d.position += n
-			}
+			d.position += n
 			return
 		}
-		if n == d.remaining {
-			r.afterCounted(d)
-			return
-		}
-	default: // Where the syntax continues is not known.
+		n -= d.remaining
+		r.afterCounted(d)
+	default: // Where the syntax continues is not known, but for a line end.
 	}
-	d.lose()
+	for n > 0 && (d.phase == phaseChunkEnd || d.phase == phaseBulkEnd) {
+		n--
+		switch {
+		case !d.returned:
+			d.returned = true
+		case d.phase == phaseBulkEnd:
+			d.phase = phaseReply
+		default:
+			d.phase, d.number, d.digits = phaseChunkSize, 0, 0
+		}
+	}
+	if n > 0 {
+		d.lose()
+	}
 }
 
 // afterCounted moves on from the end of a run of bytes whose length was announced.
@@ -202,7 +212,7 @@ func (r *Redactor) afterCounted(d *direction) {
 	case phaseBody:
 		d.phase = phaseStart
 	case phaseChunk:
-		d.phase = phaseChunkEnd
+		d.phase, d.returned = phaseChunkEnd, false
 	case phaseBulk:
 		r.bulkDone(d)
 	default: // No other phase counts.
@@ -249,7 +259,9 @@ func (r *Redactor) lastChunk(b []byte) int {
 	}
 	for rest := trailers; len(rest) > 0; {
 		line, after, _ := bytes.Cut(rest, []byte("\r\n"))
-		r.blank(line[bytes.IndexByte(line, ':')+1:])
+		colon := bytes.IndexByte(line, ':')
+		r.blank(line[:colon])
+		r.blank(line[colon+1:])
 		rest = after
 	}
 	return at

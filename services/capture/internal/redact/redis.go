@@ -1,31 +1,40 @@
 package redact
 
-import "bytes"
+import (
+	"bytes"
+
+	"millrace.dev/protocols/rediscommand"
+)
 
 const (
-	// MaxBulk is the longest Redis string that is shipped whole.
+	// MaxBulk is the longest Redis string of which all bytes are shipped, blanked or not.
 	MaxBulk = 1024
-	// BulkHead is how much of a longer one is shipped.
+	// BulkHead is how much of a longer argument is shipped. Of a longer value of a reply nothing is.
 	BulkHead = 256
 	// maxBulkLength is the longest string that Redis can be set to take (proto-max-bulk-len is 512 MB by default).
 	maxBulkLength = 1 << 40
 )
 
-// command is what is known of the array being read, as far as credentials go.
-type command uint8
+// bulkUse is what happens to the bulk string being read.
+type bulkUse uint8
 
 const (
-	commandOther command = iota
-	commandAuth
-	commandHello
-	commandACL
-	commandConfig
-	commandMigrate
-	commandSentinel
+	bulkBlank      bulkUse = iota
+	bulkKeep               // a key, a field, an option
+	bulkLiteral            // a value of a known command, kept if the configuration says so
+	bulkCommand            // the name of a command
+	bulkSubcommand         // the second word of a command
+	bulkPush               // may be the word that begins a message of publish and subscribe
+	bulkError              // text of a blob error
 )
 
-// redis reads RESP2 and RESP3, commands and replies. Nesting is not followed: every value delimits itself, and what
-// carries credentials is flat.
+// pushWords begin the messages of publish and subscribe in RESP2; by them the decoder tells them from replies.
+var pushWords = []string{
+	"message", "pmessage", "smessage", "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe",
+}
+
+// redis reads RESP2 and RESP3, commands and replies. Nesting of replies is not followed: every value delimits itself,
+// and nothing of their contents is kept. Commands are flat.
 func (r *Redactor) redis(d *direction, b []byte) {
 	i, from := 0, 0
 	for i < len(b) {
@@ -46,7 +55,7 @@ func (r *Redactor) redis(d *direction, b []byte) {
 				return
 			}
 		case phaseSimple:
-			i = d.line(b, i, phaseReply)
+			i = r.simple(d, b, i)
 		case phaseInline:
 			i = r.inline(d, b, i)
 		case phaseBulk:
@@ -60,9 +69,10 @@ func (r *Redactor) redis(d *direction, b []byte) {
 				r.bulkDone(d)
 			}
 		case phaseBulkEnd:
-			switch b[i] {
-			case '\r':
-			case '\n':
+			switch {
+			case b[i] == '\r' && !d.returned:
+				d.returned = true
+			case b[i] == '\n':
 				d.phase = phaseReply
 			default:
 				r.out.keep(from, i)
@@ -78,24 +88,34 @@ func (r *Redactor) redis(d *direction, b []byte) {
 	r.out.keep(from, i)
 }
 
+// asks reports whether the direction is that of commands, answers whether it is that of replies. Neither is known of a
+// connection that was there before capture and whose listener is elsewhere.
+func (d *direction) asks() bool    { return d.sends && d.client || !d.sends && d.server }
+func (d *direction) answers() bool { return d.sends && d.server || !d.sends && d.client }
+
 // beginValue reads a type byte (or the first of an inline command); false if it is none.
 func (d *direction) beginValue(c byte) bool {
-	d.valueType, d.number, d.digits, d.negative, d.textLength = c, 0, 0, false, 0
+	d.number, d.digits, d.negative, d.textLength, d.returned = 0, 0, false, 0, false
+	if d.argument < d.arguments && d.asks() && c != '$' {
+		return false // The arguments of a command are bulk strings.
+	}
+	d.valueType = c
 	switch c {
 	case '*', '%', '~', '>', '|', '$', '=', '!':
 		d.phase = phaseNumber
 	case '+', '-', ':', ',', '(', '#', '_':
-		d.phase = phaseSimple
+		d.phase, d.words = phaseSimple, words{}
 	case '\r', '\n':
-		d.phase = phaseSimple // An empty inline command.
+		d.phase, d.words = phaseSimple, words{} // An empty inline command.
 		if c == '\n' {
 			d.phase = phaseReply
 		}
 	default:
-		if !letter(c) || d.sends && d.server || !d.sends && d.client {
+		if !letter(c) || d.answers() {
 			return false
 		}
-		d.phase, d.command, d.split = phaseInline, commandOther, false
+		d.phase, d.split = phaseInline, false
+		d.command, d.argument, d.arguments, d.hidden = rediscommand.Unknown, 0, 0, false
 	}
 	return true
 }
@@ -130,182 +150,241 @@ func (r *Redactor) numberDone(d *direction) {
 	d.phase = phaseReply
 	switch d.valueType {
 	case '$', '=', '!':
-		if d.negative {
-			return // A null.
-		}
-		if d.argument >= d.arguments {
+		if d.argument < d.arguments {
+			d.use = d.useOf()
+		} else {
 			// Not an element of the last array: a value on its own.
-			d.command, d.sub, d.blanks, d.arguments = commandOther, false, 0, 0
+			d.use, d.arguments, d.argument, d.asking = bulkBlank, 0, 0, false
+		}
+		if d.valueType != '$' {
+			d.use = bulkBlank
+			if d.valueType == '!' {
+				d.use, d.words = bulkError, words{}
+			}
+		}
+		if d.negative {
+			d.argument++
+			return // A null.
 		}
 		d.phase, d.remaining, d.position, d.textLength = phaseBulk, d.number, 0, 0
 		if d.number == 0 {
 			r.bulkDone(d)
 		}
 	default:
-		d.command, d.sub, d.blanks, d.argument = commandOther, false, 0, 0
+		d.command, d.argument = rediscommand.Unknown, 0
 		d.arguments = uint32(min(d.number, 1<<30))
-		switch {
-		case d.negative:
-			d.arguments = 0
-		case d.valueType == '%' || d.valueType == '|':
-			d.arguments *= 2
+		if d.negative || d.valueType != '*' {
+			d.arguments = 0 // No command, and not what begins a message.
 		}
+		d.asking = !d.answers() && d.arguments > 0
 	}
 }
 
-// blankArgument says whether the argument being read is a credential.
-func (d *direction) blankArgument() bool {
+// useOf says what the element of an array is that begins.
+func (d *direction) useOf() bulkUse {
 	switch {
-	case d.blanks > 0:
-		return true
-	case d.command == commandAuth:
-		return d.argument >= 1
-	case d.command == commandACL:
-		return d.sub && d.argument >= 3
+	case !d.asking && d.argument == 0:
+		return bulkPush
+	case !d.asking:
+		return bulkBlank
+	case d.argument == 0:
+		return bulkCommand
+	case d.command == rediscommand.Unknown:
+		return bulkBlank
+	case d.command.Container && d.argument == 1:
+		return bulkSubcommand
 	}
-	return false
+	i := int(d.argument)
+	if d.inContainer {
+		i--
+	}
+	if d.command.Shown(i) {
+		return bulkKeep
+	}
+	if d.command.Secret() {
+		return bulkBlank
+	}
+	return bulkLiteral
 }
 
 // bulk reads bytes of a bulk string and says how many of them are kept.
 func (r *Redactor) bulk(d *direction, b []byte) int {
-	if d.blankArgument() {
+	whole := d.position == 0 && uint64(len(b)) == d.remaining
+	switch d.use {
+	case bulkKeep:
+	case bulkLiteral:
+		if r.rules.literals {
+			r.blank(b)
+		}
+	case bulkCommand, bulkSubcommand, bulkPush:
+		r.bulkWord(d, b, whole)
+	case bulkError:
+		r.errorWords(&d.words, b, whole)
+	case bulkBlank:
 		r.blank(b)
-	} else if int(d.textLength) < maxText {
-		d.append(b[:min(len(b), maxText-int(d.textLength))])
 	}
 	if d.number <= MaxBulk {
 		return len(b)
 	}
-	if d.position >= BulkHead {
+	if d.position >= BulkHead || d.answers() {
 		return 0
 	}
 	return int(min(uint64(len(b)), BulkHead-d.position))
 }
 
-// bulkDone learns from an argument what the next ones are.
+// bulkWord reads a word of those that are known; what cannot become one is blanked.
+func (r *Redactor) bulkWord(d *direction, b []byte, whole bool) {
+	text := b
+	if !whole {
+		if !d.append(b[:min(len(b), maxText-int(d.textLength))]) || d.number > maxText {
+			r.blank(b)
+			return
+		}
+		text = d.text[:d.textLength]
+	}
+	complete := uint64(len(text)) == d.number
+	known := false
+	switch d.use {
+	case bulkCommand:
+		known = !complete && rediscommand.Begins(text)
+		if complete {
+			d.command, d.inContainer = rediscommand.Lookup(text), false
+			known = d.command != rediscommand.Unknown || rediscommand.Named(text)
+		}
+	case bulkSubcommand:
+		known = !complete && d.command.SubBegins(text)
+		if complete {
+			d.command, d.inContainer = d.command.Sub(text), true
+			known = d.command != rediscommand.Unknown
+		}
+	default:
+		for _, word := range pushWords {
+			known = known || len(text) <= len(word) && word[:len(text)] == string(text) && (!complete || len(text) == len(word))
+		}
+	}
+	if !known {
+		r.blank(b)
+	}
+}
+
+// bulkDone goes on behind the last byte of a bulk string.
 func (r *Redactor) bulkDone(d *direction) {
-	d.phase = phaseBulkEnd
-	if d.arguments == 0 {
-		return
+	if d.number == 0 && d.use <= bulkSubcommand && d.use >= bulkCommand {
+		d.command = rediscommand.Unknown
 	}
-	argument := d.argument
-	d.argument++
-	if d.blanks > 0 {
-		d.blanks--
-		return
-	}
-	if d.number > maxText-1 {
-		return
-	}
-	word := d.text[:d.textLength]
-	if argument == 0 {
-		d.command = commandOf(word)
-	}
-	// Replies to CONFIG GET, and CONFIG SET, name the parameter before its value.
-	if passwordParameter(word) {
-		d.blanks = 1
-		return
-	}
-	switch d.command {
-	case commandACL:
-		if argument == 1 {
-			d.sub = equalFold(word, "setuser")
-		}
-	case commandHello:
-		if argument >= 1 && equalFold(word, "auth") {
-			d.blanks = 2
-		}
-	case commandMigrate:
-		switch {
-		case argument < 6:
-		case equalFold(word, "auth"):
-			d.blanks = 1
-		case equalFold(word, "auth2"):
-			d.blanks = 2
-		case equalFold(word, "keys"):
-			d.command = commandOther
-		}
-	case commandSentinel:
-		if equalFold(word, "auth-pass") {
-			d.blanks = 1
-		}
-	case commandOther, commandAuth, commandConfig: // The secrets of AUTH go by position; the others have no words but those above.
+	d.phase, d.returned = phaseBulkEnd, false
+	if d.arguments > 0 {
+		d.argument++
 	}
 }
 
-func commandOf(word []byte) command {
-	if len(word) < 3 {
-		return commandOther
-	}
-	switch lower(word[0]) {
-	case 'a':
-		if equalFold(word, "auth") {
-			return commandAuth
-		}
-		if equalFold(word, "acl") {
-			return commandACL
-		}
-	case 'h':
-		if equalFold(word, "hello") {
-			return commandHello
-		}
-	case 'm':
-		if equalFold(word, "migrate") {
-			return commandMigrate
-		}
-	case 'c':
-		if equalFold(word, "config") {
-			return commandConfig
-		}
-	case 's':
-		if equalFold(word, "sentinel") {
-			return commandSentinel
-		}
-	}
-	return commandOther
-}
-
-// passwordParameter reports whether word is a server parameter whose value is a password.
-func passwordParameter(word []byte) bool {
-	switch len(word) {
-	case 10:
-		return equalFold(word, "masterauth")
-	case 11:
-		return equalFold(word, "requirepass")
-	case 17:
-		return equalFold(word, "tls-key-file-pass")
-	case 24:
-		return equalFold(word, "tls-client-key-file-pass")
-	}
-	return false
-}
-
-// inline reads an inline command: a line of words. The words after one that may carry credentials are blanked.
+// inline reads an inline command: a line of words. The first may be a command's name, and of known commands the words
+// are kept that are keys, fields or options. A quote or an escape makes words of its own, so everything behind the
+// first one is blanked.
 func (r *Redactor) inline(d *direction, b []byte, i int) int {
 	j := bytes.IndexByte(b[i:], '\n')
 	end := len(b)
 	if j >= 0 {
 		end = i + j
 	}
-	for ; i < end; i++ {
-		c := b[i]
-		switch {
-		case d.split:
-			if d.command != commandOther && c != '\r' && c != ' ' {
-				r.blank(b[i : i+1])
-			}
-		case c == ' ' || c == '\t' || c == '\r':
-			d.command = commandOf(d.text[:d.textLength])
-			d.split = true
+	for i < end {
+		k := i
+		for k < end && b[k] != ' ' && b[k] != '\t' && b[k] != '\r' && b[k] != '"' && b[k] != '\'' && b[k] != '\\' && b[k] >= ' ' {
+			k++
+		}
+		if k > i {
+			r.inlineWord(d, b[i:k], k == end && j < 0)
+		}
+		if k == end {
+			break
+		}
+		switch b[k] {
+		case ' ', '\t', '\r':
+			d.endInlineWord()
 		default:
-			if !d.append(b[i : i+1]) {
-				d.split = true
+			d.hidden = true
+			r.inlineBlank(d, b[k:k+1])
+		}
+		i = k + 1
+	}
+	if j < 0 {
+		return end
+	}
+	d.phase, d.split, d.textLength, d.hidden = phaseReply, false, 0, false
+	d.command, d.argument, d.arguments = rediscommand.Unknown, 0, 0
+	return end + 1
+}
+
+func (d *direction) endInlineWord() {
+	if d.split {
+		d.split = false
+		d.textLength = 0
+		d.argument++
+	}
+}
+
+// inlineBlank blanks bytes of an inline command. A name becomes question marks: a star would make an array of it.
+func (r *Redactor) inlineBlank(d *direction, b []byte) {
+	if r.rules.enable && !r.out.muted && d.argument == 0 {
+		for i := range b {
+			b[i] = '?'
+		}
+		r.out.blanked = true
+		return
+	}
+	r.blank(b)
+}
+
+// inlineWord reads a word of an inline command, or a piece of it; more says that its end is not there.
+func (r *Redactor) inlineWord(d *direction, text []byte, more bool) {
+	first := !d.split
+	d.split = true
+	if d.hidden {
+		r.inlineBlank(d, text)
+		return
+	}
+	use := bulkCommand
+	if d.argument > 0 {
+		d.asking = true
+		use = d.useOf()
+	}
+	switch use {
+	case bulkKeep:
+		return
+	case bulkLiteral:
+		if !r.rules.literals {
+			return
+		}
+	case bulkCommand, bulkSubcommand:
+		word := text
+		if more || !first {
+			if !d.append(text) {
+				d.textLength = maxText
+				r.inlineBlank(d, text)
+				return
+			}
+			word = d.text[:d.textLength]
+		}
+		if use == bulkSubcommand {
+			sub := d.command.Sub(word)
+			known := sub != rediscommand.Unknown || more && d.command.SubBegins(word)
+			if !more {
+				d.command, d.inContainer = sub, true
+			}
+			if known {
+				return
+			}
+		} else {
+			command := rediscommand.Lookup(word)
+			known := command != rediscommand.Unknown || more && rediscommand.Begins(word)
+			if !more {
+				d.command, d.inContainer = command, false
+			}
+			if known {
+				return
 			}
 		}
+	default:
 	}
-	if j >= 0 {
-		d.phase, d.split, d.textLength = phaseReply, false, 0
-		return end + 1
-	}
-	return end
+	r.inlineBlank(d, text)
 }

@@ -1,7 +1,10 @@
 package redact
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"millrace.dev/lib/config"
@@ -26,75 +29,157 @@ var credentialParameters = []string{
 	"x-amz-signature", "x-amz-security-token", "x-amz-credential", "x-goog-signature", "x-goog-credential",
 }
 
+// Names of headers whose values Millrace uses, and what it does with them.
+var usedHeaders = map[string]headerKind{
+	"content-length": headerLength, "transfer-encoding": headerCoding, "host": headerHost, "content-type": headerType,
+	"user-agent": headerAgent, "traceparent": headerParent, "tracestate": headerState, "upgrade": headerUpgrade,
+}
+
+// Names of headers that say nothing about who sent them. Their values are blanked.
+var commonHeaders = []string{
+	"accept", "accept-charset", "accept-encoding", "accept-language", "accept-ranges", "access-control-allow-credentials",
+	"access-control-allow-headers", "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
+	"access-control-max-age", "access-control-request-headers", "access-control-request-method", "age", "allow", "alt-svc", "b3", "baggage",
+	"cache-control", "connection", "content-disposition", "content-encoding", "content-language", "content-location", "content-range",
+	"content-security-policy", "date", "dnt", "etag", "expect", "expires", "forwarded", "from", "if-match", "if-modified-since", "if-none-match",
+	"if-range", "if-unmodified-since", "keep-alive", "last-modified", "link", "location", "max-forwards", "origin", "pragma",
+	"proxy-authenticate", "proxy-connection", "range", "referer", "referrer-policy", "refresh", "retry-after", "server", "server-timing",
+	"strict-transport-security", "te", "trailer", "upgrade-insecure-requests", "vary", "via", "warning", "www-authenticate",
+	"x-amzn-trace-id", "x-b3-parentspanid", "x-b3-sampled", "x-b3-spanid", "x-b3-traceid", "x-content-type-options", "x-correlation-id",
+	"x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-frame-options", "x-powered-by", "x-real-ip",
+	"x-request-id", "x-requested-with", "x-xss-protection",
+}
+
+// Names of query parameters whose values are kept unless they look like credentials themselves.
+var plainParameters = []string{
+	"a", "b", "c", "i", "k", "m", "n", "p", "q", "s", "v", "x", "y", "z", "id", "ids", "page", "page_size", "pagesize", "per_page", "size", "limit",
+	"offset", "start", "end", "from", "to", "since", "until", "before", "after", "cursor_type", "sort", "sort_by", "order", "order_by", "orderby",
+	"direction", "dir", "filter", "fields", "include", "exclude", "expand", "format", "type", "kind", "status", "category", "name", "item", "items",
+	"count", "index", "query", "search", "term", "lang", "language", "locale", "region", "country", "city", "currency", "service", "method",
+	"version", "api-version", "lookback", "step", "time", "date", "year", "month", "day", "width", "height", "lat", "lon", "lng", "zoom", "full",
+	"verbose", "pretty", "debug", "dry_run", "dryrun", "action", "op", "mode", "view", "tab", "namespace", "resource", "product", "sku", "color",
+}
+
+// Names of path segments behind which a credential may follow.
+var credentialSegments = []string{
+	"token", "tokens", "access-token", "access_token", "accesstoken", "refresh-token", "refresh_token", "auth-token", "secret", "secrets",
+	"password", "passwords", "passwd", "pwd", "reset-password", "reset_password", "resetpassword", "password-reset", "password_reset", "otp", "jwt",
+	"apikey", "apikeys", "api-key", "api_key", "api-keys", "api_keys", "magic-link", "magic_link", "magiclink", "verify-email", "verify_email",
+	"activate", "activation", "unsubscribe", "invite", "invites", "invitation", "webhookb2", "hooks", "bearer", "passphrase", "credential",
+	"credentials", "sessionid", "jsessionid", "confirm", "confirmation", "reset",
+}
+
+// What is known of the name of a query parameter.
+const (
+	parameterUnknown uint8 = iota
+	parameterBlanked
+	parameterKept
+)
+
 // rules are the compiled configuration; immutable.
 type rules struct {
 	enable     bool
-	headers    nameSet
-	parameters nameSet
+	literals   bool // of Redis commands are blanked
+	headers    nameTable
+	parameters nameTable
+	pathNames  nameTable
 }
 
 func newRules(cfg config.Redact) (*rules, error) {
-	r := &rules{enable: cfg.Enable}
-	for _, name := range credentialHeaders {
-		r.headers.add(name)
-	}
-	for _, name := range credentialParameters {
-		r.parameters.add(name)
-	}
-	for _, name := range cfg.Headers {
-		if err := r.headers.configure(name); err != nil {
-			return nil, fmt.Errorf("headers: %w", err)
-		}
-	}
-	for _, name := range cfg.QueryParameters {
-		if err := r.parameters.configure(name); err != nil {
-			return nil, fmt.Errorf("query_parameters: %w", err)
+	r := &rules{enable: cfg.Enable, literals: cfg.Literals}
+	// Of a name that is added twice, the first meaning holds: what is to be blanked is never kept.
+	for _, list := range []struct {
+		key     string
+		names   []string
+		table   *nameTable
+		meaning uint8
+	}{
+		{"headers", cfg.Headers, &r.headers, uint8(headerBlanked)},
+		{"", credentialHeaders, &r.headers, uint8(headerBlanked)},
+		{"", slices.Sorted(maps.Keys(usedHeaders)), &r.headers, 0},
+		{"allow_headers", cfg.AllowHeaders, &r.headers, uint8(headerKept)},
+		{"", commonHeaders, &r.headers, uint8(headerBlanked)},
+		{"query_parameters", cfg.QueryParameters, &r.parameters, parameterBlanked},
+		{"", credentialParameters, &r.parameters, parameterBlanked},
+		{"allow_query_parameters", cfg.AllowQueryParameters, &r.parameters, parameterKept},
+		{"", plainParameters, &r.parameters, parameterKept},
+		{"", credentialSegments, &r.pathNames, 1},
+	} {
+		for _, name := range list.names {
+			meaning := list.meaning
+			if meaning == 0 {
+				meaning = uint8(usedHeaders[name])
+			}
+			if err := list.table.configure(name, meaning); err != nil {
+				return nil, fmt.Errorf("%s: %w", list.key, err)
+			}
 		}
 	}
 	return r, nil
 }
 
-// nameSet matches names without regard to case. Most names are ruled out by their length and first letter alone.
-type nameSet struct {
+// header says what happens to the value of a header.
+func (r *rules) header(name []byte) headerKind { return headerKind(r.headers.find(name)) }
+
+// nameTable says what names mean, without regard to case. Most names are ruled out by their length and first letter
+// alone.
+type nameTable struct {
 	first [maxText + 1]uint32 // by length: bit (first byte & 31)
-	names [maxText + 1][]string
-	globs []string
+	names [maxText + 1][]meaning
+	globs []meaning
 }
 
-func (s *nameSet) add(name string) {
-	s.first[len(name)] |= 1 << (name[0] & 31)
-	s.names[len(name)] = append(s.names[len(name)], name)
+type meaning struct {
+	name string
+	what uint8
 }
 
-func (s *nameSet) configure(name string) error {
+func (t *nameTable) configure(name string, what uint8) error {
 	name = strings.ToLower(strings.TrimSpace(name))
 	switch {
 	case name == "":
-		return fmt.Errorf("an empty name")
+		return errors.New("an empty name")
 	case len(name) > maxText:
 		return fmt.Errorf("%q is longer than %d bytes", name, maxText)
 	case strings.ContainsAny(name, "*?"):
-		s.globs = append(s.globs, name)
+		t.globs = append(t.globs, meaning{name, what})
 	default:
-		s.add(name)
+		t.first[len(name)] |= 1 << (name[0] & 31)
+		t.names[len(name)] = append(t.names[len(name)], meaning{name, what})
 	}
 	return nil
 }
 
-func (s *nameSet) match(name []byte) bool {
+// find gives the meaning of a name, 0 if it is not known. Globs of the configuration that blank go before names that
+// are kept: a list of those to blank is the stronger one.
+func (t *nameTable) find(name []byte) uint8 {
 	if len(name) == 0 || len(name) > maxText {
-		return len(name) != 0 // Too long to be judged: blanked.
+		return 0
 	}
-	if s.first[len(name)]&(1<<(name[0]&31)) != 0 {
-		for _, candidate := range s.names[len(name)] {
-			if equalFold(name, candidate) {
-				return true
+	what := uint8(0)
+	if t.first[len(name)]&(1<<(name[0]&31)) != 0 {
+		for _, m := range t.names[len(name)] {
+			if equalFold(name, m.name) {
+				what = m.what
+				break
 			}
 		}
 	}
-	for _, glob := range s.globs {
-		if matchGlob(glob, name) {
-			return true
+	for _, m := range t.globs {
+		if (what == 0 || m.what == 1) && matchGlob(m.name, name) {
+			return m.what
+		}
+	}
+	return what
+}
+
+// begins reports whether a known name begins with b.
+func (t *nameTable) begins(b []byte) bool {
+	for n := len(b); n <= maxText; n++ {
+		for _, m := range t.names[n] {
+			if equalFold(b, m.name[:len(b)]) {
+				return true
+			}
 		}
 	}
 	return false

@@ -3,9 +3,12 @@ package redis
 import (
 	"bytes"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	known "millrace.dev/protocols/redis"
+	"millrace.dev/protocols/rediscommand"
 	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/snapshot"
 	"millrace.dev/services/decoder/internal/stream"
@@ -45,6 +48,7 @@ type parser struct {
 	name       []byte // upper case, with the second word of containers
 	statement  []byte
 	command    *command
+	entry      *rediscommand.Command // of the command, or of its subcommand
 	scanned    int
 	failures   int
 	batch      int
@@ -193,7 +197,7 @@ func (p *parser) begin(c *protocol.Conn) {
 	p.batch++
 	p.x = c.Begin()
 	p.x.DetailField = detailField
-	p.index, p.command, p.selecting, p.replyMode = 0, &unknown, -1, 0
+	p.index, p.command, p.entry, p.selecting, p.replyMode = 0, &ordinary, rediscommand.Unknown, -1, 0
 	p.name, p.statement = p.name[:0], p.statement[:0]
 }
 
@@ -243,12 +247,19 @@ func (p *parser) argument(c *protocol.Conn) bool {
 	return true
 }
 
+// shows reports whether the argument at the position is written into the statement.
 func (p *parser) shows() bool {
-	i := p.index
-	if p.command.trait == traitContainer || p.command.trait == traitClient {
-		i--
+	if p.keepValues && !p.entry.Secret() {
+		return true
 	}
-	return p.keepValues || p.command.keep.shown(i)
+	return p.entry.Shown(p.shownIndex())
+}
+
+func (p *parser) shownIndex() int {
+	if p.command.trait == traitContainer || p.command.trait == traitClient {
+		return p.index - 1
+	}
+	return p.index
 }
 
 func (p *parser) nextArgument(c *protocol.Conn) {
@@ -358,7 +369,9 @@ func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
 	w.Bytes(p.statement)
 	name := ""
 	if p.command != nil {
-		name = p.command.name
+		if name = p.command.name; name == "" {
+			name = p.entry.Name
+		}
 	}
 	w.Text(name)
 	w.Uint(uint64(p.scanned))
@@ -368,6 +381,7 @@ func (p *parser) AppendState(c *protocol.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(p.silenced))
 	w.Uint(uint64(p.state))
 	w.Uint(uint64(p.replyMode))
+	w.Bool(p.keepValues)
 	for _, b := range p.bits() {
 		w.Bool(*b)
 	}
@@ -379,10 +393,15 @@ func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
 	p.x = c.At(int(r.Uint()))
 	p.args, p.remain, p.index = r.Uint(), r.Uint(), int(r.Uint())
 	p.name, p.statement = r.Bytes(), r.Bytes()
-	p.command = lookup([]byte(r.Text()))
+	p.command = lookup(rediscommand.Lookup([]byte(r.Text())))
 	p.scanned, p.failures = int(r.Uint()), int(r.Uint())
 	p.database, p.selecting = int32(r.Int()), int32(r.Int())
 	p.silenced, p.state, p.replyMode = uint8(r.Uint()), requestState(r.Uint()), uint8(r.Uint())
+	p.entry = rediscommand.Lookup(p.name)
+	// Settings are not state: keepValues is that of today. What was read under another is shown by today's rules.
+	if kept := r.Bool(); kept && !p.keepValues {
+		p.hideLiterals(c)
+	}
 	for _, b := range p.bits() {
 		*b = r.Bool()
 	}
@@ -396,6 +415,38 @@ func (p *parser) RestoreState(c *protocol.Conn, r *snapshot.Reader) {
 	}
 }
 
-func (p *parser) bits() [6]*bool {
-	return [6]*bool{&p.keepValues, &p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates}
+// hideLiterals takes the statements out of what was read while decoder.keep_statements was on: which of their words are
+// literals is not known any more.
+func (p *parser) hideLiterals(c *protocol.Conn) {
+	if len(p.statement) > 0 {
+		p.statement = append(p.statement[:0], " ?"...)
+	}
+	for i := range c.Open() {
+		x := c.At(i + 1)
+		x.Detail = withoutStatement(x.Detail)
+	}
+}
+
+// withoutStatement gives a RedisExchange without its statement.
+func withoutStatement(detail []byte) []byte {
+	out := detail[:0]
+	for len(detail) > 0 {
+		number, kind, n := protowire.ConsumeTag(detail)
+		if n < 0 {
+			return out
+		}
+		m := protowire.ConsumeFieldValue(number, kind, detail[n:])
+		if m < 0 {
+			return out
+		}
+		if number != fieldStatement {
+			out = append(out, detail[:n+m]...)
+		}
+		detail = detail[n+m:]
+	}
+	return out
+}
+
+func (p *parser) bits() [5]*bool {
+	return [5]*bool{&p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates}
 }

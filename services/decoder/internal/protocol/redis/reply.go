@@ -224,8 +224,8 @@ func (p *parser) fail(text []byte) {
 	}
 	code, _, _ := bytes.Cut(text, []byte{' '})
 	for _, ch := range code {
-		if ch >= 'a' && ch <= 'z' || ch < '!' || ch > '~' {
-			code = []byte("ERR") // scripts and modules may leave the prefix out
+		if ch >= 'a' && ch <= 'z' || ch < '!' || ch > '~' || ch == '*' {
+			code = []byte("ERR") // scripts and modules may leave the prefix out, and the node blanks what is none
 			break
 		}
 	}

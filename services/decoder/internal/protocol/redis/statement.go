@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"millrace.dev/protocols/rediscommand"
 	"millrace.dev/services/decoder/internal/protocol"
 )
 
@@ -43,11 +44,21 @@ func appendNumber(dst []byte, field protowire.Number, v uint64) []byte {
 func (p *parser) word(b []byte, size uint64) {
 	switch {
 	case p.index == 0:
-		p.command = lookup(b)
+		p.entry = rediscommand.Lookup(b)
+		p.command = lookup(p.entry)
+		if blanked(b) {
+			p.name = append(p.name, '?') // The node does not show names that it does not know.
+			return
+		}
 		p.name = appendUpper(p.name, b)
 		return
 	case p.index == 1 && (p.command.trait == traitContainer || p.command.trait == traitClient):
+		p.entry = p.entry.Sub(b)
 		p.name = append(p.name, ' ')
+		if blanked(b) {
+			p.name = append(p.name, '?')
+			return
+		}
 		p.name = appendUpper(p.name, b)
 		return
 	case p.index == 1 && p.command.trait == traitSelect:
@@ -68,7 +79,7 @@ func (p *parser) word(b []byte, size uint64) {
 		return
 	}
 	p.statement = append(p.statement, ' ')
-	if !p.shows() {
+	if !p.shows() || blanked(b) && !p.entry.Shown(p.shownIndex()) {
 		p.statement = append(p.statement, '?')
 		return
 	}
@@ -76,6 +87,16 @@ func (p *parser) word(b []byte, size uint64) {
 	if uint64(len(b)) < size {
 		p.statement = append(p.statement, "..."...)
 	}
+}
+
+// blanked reports whether the node has blanked a word.
+func blanked(b []byte) bool {
+	for _, c := range b {
+		if c != '*' && c != '?' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 func appendUpper(dst, b []byte) []byte {
