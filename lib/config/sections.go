@@ -79,12 +79,12 @@ type Routes struct {
 	// IgnoreMode is what is not made of ignored paths: all, metrics or traces.
 	IgnoreMode string `yaml:"ignore_mode" oneof:"all metrics traces"`
 	// Unmatched is the route of other paths: unset (none), path (the path itself), wildcard (/**), heuristic (segments
-	// that look like ids are replaced), or low-cardinality (so are segments with too many values).
+	// that look like values, or turn out to be, are replaced), or low-cardinality (the same, with a limit of its own).
 	Unmatched string `yaml:"unmatched" oneof:"unset path wildcard heuristic low-cardinality"`
 	// WildcardChar replaces variable segments in heuristic and low-cardinality mode; one character.
 	WildcardChar string `yaml:"wildcard_char"`
-	// MaxPathSegmentCardinality is how many values a segment may have in low-cardinality mode before it becomes a
-	// wildcard.
+	// MaxPathSegmentCardinality is how many values a segment that may be a name or not may have in low-cardinality mode
+	// before it becomes a wildcard.
 	MaxPathSegmentCardinality int `yaml:"max_path_segment_cardinality" range:"1..100000"`
 }
 

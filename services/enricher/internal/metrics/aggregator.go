@@ -137,7 +137,7 @@ func (a *Aggregator) Observe(j *join.Joined) join.Verdict {
 	policy := own.policy
 	found := route.Result{}
 	if f.http != nil {
-		found = a.router.Route(policy.routes, own.name, f.path, f.client)
+		found = a.router.Route(policy.routes, route.Request{Service: own.name, Path: f.path, Outgoing: f.client, Status: f.http.Status})
 		f.route = found.Route
 	}
 	if policy.metrics && !found.NoMetric && !j.Again {

@@ -10,8 +10,8 @@ import (
 	"millrace.dev/services/enricher/internal/route"
 )
 
-// snapshotVersion is the first byte of the aggregator's part of a snapshot.
-const snapshotVersion = 1
+// snapshotVersion is the first byte of the aggregator's part of a snapshot. In version 1 routes were learnt otherwise.
+const snapshotVersion = 2
 
 var errSnapshot = errors.New("damaged snapshot of metrics")
 
@@ -121,7 +121,11 @@ func (a *Aggregator) Restore(snapshot []byte) error {
 		return fmt.Errorf("metrics of an unknown version (expected %d)", snapshotVersion)
 	}
 	router := route.NewRouter()
-	rest, err := router.Restore(snapshot[1:])
+	restore := router.Restore
+	if snapshot[0] == 1 {
+		restore = route.SkipOld
+	}
+	rest, err := restore(snapshot[1:])
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,27 @@ func TestRestoreUnderOtherConfiguration(t *testing.T) {
 	}
 }
 
+// A snapshot of the first version has learnt routes in another format, which are learnt anew; all else is there.
+func TestRestoreFirstVersion(t *testing.T) {
+	t.Parallel()
+	a := aggregator(t, allFeatures())
+	c, _ := pair() // Routes of requests that are made are not learnt.
+	a.Observe(c)
+	snapshot := a.AppendSnapshot(nil)
+	if snapshot[0] != 2 || snapshot[1] != 0 {
+		t.Fatalf("version %d, paths of %d services", snapshot[0], snapshot[1])
+	}
+	// One service, of which one segment was known.
+	first := append([]byte{1, 1, 1, 'a', 0, 1, 5, 'u', 's', 'e', 'r', 's', 0, 0}, snapshot[2:]...)
+	b := aggregator(t, allFeatures())
+	if err := b.Restore(first); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b.AppendSnapshot(nil), snapshot) {
+		t.Error("something else has changed")
+	}
+}
+
 // Damaged snapshots are refused, and what is restored can be worked with.
 func FuzzRestore(f *testing.F) {
 	for _, snapshot := range seeds(f) {

@@ -2,32 +2,36 @@ package route
 
 import "strings"
 
-// maxSegments is how many segments a route of the heuristic has; what follows becomes one wildcard.
+// maxSegments is how many segments a route has that is made of a path; what follows becomes one wildcard.
 const maxSegments = 8
 
-// heuristic appends the path with every segment that looks like an id replaced.
-func heuristic(dst []byte, path, wildcard string) []byte {
-	start := len(dst)
-	segments := 0
+// step is a segment of a path and what it is.
+type step struct {
+	segment string
+	class   class
+}
+
+// steps appends the segments of a path. Parameters in a segment (";jsessionid=…", RFC 3986, 3.3) are no part of it.
+func steps(dst []step, path string) []step {
+	at := place{}
 	for path != "" {
 		path = strings.TrimLeft(path, "/")
 		if path == "" {
 			break
 		}
-		if segments++; segments > maxSegments {
-			return append(append(dst, '/'), wildcard...)
+		if len(dst) == maxSegments {
+			return append(dst, step{class: value})
 		}
 		var segment string
 		segment, path, _ = strings.Cut(path, "/")
-		dst = append(dst, '/')
-		if variable(segment) {
-			dst = append(dst, wildcard...)
-		} else {
-			dst = append(dst, segment...)
+		if name, _, found := strings.Cut(segment, ";"); found && name != "" {
+			segment = name
 		}
-	}
-	if len(dst) == start {
-		dst = append(dst, '/')
+		at.last = strings.Trim(path, "/") == ""
+		c := classify(segment, at)
+		dst = append(dst, step{segment, c})
+		at.parent, at.afterValue = segment, c == value
+		at.afterNumber = c == value && strings.ContainsAny(segment, "0123456789")
 	}
 	return dst
 }
@@ -76,6 +80,8 @@ func variable(segment string) bool {
 	case s.hex >= n-4 && s.hex >= minHex: // with the dashes of a UUID
 		return true
 	case s.digits > maxWordDigits && s.digits*4 > n:
+		return true
+	case s.digits >= 3 && s.letters <= 2: // "52.5N", "p123"
 		return true
 	}
 	// Letters and digits that alternate: "a1b2c3".

@@ -3,6 +3,8 @@ package route
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,13 +89,13 @@ func TestRoute(t *testing.T) {
 	} {
 		r := NewRouter()
 		for range 2 {
-			if got := r.Route(rules(test.unmatched, nil), "s", test.path, false); got != (Result{Route: test.want}) {
+			if got := r.Route(rules(test.unmatched, nil), Request{Service: "s", Path: test.path}); got != (Result{Route: test.want}) {
 				t.Errorf("%s of %.40q: %+v, want %q", test.unmatched, test.path, got, test.want)
 			}
 		}
 	}
 	r := NewRouter()
-	if got := r.Route(rules("heuristic", func(c *config.Routes) { c.WildcardChar = "#" }), "s", "/a/1", false).Route; got != "/a/#" {
+	if got := r.Route(rules("heuristic", func(c *config.Routes) { c.WildcardChar = "#" }), Request{Service: "s", Path: "/a/1"}).Route; got != "/a/#" {
 		t.Errorf("wildcard: %q", got)
 	}
 }
@@ -107,14 +109,14 @@ func TestIgnored(t *testing.T) {
 		r, rules := NewRouter(), rules("heuristic", func(c *config.Routes) {
 			c.IgnoredPatterns, c.IgnoreMode = []string{"/health/*"}, mode
 		})
-		if got := r.Route(rules, "s", "/health/live", false); got != want {
+		if got := r.Route(rules, Request{Service: "s", Path: "/health/live"}); got != want {
 			t.Errorf("%s: %+v", mode, got)
 		}
 		want.Route = ""
-		if got := r.Route(rules, "s", "/health/live", true); got != want {
+		if got := r.Route(rules, Request{Service: "s", Path: "/health/live", Outgoing: true}); got != want {
 			t.Errorf("%s, outgoing: %+v", mode, got)
 		}
-		if got := r.Route(rules, "s", "/other", false); got != (Result{Route: "/other"}) {
+		if got := r.Route(rules, Request{Service: "s", Path: "/other"}); got != (Result{Route: "/other"}) {
 			t.Errorf("%s, other: %+v", mode, got)
 		}
 	}
@@ -141,7 +143,7 @@ func TestPatternsOfServices(t *testing.T) {
 		{others, "/stock/7", true, ""},
 		{others, "/stock/7", false, "/stock/*"},
 	} {
-		if got := r.Route(test.rules, "s", test.path, test.outgoing).Route; got != test.want {
+		if got := r.Route(test.rules, Request{Service: "s", Path: test.path, Outgoing: test.outgoing}).Route; got != test.want {
 			t.Errorf("%s (outgoing %v): %q, want %q", test.path, test.outgoing, got, test.want)
 		}
 	}
@@ -155,11 +157,11 @@ func TestLearn(t *testing.T) {
 	words := []string{"alice", "bob", "carol", "dave", "erin", "frank"}
 	for round := range 2 {
 		for i, word := range words {
-			want := "/users/" + word + "/orders"
+			want := "/area/" + word + "/orders"
 			if i >= 3 || round > 0 {
-				want = "/users/*/orders"
+				want = "/area/*/orders"
 			}
-			if got := r.Route(rules, "s", "/users/"+word+"/orders", false).Route; got != want {
+			if got := r.Route(rules, Request{Service: "s", Path: "/area/" + word + "/orders"}).Route; got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
 			if i == 1 || i == 4 {
@@ -181,7 +183,7 @@ func TestLearn(t *testing.T) {
 			}
 		}
 	}
-	if got := r.Route(rules, "other", "/users/alice/orders", false).Route; got != "/users/alice/orders" {
+	if got := r.Route(rules, Request{Service: "other", Path: "/area/alice/orders"}).Route; got != "/area/alice/orders" {
 		t.Errorf("another service: %q", got)
 	}
 }
@@ -198,11 +200,18 @@ func TestMillionPaths(t *testing.T) {
 		}
 		return string(b)
 	}
+	fixedWords := slices.Sorted(maps.Keys(words))
 	for name, test := range map[string]struct {
 		rules *Rules
 		path  func(i int) string
 		most  int
 	}{
+		"heuristic, words": {rules("heuristic", nil), func(i int) string {
+			return "/" + word(i%160000) + "/" + word(i/7%160000) + "/" + word(i%11)
+		}, 2000},
+		"heuristic, known words": {rules("heuristic", nil), func(i int) string {
+			return "/" + fixedWords[i%len(fixedWords)] + "/" + fixedWords[i/7%len(fixedWords)] + "/" + fixedWords[i/11%len(fixedWords)]
+		}, 3000},
 		"heuristic, numbers": {rules("heuristic", nil), func(i int) string { return fmt.Sprintf("/users/%d/orders/%08x-%d", i, i, i) }, 1},
 		"wildcard":           {rules("wildcard", nil), func(i int) string { return "/" + word(i%160000) }, 1},
 		"unset":              {rules("unset", nil), func(i int) string { return "/" + word(i%160000) }, 1},
@@ -218,7 +227,7 @@ func TestMillionPaths(t *testing.T) {
 			r := NewRouter()
 			routes := map[string]bool{}
 			for i := range 1_000_000 {
-				routes[r.Route(test.rules, "s", test.path(i), false).Route] = true
+				routes[r.Route(test.rules, Request{Service: "s", Path: test.path(i)}).Route] = true
 				if len(routes) > 10*test.most {
 					break
 				}
@@ -236,7 +245,7 @@ func TestMillionPaths(t *testing.T) {
 func FuzzRoute(f *testing.F) {
 	f.Add("/a/1", []byte{})
 	r := NewRouter()
-	r.Route(rules("low-cardinality", nil), "s", "/a/b", false)
+	r.Route(rules("low-cardinality", nil), Request{Service: "s", Path: "/a/b"})
 	f.Add("/a\xff/%", r.AppendSnapshot(nil))
 	f.Fuzz(func(t *testing.T, path string, snapshot []byte) {
 		router := NewRouter()
@@ -247,7 +256,7 @@ func FuzzRoute(f *testing.F) {
 			settings := config.Default().Routes
 			settings.Unmatched, settings.Patterns = unmatched, []string{"/x/:id", "/y/*"}
 			r := NewRules(uint32(i), settings, config.ServiceRoutes{})
-			if route := router.Route(r, "s", path, false).Route; len(route) > maxRoute || route != "" && route[0] != '/' {
+			if route := router.Route(r, Request{Service: "s", Path: path}).Route; len(route) > maxRoute || route != "" && route[0] != '/' {
 				t.Errorf("%s of %q: %q", unmatched, path, route)
 			}
 		}
@@ -264,7 +273,7 @@ func BenchmarkRoute(b *testing.B) {
 			r, rules := NewRouter(), rules(unmatched, nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				r.Route(rules, "s", "/users/17/orders", false)
+				r.Route(rules, Request{Service: "s", Path: "/users/17/orders"})
 			}
 		})
 		b.Run(unmatched+", new paths", func(b *testing.B) {
@@ -278,7 +287,7 @@ func BenchmarkRoute(b *testing.B) {
 					}
 					path[i] = '0'
 				}
-				r.Route(rules, "s", string(path), false)
+				r.Route(rules, Request{Service: "s", Path: string(path)})
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package route
 
 import (
 	"encoding/binary"
-	"maps"
 	"slices"
 	"strings"
 
@@ -43,11 +42,19 @@ type Result struct {
 
 // Router finds routes for the exchanges of one partition. What it learns about paths is part of the partition's state.
 type Router struct {
-	// found is a cache, of results that do not depend on what was learnt.
-	found map[string]Result
+	// found is a cache. It can be made again at any time.
+	found map[string]found
 	tries map[string]*trie
 	key   []byte
-	path  []byte
+	route []byte
+	steps []step
+}
+
+// found is what is known of a path: the result, if that does not depend on what is learnt, or what its segments are.
+type found struct {
+	Result
+	steps   []step
+	settled bool
 }
 
 const (
@@ -65,31 +72,100 @@ const (
 
 // NewRouter makes one that has learnt nothing.
 func NewRouter() *Router {
-	return &Router{found: map[string]Result{}, tries: map[string]*trie{}}
+	return &Router{found: map[string]found{}, tries: map[string]*trie{}}
 }
 
-// Route gives the route of a path, without query, of a request that the service answered, or made if it is outgoing.
-func (r *Router) Route(rules *Rules, service, path string, outgoing bool) Result {
+// Request is what a route is found for.
+type Request struct {
+	// Service that answered the request, or made it if Outgoing.
+	Service string
+	// Path without query.
+	Path     string
+	Outgoing bool
+	// Status of the response, 0 if there was none. What was refused (4xx) teaches nothing about paths, because anybody
+	// may ask for anything.
+	Status uint32
+}
+
+// Route gives the route of a request.
+func (r *Router) Route(rules *Rules, q Request) Result {
 	kind := byte(0)
-	if outgoing {
+	if q.Outgoing {
 		kind = 1
 	}
 	r.key = append(binary.LittleEndian.AppendUint32(r.key[:0], rules.id), kind)
-	r.key = append(r.key, path...)
-	result, found := r.found[string(r.key)]
-	if !found {
-		result = rules.route(path, outgoing)
-		if len(path) <= maxCachedPath {
-			if len(r.found) >= maxFound {
-				clear(r.found)
-			}
-			r.found[string(r.key)] = result
+	learns := !q.Outgoing && rules.learns()
+	if learns {
+		r.key = append(append(r.key, q.Service...), 0)
+	}
+	r.key = append(r.key, q.Path...)
+	known, cached := r.found[string(r.key)]
+	if known.settled {
+		return known.Result
+	}
+	if !cached {
+		known = found{Result: rules.route(q.Path, q.Outgoing)}
+		known.settled = !learns || known.Route != "" || !strings.HasPrefix(q.Path, "/")
+		if !known.settled {
+			r.steps = steps(r.steps[:0], q.Path)
+			known.steps = r.steps
 		}
 	}
-	if result.Route == "" && !outgoing && rules.settings.Unmatched == "low-cardinality" && strings.HasPrefix(path, "/") {
-		result.Route = r.learn(rules, service, path)
+	if !known.settled {
+		t, teach := r.trie(q.Service), q.Status < 400 || q.Status >= 500
+		r.route = t.walk(r.route[:0], known.steps, rules.wildcard, rules.chosen(), teach)
+		known.Route = cut(string(r.route))
+		known.settled = teach && t.nodes < maxNodes && !slices.ContainsFunc(known.steps, func(s step) bool { return s.class > value })
 	}
-	return result
+	if len(q.Path) <= maxCachedPath && (!cached || known.settled) {
+		if len(r.found) >= maxFound {
+			clear(r.found)
+		}
+		if known.steps = cloned(known.steps); known.settled {
+			known.steps = nil
+		}
+		r.found[string(r.key)] = known
+	}
+	return known.Result
+}
+
+// cloned copies steps, whose segments may be in memory that is used again.
+func cloned(all []step) []step {
+	out := make([]step, len(all))
+	for i, s := range all {
+		out[i] = step{strings.Clone(s.segment), s.class}
+	}
+	return out
+}
+
+// trie gives what is known of the paths of a service.
+func (r *Router) trie(service string) *trie {
+	t := r.tries[service]
+	if t != nil {
+		return t
+	}
+	if len(r.tries) >= maxTries {
+		service = ""
+		if t = r.tries[service]; t != nil {
+			return t
+		}
+	}
+	t = &trie{}
+	r.tries[strings.Clone(service)] = t
+	return t
+}
+
+// learns reports whether paths that no pattern matches are learnt.
+func (rules *Rules) learns() bool {
+	return rules.settings.Unmatched == "heuristic" || rules.settings.Unmatched == "low-cardinality"
+}
+
+// chosen is how many values a doubtful segment may have; 0 for as many as usual.
+func (rules *Rules) chosen() int {
+	if rules.settings.Unmatched == "low-cardinality" {
+		return rules.settings.MaxPathSegmentCardinality
+	}
+	return 0
 }
 
 // route is what follows from the rules and the path alone.
@@ -114,8 +190,6 @@ func (rules *Rules) route(path string, outgoing bool) (result Result) {
 		result.Route = strings.Clone(cut(path))
 	case "wildcard":
 		result.Route = "/**"
-	case "heuristic":
-		result.Route = cut(string(heuristic(nil, path, rules.wildcard)))
 	}
 	return result
 }
@@ -126,58 +200,4 @@ func cut(route string) string {
 		return route
 	}
 	return strings.ToValidUTF8(route[:maxRoute], "")
-}
-
-// learn gives the route by what is known of the service's paths.
-func (r *Router) learn(rules *Rules, service, path string) string {
-	t := r.tries[service]
-	if t == nil {
-		if len(r.tries) >= maxTries {
-			service = ""
-			t = r.tries[service]
-		}
-		if t == nil {
-			t = &trie{}
-			r.tries[strings.Clone(service)] = t
-		}
-	}
-	r.path = heuristic(r.path[:0], path, rules.wildcard)
-	r.key = t.insert(r.key[:0], string(r.path), rules.wildcard, rules.settings.MaxPathSegmentCardinality)
-	return cut(string(r.key))
-}
-
-// AppendSnapshot appends what was learnt.
-func (r *Router) AppendSnapshot(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(r.tries)))
-	for _, service := range slices.Sorted(maps.Keys(r.tries)) {
-		dst = binary.AppendUvarint(dst, uint64(len(service)))
-		dst = append(dst, service...)
-		dst = r.tries[service].root.appendSnapshot(dst)
-	}
-	return dst
-}
-
-// Restore replaces what was learnt by that of a snapshot, and gives what follows it.
-func (r *Router) Restore(snapshot []byte) (rest []byte, err error) {
-	count, n := binary.Uvarint(snapshot)
-	if n <= 0 || count > maxTries+1 {
-		return nil, errSnapshot
-	}
-	snapshot = snapshot[n:]
-	tries := map[string]*trie{}
-	for range count {
-		size, n := binary.Uvarint(snapshot)
-		if n <= 0 || size > uint64(len(snapshot)-n) {
-			return nil, errSnapshot
-		}
-		service := string(snapshot[n : n+int(size)])
-		t := &trie{}
-		if snapshot, err = t.restore(&t.root, snapshot[n+int(size):], maxDepth); err != nil {
-			return nil, err
-		}
-		t.nodes-- // The root is not counted.
-		tries[service] = t
-	}
-	r.tries = tries
-	return snapshot, nil
 }
