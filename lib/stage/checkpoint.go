@@ -35,14 +35,18 @@ type checkpoint struct {
 	// writer names the chunks: <key>.<writer>.<number>. Empty when the snapshot is inline.
 	writer string
 	chunks uint64
-	inline []byte
+	// skipped are the sequences of records that are in quarantine and not handed in, ascending. A checkpoint with some is
+	// of version 2.
+	skipped []uint64
+	inline  []byte
 }
 
 const (
-	checkpointVersion = 1
-	// maxChunks and maxWriter bound what a damaged manifest can ask for.
-	maxChunks = 1 << 16
-	maxWriter = 64
+	checkpointVersion = 2
+	// maxChunks, maxWriter and maxSkipped bound what a damaged manifest can ask for.
+	maxChunks  = 1 << 16
+	maxWriter  = 64
+	maxSkipped = 1 << 12
 )
 
 var (
@@ -51,7 +55,11 @@ var (
 )
 
 func (c *checkpoint) encode() []byte {
-	dst := []byte{checkpointVersion}
+	version := byte(checkpointVersion)
+	if len(c.skipped) == 0 { // as releases before write and read it
+		version = 1
+	}
+	dst := []byte{version}
 	dst = binary.AppendUvarint(dst, c.epoch)
 	dst = binary.AppendUvarint(dst, c.sequence)
 	dst = binary.AppendVarint(dst, c.stream)
@@ -67,6 +75,12 @@ func (c *checkpoint) encode() []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c.writer)))
 	dst = append(dst, c.writer...)
 	dst = binary.AppendUvarint(dst, c.chunks)
+	if version > 1 {
+		dst = binary.AppendUvarint(dst, uint64(len(c.skipped)))
+		for _, sequence := range c.skipped {
+			dst = binary.AppendUvarint(dst, sequence)
+		}
+	}
 	return append(dst, c.inline...)
 }
 
@@ -75,8 +89,8 @@ func decodeCheckpoint(src []byte) (checkpoint, error) {
 	if len(src) == 0 {
 		return checkpoint{}, errCheckpointDamaged
 	}
-	if src[0] != checkpointVersion {
-		return checkpoint{}, fmt.Errorf("checkpoint of version %d is not understood (this version of Millrace reads %d): upgrade every "+
+	if src[0] == 0 || src[0] > checkpointVersion {
+		return checkpoint{}, fmt.Errorf("checkpoint of version %d is not understood (this version of Millrace reads 1 to %d): upgrade every "+
 			"instance of the stage, or delete the entry to begin anew", src[0], checkpointVersion)
 	}
 	r := cursor{src: src[1:]}
@@ -86,6 +100,15 @@ func decodeCheckpoint(src []byte) (checkpoint, error) {
 	}
 	c.writer = string(r.bytes(r.uvarint(), maxWriter))
 	c.chunks = r.uvarint()
+	if src[0] > 1 {
+		n := r.uvarint()
+		for range min(n, maxSkipped) {
+			c.skipped = append(c.skipped, r.uvarint())
+		}
+		if n > maxSkipped {
+			r.fail()
+		}
+	}
 	if r.failed || c.chunks > maxChunks {
 		return checkpoint{}, errCheckpointDamaged
 	}

@@ -23,6 +23,8 @@ type Member struct {
 	// Refused partitions: the instance could not restore their state (for example a snapshot of a newer version during
 	// an upgrade) and leaves them to others for a while.
 	Refused []int `json:"refused,omitempty"`
+	// Reasons why partitions are parked at this instance: it cannot run them, and nobody else does.
+	Reasons map[int]string `json:"reasons,omitempty"`
 	// Leaving: the instance has got the signal to stop.
 	Leaving bool `json:"leaving,omitempty"`
 	// Partitions that it runs.
@@ -64,6 +66,7 @@ func (i *instance) heartbeat(ctx context.Context) {
 	i.beats++
 	sent := i.clock()
 	member := Member{ID: i.id, Beat: i.beats, PID: os.Getpid(), Started: i.started, Refused: i.coordinator.refusals(sent), Leaving: i.leaving}
+	member.Reasons = i.reasons()
 	for p, w := range i.workers {
 		member.Partitions = append(member.Partitions, w.report(p, i.options.HeartbeatInterval))
 	}

@@ -19,6 +19,8 @@ const (
 	lossCheckpoint = "checkpoint_missing"
 	// lossUnreadable: a message whose encoding is unknown or damaged.
 	lossUnreadable = "unreadable"
+	// lossQuarantined: a record at which the processor failed each time.
+	lossQuarantined = "quarantined"
 	// lossTooLarge: an output that the server or bus.max_pending can never take.
 	lossTooLarge = "output_too_large"
 )
@@ -33,6 +35,7 @@ type metrics struct {
 	removed                                  prometheus.Counter
 	losses                                   *prometheus.CounterVec
 	lag, owned, partitions, checkpointAge    prometheus.Gauge
+	parked                                   prometheus.Gauge
 	checkpointBytes, checkpointSeconds       prometheus.Histogram
 	takeoverSeconds, replayedRecords         prometheus.Histogram
 }
@@ -84,6 +87,7 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		lag:               gauge("lag_records", "Records stored for the owned partitions and not processed."),
 		owned:             gauge("owned_partitions", "Partitions that this instance owns."),
 		partitions:        gauge("partitions", "Partitions that there are, whoever owns them."),
+		parked:            gauge("parked_partitions", "Partitions that this instance cannot run, because of a record or a checkpoint of a newer version, or of a processor that always fails, and that nobody else runs."),
 		checkpointAge:     gauge("checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition that has worked since: what a crash would replay."),
 		checkpointBytes:   histogram("checkpoint_bytes", "Size of snapshots, compressed.", 256, 4, 10),
 		checkpointSeconds: histogram("checkpoint_seconds", "Time from taking a snapshot to having it stored.", 0.001, 4, 8),
@@ -94,7 +98,7 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		Name: "millrace_stage_lost_total", Help: "Records lost by cause; an estimate for retention, events for stream_recreated and checkpoint_missing.",
 	}, []string{"cause"})
 	register(m.losses)
-	for _, cause := range []string{lossRetention, lossRecreated, lossCheckpoint, lossUnreadable, lossTooLarge} {
+	for _, cause := range []string{lossRetention, lossRecreated, lossCheckpoint, lossUnreadable, lossTooLarge, lossQuarantined} {
 		m.losses.WithLabelValues(cause)
 	}
 	if failed != nil {

@@ -32,6 +32,11 @@ type Options struct {
 	// long as there is something to tell, and may get lost.
 	Watermarks func(partitions []Progress) (subject string, data []byte)
 
+	// HighestVersion is the highest version of records that processors read: field 1 of their protobuf messages. A
+	// partition is left at a record with a higher one, or with an encoding that is not known, so that an instance of a
+	// newer release goes on there. 0: versions are not looked at.
+	HighestVersion uint32
+
 	// Telemetry for metrics, log and readiness (component Name). Nil: none.
 	Telemetry *telemetry.Telemetry
 	// Partitions of the stream. Default: those of Bus.

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,7 @@ type PartitionStatus struct {
 	Rate float64
 	// Checkpoint is when the newest checkpoint was written, zero if there is none.
 	Checkpoint time.Time
-	// Error is why the owner does not go on with the partition, if it does not.
+	// Error is why nobody goes on with the partition, if so.
 	Error string
 }
 
@@ -80,6 +81,13 @@ func Partitions(ctx context.Context, conn *bus.Conn, stage string) ([]PartitionS
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range members {
+		for p, reason := range m.Reasons {
+			if p >= 0 && p < len(out) && out[p].Error == "" && (!out[p].Alive || out[p].Owner == m.ID) {
+				out[p].Error = reason
+			}
+		}
+	}
 	for p := range out {
 		if out[p].Lag >= 0 {
 			continue
@@ -112,7 +120,7 @@ func Partitions(ctx context.Context, conn *bus.Conn, stage string) ([]PartitionS
 		}
 		c, err := decodeCheckpoint(e.Value())
 		if err != nil {
-			out[p].Error = err.Error()
+			out[p].Error = cmp.Or(out[p].Error, err.Error())
 			continue
 		}
 		out[p].Position = c.sequence

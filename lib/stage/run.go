@@ -36,6 +36,7 @@ func Run(ctx context.Context, options Options) error {
 		events:  make(chan func(), 256),
 		stopped: make(chan struct{}),
 		workers: map[int]*worker{},
+		refused: map[int]refusal{},
 		wrote:   make([]atomic.Bool, options.Partitions),
 	}
 	var registry prometheus.Registerer
@@ -79,7 +80,8 @@ type instance struct {
 	workers       map[int]*worker
 	leasesCreated time.Time // of the bucket that the coordinator knows
 	beats         uint64
-	beating       int // heartbeats on their way
+	beating       int             // heartbeats on their way
+	refused       map[int]refusal // see parked
 	ready         error
 	readyKnown    bool
 	leaving       bool             // the signal to stop has come
@@ -332,7 +334,7 @@ func (i *instance) ended(w *worker, err error) {
 		i.log.Error("partition given up", "partition", w.partition, "error", err)
 	}
 	if refuse {
-		i.refusal(w.partition, err)
+		i.refusal(w, err)
 	}
 	i.coordinator.stopped(w.partition, lost, refuse, i.clock())
 }
@@ -367,6 +369,9 @@ func (i *instance) report() {
 		err = errors.New("members and leases are not known yet")
 	default:
 		err = i.timeless(now)
+		if reason := i.parked(); reason != nil {
+			err = reason
+		}
 		for p, w := range i.workers {
 			if failure := w.status.failure.Load(); failure != nil {
 				err = fmt.Errorf("partition %d: %w", p, *failure)
@@ -383,11 +388,6 @@ func (i *instance) setReady(err error) {
 	}
 	i.ready, i.readyKnown = err, true
 	i.options.Telemetry.SetReady(i.options.Name, err)
-}
-
-// refusal tells why a partition is left to others.
-func (i *instance) refusal(partition int, err error) {
-	i.log.Error("partition refused for half a minute; another instance may be able to run it", "partition", partition, "error", err)
 }
 
 // lossSeen logs loss by retention, at most once a minute: the counters have the rest.

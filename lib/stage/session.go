@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,13 @@ type session struct {
 	interval  time.Duration
 	// marks is the subject of marks of time among the records.
 	marks string
+	// highest is the highest version of records that the processor reads; 0: it is not looked at.
+	highest uint32
+	// skipped are the sequences of records that are not handed in, ascending; quarantine may be nil.
+	skipped    []uint64
+	quarantine *quarantine
+	// good is the sequence of the last record that the processor took.
+	good uint64
 
 	// position: every record of the partition up to this sequence was handed in.
 	position uint64
@@ -63,6 +71,7 @@ type session struct {
 // pendingCheckpoint is a snapshot that is to be written once outputs up to after are stored.
 type pendingCheckpoint struct {
 	position uint64
+	skipped  []uint64 // of session, as far as the checkpoint must hold it
 	told     time.Time
 	after    uint64
 	snapshot []byte
@@ -83,6 +92,14 @@ func (s *session) deliver(records []Record) error {
 	}
 	for len(records) > 0 {
 		mark := records[0].Subject == s.marks
+		if !mark && slices.Contains(s.skipped, records[0].Sequence) {
+			s.position, s.changed = records[0].Sequence, records[0].Sequence
+			records = records[1:]
+			continue
+		}
+		if newer := s.newer(&records[0]); newer != nil && !mark {
+			return newer
+		}
 		if mark || !records[0].Time.Before(s.told.Add(s.tickEvery)) {
 			if err := s.tick(records[0].Time); err != nil {
 				return err
@@ -101,15 +118,14 @@ func (s *session) deliver(records []Record) error {
 		}
 		end := s.told.Add(s.tickEvery)
 		n := 1
-		for n < len(records) && records[n].Subject != s.marks && records[n].Time.Before(end) {
+		for n < len(records) && records[n].Subject != s.marks && records[n].Time.Before(end) && s.goesWith(&records[n], records[0].Sequence) {
 			n++
 		}
-		err := s.call(func(ctx context.Context) error { return s.processor.Process(ctx, records[:n], s.out) })
-		if err != nil {
-			return fmt.Errorf("process records %d to %d: %w", records[0].Sequence, records[n-1].Sequence, err)
+		if err := s.process(records[:n]); err != nil {
+			return err
 		}
 		s.position = records[n-1].Sequence
-		s.changed = s.position
+		s.changed, s.good = s.position, s.position
 		records = records[n:]
 	}
 	return nil
@@ -123,6 +139,35 @@ func (s *session) finish(word string) error {
 	}
 	if err := s.call(func(ctx context.Context) error { return finisher.Finish(ctx, word == finalMark, s.out) }); err != nil {
 		return fmt.Errorf("finish: %w", err)
+	}
+	return nil
+}
+
+// goesWith reports whether the record may be handed in together with the one of the sequence first.
+func (s *session) goesWith(r *Record, first uint64) bool {
+	if s.quarantine.alone(first) || s.quarantine.alone(r.Sequence) || slices.Contains(s.skipped, r.Sequence) {
+		return false
+	}
+	return s.newer(r) == nil
+}
+
+// process hands records in. An error is a fault if it is the processor's, and neither its lease has ended nor an output
+// could not be stored: what is wrong outside is not the records'.
+func (s *session) process(records []Record) error {
+	var called context.Context
+	failed := false
+	err := s.call(func(ctx context.Context) error {
+		called, failed = ctx, true // a panic does not return
+		err := s.processor.Process(ctx, records, s.out)
+		failed = err != nil
+		return err
+	})
+	first, last := records[0].Sequence, records[len(records)-1].Sequence
+	if _, lost := s.out.settled(); failed && lost == nil && called.Err() == nil {
+		return &fault{first: first, last: last, subject: records[0].Subject, err: err}
+	}
+	if err != nil {
+		return fmt.Errorf("process records %d to %d: %w", first, last, err)
 	}
 	return nil
 }
@@ -233,7 +278,10 @@ func (s *session) prepare(now time.Duration, force bool) error {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	s.spare = nil
-	s.pending = &pendingCheckpoint{position: s.position, told: s.told, after: s.out.issued(), snapshot: snapshot, spent: spent}
+	s.pending = &pendingCheckpoint{
+		position: s.position, skipped: remaining(s.skipped, s.position, s.good), told: s.told, after: s.out.issued(), snapshot: snapshot,
+		spent: spent,
+	}
 	s.saved, s.savedAt, s.savedTold = s.position, s.pending.after, s.told
 	s.due = now + s.interval
 	return nil

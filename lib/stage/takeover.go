@@ -44,11 +44,11 @@ func (w *worker) restore(ctx context.Context) error {
 	}
 	sample := i.sample.Load()
 	w.sampled, w.stream, w.clear, w.caughtUp = sample, sample.created, false, false
-	position := e.sequence
+	position, skipped := e.sequence, e.skipped
 	if e.sequence > 0 && e.stream != sample.created {
 		// Its numbers mean nothing here. State stays: what it knows of is older than all that comes.
 		i.metrics.lost(lossRecreated, 1)
-		position = 0
+		position, skipped = 0, nil
 	}
 	w.outputs = &outputs{
 		ctx: w.process, enter: w.enterSending, metrics: i.metrics,
@@ -60,6 +60,7 @@ func (w *worker) restore(ctx context.Context) error {
 		processor: processor, out: w.outputs, enter: w.enterCalling, tickEvery: i.options.TickInterval, interval: i.options.CheckpointInterval,
 		marks: bus.TimeSubject(i.options.Stream), position: position, changed: position, saved: position,
 		told: time.Unix(0, e.told), savedTold: time.Unix(0, e.told), due: i.clock() + i.options.CheckpointInterval,
+		highest: i.options.HighestVersion, skipped: skipped, quarantine: &w.quarantine,
 	}
 	w.frontier = frontier{received: position}
 	w.milestone.told = time.Time{} // It counted the outputs of another session.
@@ -105,8 +106,10 @@ func (w *worker) seal(ctx context.Context) (entry, error) {
 		if !w.valid(ctx) {
 			return entry{}, errLapsed
 		}
+		e.skipped = w.quarantine.with(e.skipped)
 		revision, err := i.store.seal(ctx, w.partition, e, w.epoch)
 		if err == nil {
+			w.condemn(e.sequence)
 			e.revision = revision
 			e.epoch = max(w.epoch, e.epoch+1)
 			return e, nil
@@ -120,6 +123,16 @@ func (w *worker) seal(ctx context.Context) (entry, error) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// condemn says that the records which were condemned are skipped from here on: the checkpoint has them.
+func (w *worker) condemn(position uint64) {
+	for _, sequence := range w.quarantine.condemned {
+		w.instance.metrics.lost(lossQuarantined, 1)
+		w.instance.log.Error("record is skipped, because the processor failed at it each time; it stays in the stream until the stream's limits remove it",
+			"stream", w.instance.options.Stream, "sequence", sequence, "partition", w.partition, "checkpoint", position)
+	}
+	w.quarantine.condemned = nil
 }
 
 // checkpoint goes one step: takes a snapshot when one is due, and writes it when what it covers is stored.
@@ -142,7 +155,7 @@ func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision
 	i := w.instance
 	i.metrics.checkpointSpent(pending.spent)
 	c := checkpoint{
-		epoch: w.epoch, sequence: pending.position, stream: stream, told: pending.told.UnixNano(), written: time.Now().UnixNano(),
+		epoch: w.epoch, sequence: pending.position, skipped: pending.skipped, stream: stream, told: pending.told.UnixNano(), written: time.Now().UnixNano(),
 		writer: i.id + "-" + strconv.FormatUint(i.checkpoints.Add(1), 36),
 	}
 	for attempt := 0; ; attempt++ {

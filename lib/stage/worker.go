@@ -63,6 +63,8 @@ type worker struct {
 	caughtUp bool
 	proven   time.Time // every record stored before was processed
 	records  []Record
+	// quarantine belongs to run's goroutine and outlives sessions.
+	quarantine quarantine
 }
 
 // workerStatus is read by others.
@@ -131,6 +133,11 @@ func (w *worker) run(ctx context.Context) error {
 			w.instance.log.Warn("partition handed over without a fresh checkpoint", "partition", w.partition, "error", err)
 			return nil
 		}
+		if f := asFault(err); f != nil {
+			if err := w.quarantine.blame(f, w.session.skipped, w.session.good); err != nil {
+				return fmt.Errorf("%w: %w", errRefused, err)
+			}
+		}
 		if w.instance.clock()-began > maxPause {
 			pause = minPause
 		}
@@ -187,7 +194,7 @@ func (w *worker) serve(ctx context.Context) error {
 			return w.handOver(ctx, writing)
 		case msg := <-w.puller.messages:
 			if err := w.receive(ctx, msg); err != nil {
-				return err
+				return w.park(ctx, writing, err)
 			}
 		case <-w.ticks:
 			if err := w.beat(ctx); err != nil {
@@ -202,6 +209,20 @@ func (w *worker) serve(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// park leaves the partition at a record of a newer version, with what was processed before it in the checkpoint. Other
+// errors it gives back.
+func (w *worker) park(ctx, writing context.Context, err error) error {
+	var newer *newerError
+	if !errors.As(err, &newer) {
+		return err
+	}
+	w.puller.close()
+	if err := w.handOver(ctx, writing); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: partition %d: %w", errRefused, w.partition, newer)
 }
 
 // receive hands over a message and what has arrived behind it.
@@ -283,9 +304,12 @@ func (w *worker) collect(msg *nats.Msg, arena *arena) error {
 				encoding = msg.Header.Get(bus.HeaderEncoding)
 			}
 			data, err := bus.Decompress(encoding, arena.rest(), msg.Data, w.instance.options.MaxRecordBytes)
-			if err != nil {
+			switch {
+			case errors.Is(err, bus.ErrUnknownEncoding) && w.instance.options.HighestVersion != 0:
+				w.records = append(w.records, Record{Subject: msg.Subject, Sequence: d.stream, Time: d.stored, unknown: err})
+			case err != nil:
 				w.instance.metrics.lost(lossUnreadable, 1)
-			} else {
+			default:
 				if encoding != "" {
 					arena.take(len(data))
 				}

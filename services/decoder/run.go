@@ -9,6 +9,7 @@ import (
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/decoder/internal/processor"
 )
 
 // Run decodes the partitions that this instance owns until ctx ends.
@@ -31,10 +32,11 @@ func Run(ctx context.Context, env *service.Env) error {
 		Watermarks: func(partitions []stage.Progress) (string, []byte) {
 			return bus.WatermarkSubject, progress(partitions)
 		},
-		Bus:        env.Bus,
-		Telemetry:  env.Telemetry,
-		Partitions: partitions,
-		Linger:     service.Linger,
+		HighestVersion: processor.Version,
+		Bus:            env.Bus,
+		Telemetry:      env.Telemetry,
+		Partitions:     partitions,
+		Linger:         service.Linger,
 	})
 }
 

@@ -25,11 +25,12 @@ func Run(ctx context.Context, env *service.Env) error {
 		Subjects: func(partition int) []string {
 			return []string{bus.ExchangeSubject(partition), bus.LinkSubject(partition), bus.ProgressSubject}
 		},
-		Factory:   factory,
-		Bus:       env.Bus,
-		Telemetry: env.Telemetry,
-		Upstream:  []string{"decoder"},
-		Linger:    service.Linger,
+		HighestVersion: join.SchemaVersion,
+		Factory:        factory,
+		Bus:            env.Bus,
+		Telemetry:      env.Telemetry,
+		Upstream:       []string{"decoder"},
+		Linger:         service.Linger,
 	})
 }
 

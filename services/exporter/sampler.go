@@ -59,9 +59,10 @@ func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) 
 	env.Telemetry.Announce(samplerStage)
 	group.Go(func() error {
 		err := stage.Run(ctx, stage.Options{
-			Name:     samplerStage,
-			Stream:   bus.StreamSpan,
-			Subjects: spanSource(&config.Sampling{}).subjects,
+			Name:           samplerStage,
+			HighestVersion: schemaVersion,
+			Stream:         bus.StreamSpan,
+			Subjects:       spanSource(&config.Sampling{}).subjects,
 			Factory: func(partition int) (stage.Processor, error) {
 				return sampling.New(partition, settings, policies, metrics), nil
 			},

@@ -75,10 +75,13 @@ func (s *stages) addScrape(server *scrape.Server) {
 
 func (s *stages) run(name string, from source, factory stage.Factory) {
 	s.all = append(s.all, stage.Options{
-		Name: name, Stream: from.stream, Subjects: from.subjects, Factory: factory, Bus: s.env.Bus, Telemetry: s.env.Telemetry,
+		Name: name, HighestVersion: schemaVersion, Stream: from.stream, Subjects: from.subjects, Factory: factory, Bus: s.env.Bus, Telemetry: s.env.Telemetry,
 		Upstream: []string{"enricher", samplerStage}, Linger: service.Linger,
 	})
 }
+
+// schemaVersion is the highest version of the batches of spans and of metrics, and of notices, that is read.
+const schemaVersion = 1
 
 // metricSource is where destinations of metrics read. Notices of kept traces are there only where sampling decides.
 func metricSource(cfg *config.Config) source {

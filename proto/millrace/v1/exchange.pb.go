@@ -207,7 +207,7 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 // ExchangeBatch is the unit of publication; it carries the processes that its exchanges refer to.
 type ExchangeBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version       uint32      `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Processes     []*Process  `protobuf:"bytes,2,rep,name=processes,proto3" json:"processes,omitempty"`
 	Exchanges     []*Exchange `protobuf:"bytes,3,rep,name=exchanges,proto3" json:"exchanges,omitempty"`

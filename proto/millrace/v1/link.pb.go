@@ -87,7 +87,7 @@ func (LinkKind) EnumDescriptor() ([]byte, []int) {
 // LinkBatch is the unit of publication.
 type LinkBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version       uint32  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Links         []*Link `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -142,7 +142,7 @@ func (x *LinkBatch) GetLinks() []*Link {
 // of the enricher reads: what a partition that is behind has not said yet cannot be told from what did not happen.
 type ProgressBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version       uint32      `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Partitions    []*Progress `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -32,7 +32,7 @@ const (
 // and replays its records writes the same batches under the same numbers again.
 type MetricBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// Partition of the exchange stream whose records were aggregated: the writer.
 	Source uint32 `protobuf:"varint,2,opt,name=source,proto3" json:"source,omitempty"`
@@ -569,7 +569,7 @@ func (x *Exemplar) GetTimeUnixNs() uint64 {
 // through, and only where sampling has policies: without, every trace is kept.
 type KeptTraces struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// 16 bytes each.
 	TraceIds      [][]byte `protobuf:"bytes,2,rep,name=trace_ids,json=traceIds,proto3" json:"trace_ids,omitempty"`

@@ -359,7 +359,7 @@ func (LossCause) EnumDescriptor() ([]byte, []int) {
 // Millrace-Encoding says so (see lib/bus).
 type RawBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// Host name of the node that captured the batch.
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`

@@ -135,7 +135,7 @@ func (StatusCode) EnumDescriptor() ([]byte, []int) {
 // SpanBatch is the unit of publication: spans of one resource, all of one partition (trace id modulo partitions).
 type SpanBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the schema: 1. A consumer refuses a higher one with an error and counts it.
+	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
 	Version       uint32    `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Resource      *Resource `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
 	Spans         []*Span   `protobuf:"bytes,3,rep,name=spans,proto3" json:"spans,omitempty"`

@@ -1,10 +1,14 @@
 package rawbatch
 
 import (
-	"encoding/binary"
+	"errors"
 
+	"millrace.dev/lib/wire"
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
+
+// ErrMalformed says that bytes are not a message of the expected type.
+var ErrMalformed = errors.New("malformed protobuf message")
 
 // Batch is a RawBatch. Everything in it aliases the message it was read from. It may be used for one message after
 // another.
@@ -73,47 +77,47 @@ func (b *Batch) Read(message []byte) error {
 	*b = Batch{
 		Processes: b.Processes[:0], Connections: b.Connections[:0], Losses: b.Losses[:0], Events: b.Events[:0],
 	}
-	var f field
+	var f wire.Field
 	var ok bool
 	for len(message) > 0 {
-		if message, ok = f.next(message); !ok {
+		if message, ok = f.Next(message); !ok {
 			return ErrMalformed
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | varint:
-			b.Version = uint32(f.number)
-		case 2<<3 | length:
-			b.Node = f.bytes
-		case 3<<3 | fixed64:
-			b.Epoch = f.number
-		case 4<<3 | varint:
-			b.Partition = uint32(f.number)
-		case 5<<3 | varint:
-			b.Sequence = f.number
-		case 6<<3 | fixed64:
-			b.ClockOffset = int64(f.number)
-		case 7<<3 | length:
-			p := Process{Encoded: f.bytes}
-			if p.ID, ok = processID(f.bytes); !ok {
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Varint:
+			b.Version = uint32(f.Number)
+		case 2<<3 | wire.Length:
+			b.Node = f.Bytes
+		case 3<<3 | wire.Fixed64:
+			b.Epoch = f.Number
+		case 4<<3 | wire.Varint:
+			b.Partition = uint32(f.Number)
+		case 5<<3 | wire.Varint:
+			b.Sequence = f.Number
+		case 6<<3 | wire.Fixed64:
+			b.ClockOffset = int64(f.Number)
+		case 7<<3 | wire.Length:
+			p := Process{Encoded: f.Bytes}
+			if p.ID, ok = processID(f.Bytes); !ok {
 				return ErrMalformed
 			}
 			b.Processes = append(b.Processes, p)
-		case 8<<3 | length:
+		case 8<<3 | wire.Length:
 			b.Connections = append(b.Connections, Connection{})
-			if !b.Connections[len(b.Connections)-1].read(f.bytes) {
+			if !b.Connections[len(b.Connections)-1].read(f.Bytes) {
 				return ErrMalformed
 			}
-		case 9<<3 | length:
-			b.Events = append(b.Events, f.bytes)
-		case 10<<3 | length:
-			l, ok := readLoss(f.bytes)
+		case 9<<3 | wire.Length:
+			b.Events = append(b.Events, f.Bytes)
+		case 10<<3 | wire.Length:
+			l, ok := readLoss(f.Bytes)
 			if !ok {
 				return ErrMalformed
 			}
 			b.Losses = append(b.Losses, l)
-		case 11<<3 | length:
+		case 11<<3 | wire.Length:
 			b.HasProgress = true
-			if !b.Progress.read(f.bytes) {
+			if !b.Progress.read(f.Bytes) {
 				return ErrMalformed
 			}
 		}
@@ -122,13 +126,13 @@ func (b *Batch) Read(message []byte) error {
 }
 
 func processID(m []byte) (id uint64, ok bool) {
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return 0, false
 		}
-		if f.id == 1 && f.wire == fixed64 {
-			id = f.number
+		if f.ID == 1 && f.Type == wire.Fixed64 {
+			id = f.Number
 		}
 	}
 	return id, true
@@ -137,32 +141,32 @@ func processID(m []byte) (id uint64, ok bool) {
 // HasLoops reports whether the threads of a process, of which it gets the encoded Process message, are event loops: those
 // of Node.js are.
 func HasLoops(process []byte) (loops bool) {
-	var f field
+	var f wire.Field
 	var ok bool
 	for len(process) > 0 {
-		if process, ok = f.next(process); !ok {
+		if process, ok = f.Next(process); !ok {
 			return false
 		}
-		if f.id == 10 && f.wire == length {
-			loops = string(f.bytes) == "nodejs"
+		if f.ID == 10 && f.Type == wire.Length {
+			loops = string(f.Bytes) == "nodejs"
 		}
 	}
 	return loops
 }
 
 func readLoss(m []byte) (l Loss, ok bool) {
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return l, false
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | varint:
-			l.Cause = millracev1.LossCause(f.number)
-		case 2<<3 | varint:
-			l.Events = f.number
-		case 3<<3 | varint:
-			l.Bytes = f.number
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Varint:
+			l.Cause = millracev1.LossCause(f.Number)
+		case 2<<3 | wire.Varint:
+			l.Events = f.Number
+		case 3<<3 | wire.Varint:
+			l.Bytes = f.Number
 		}
 	}
 	return l, true
@@ -170,60 +174,60 @@ func readLoss(m []byte) (l Loss, ok bool) {
 
 // read takes the fields that are there, as the generated code does with a message that comes in several parts.
 func (p *Progress) read(m []byte) (ok bool) {
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return false
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | fixed64:
-			p.Sent = f.number
-		case 2<<3 | fixed64:
-			p.Stored = f.number
-		case 3<<3 | varint:
-			p.Last = f.number != 0
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Fixed64:
+			p.Sent = f.Number
+		case 2<<3 | wire.Fixed64:
+			p.Stored = f.Number
+		case 3<<3 | wire.Varint:
+			p.Last = f.Number != 0
 		}
 	}
 	return true
 }
 
 func (c *Connection) read(m []byte) (ok bool) {
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return false
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | fixed64:
-			c.SendFlow = f.number
-		case 2<<3 | fixed64:
-			c.ReceiveFlow = f.number
-		case 3<<3 | fixed64:
-			c.Socket = f.number
-		case 4<<3 | fixed64:
-			c.Process = f.number
-		case 5<<3 | varint:
-			c.Transport = millracev1.Transport(f.number)
-		case 6<<3 | varint:
-			c.Role = millracev1.Role(f.number)
-		case 7<<3 | length:
-			c.LocalAddress = f.bytes
-		case 8<<3 | varint:
-			c.LocalPort = uint32(f.number)
-		case 9<<3 | length:
-			c.RemoteAddress = f.bytes
-		case 10<<3 | varint:
-			c.RemotePort = uint32(f.number)
-		case 11<<3 | length:
-			c.UnixPath = f.bytes
-		case 12<<3 | fixed64:
-			c.Opened = f.number
-		case 13<<3 | varint:
-			c.Hint = millracev1.Protocol(f.number)
-		case 14<<3 | varint:
-			c.NetworkNamespace = uint32(f.number)
-		case 15<<3 | fixed64:
-			c.Connecting = f.number
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Fixed64:
+			c.SendFlow = f.Number
+		case 2<<3 | wire.Fixed64:
+			c.ReceiveFlow = f.Number
+		case 3<<3 | wire.Fixed64:
+			c.Socket = f.Number
+		case 4<<3 | wire.Fixed64:
+			c.Process = f.Number
+		case 5<<3 | wire.Varint:
+			c.Transport = millracev1.Transport(f.Number)
+		case 6<<3 | wire.Varint:
+			c.Role = millracev1.Role(f.Number)
+		case 7<<3 | wire.Length:
+			c.LocalAddress = f.Bytes
+		case 8<<3 | wire.Varint:
+			c.LocalPort = uint32(f.Number)
+		case 9<<3 | wire.Length:
+			c.RemoteAddress = f.Bytes
+		case 10<<3 | wire.Varint:
+			c.RemotePort = uint32(f.Number)
+		case 11<<3 | wire.Length:
+			c.UnixPath = f.Bytes
+		case 12<<3 | wire.Fixed64:
+			c.Opened = f.Number
+		case 13<<3 | wire.Varint:
+			c.Hint = millracev1.Protocol(f.Number)
+		case 14<<3 | wire.Varint:
+			c.NetworkNamespace = uint32(f.Number)
+		case 15<<3 | wire.Fixed64:
+			c.Connecting = f.Number
 		}
 	}
 	return true
@@ -241,18 +245,18 @@ type Head struct {
 // come again later, which are last in the message counts: [Event.Read] decides.
 func (h *Head) Read(m []byte) (ok bool) {
 	*h = Head{}
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return false
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | varint:
-			h.Kind = millracev1.EventKind(f.number)
-		case 2<<3 | varint:
-			h.Connection = uint32(f.number)
-		case 4<<3 | fixed64:
-			h.Time = f.number
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Varint:
+			h.Kind = millracev1.EventKind(f.Number)
+		case 2<<3 | wire.Varint:
+			h.Connection = uint32(f.Number)
+		case 4<<3 | wire.Fixed64:
+			h.Time = f.Number
 			if h.Kind != 0 && h.Connection != 0 && h.Time != 0 {
 				return true
 			}
@@ -264,57 +268,56 @@ func (h *Head) Read(m []byte) (ok bool) {
 // Read replaces e by the message; it reports whether it is well formed.
 func (e *Event) Read(m []byte) (ok bool) {
 	*e = Event{Segments: e.Segments[:0]}
-	var f field
+	var f wire.Field
 	for len(m) > 0 {
-		if m, ok = f.next(m); !ok {
+		if m, ok = f.Next(m); !ok {
 			return false
 		}
-		switch f.id<<3 | uint32(f.wire) {
-		case 1<<3 | varint:
-			e.Kind = millracev1.EventKind(f.number)
-		case 2<<3 | varint:
-			e.Connection = uint32(f.number)
-		case 3<<3 | fixed64:
-			e.Process = f.number
-		case 4<<3 | fixed64:
-			e.Time = f.number
-		case 5<<3 | varint:
-			e.Duration = f.number
-		case 6<<3 | varint:
-			e.Offset = f.number
-		case 7<<3 | varint:
-			e.Length = uint32(f.number)
-		case 8<<3 | length:
-			e.Payload = f.bytes
-		case 9<<3 | length: // packed
-			for p := f.bytes; len(p) > 0; {
-				v, n := binary.Uvarint(p)
-				if n <= 0 {
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Varint:
+			e.Kind = millracev1.EventKind(f.Number)
+		case 2<<3 | wire.Varint:
+			e.Connection = uint32(f.Number)
+		case 3<<3 | wire.Fixed64:
+			e.Process = f.Number
+		case 4<<3 | wire.Fixed64:
+			e.Time = f.Number
+		case 5<<3 | wire.Varint:
+			e.Duration = f.Number
+		case 6<<3 | wire.Varint:
+			e.Offset = f.Number
+		case 7<<3 | wire.Varint:
+			e.Length = uint32(f.Number)
+		case 8<<3 | wire.Length:
+			e.Payload = f.Bytes
+		case 9<<3 | wire.Length: // packed
+			for p := f.Bytes; len(p) > 0; {
+				var v uint64
+				if v, p, ok = wire.Uvarint(p); !ok {
 					return false
 				}
 				e.Segments = append(e.Segments, uint32(v))
-				p = p[n:]
 			}
-		case 9<<3 | varint:
-			e.Segments = append(e.Segments, uint32(f.number))
-		case 10<<3 | varint:
-			e.Thread = uint32(f.number)
-		case 11<<3 | varint:
-			e.Goroutine = f.number
-		case 12<<3 | varint:
-			e.ParentGoroutine = f.number
-		case 13<<3 | varint:
-			e.ParentThread = uint32(f.number)
-		case 14<<3 | varint:
-			e.SRTT = uint32(f.number)
-		case 15<<3 | varint:
-			e.Retransmits = uint32(f.number)
-		case 16<<3 | varint:
-			e.Flags = uint32(f.number)
-		case 17<<3 | varint:
-			e.Error = uint32(f.number)
-		case 18<<3 | fixed64:
-			e.ParentProcess = f.number
+		case 9<<3 | wire.Varint:
+			e.Segments = append(e.Segments, uint32(f.Number))
+		case 10<<3 | wire.Varint:
+			e.Thread = uint32(f.Number)
+		case 11<<3 | wire.Varint:
+			e.Goroutine = f.Number
+		case 12<<3 | wire.Varint:
+			e.ParentGoroutine = f.Number
+		case 13<<3 | wire.Varint:
+			e.ParentThread = uint32(f.Number)
+		case 14<<3 | wire.Varint:
+			e.SRTT = uint32(f.Number)
+		case 15<<3 | wire.Varint:
+			e.Retransmits = uint32(f.Number)
+		case 16<<3 | wire.Varint:
+			e.Flags = uint32(f.Number)
+		case 17<<3 | wire.Varint:
+			e.Error = uint32(f.Number)
+		case 18<<3 | wire.Fixed64:
+			e.ParentProcess = f.Number
 		}
 	}
 	return true

@@ -90,7 +90,7 @@ func (c *Counters) emitted(e *entry, side millracev1.Side, other *half) {
 // batchMalformed counts a batch, or a part of one, that could not be read, or that has a version which is not
 // understood.
 func (c *Counters) batchMalformed(version uint32) {
-	if version > schemaVersion {
+	if version > SchemaVersion {
 		c.Malformed.WithLabelValues("version").Inc()
 	} else {
 		c.Malformed.WithLabelValues("batch").Inc()

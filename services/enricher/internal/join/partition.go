@@ -16,8 +16,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// schemaVersion is the highest version of batches that is understood.
-const schemaVersion = 1
+// SchemaVersion is the highest version of batches that is understood.
+const SchemaVersion = 1
 
 // Settings of a partition.
 type Settings struct {
@@ -210,7 +210,7 @@ func (p *Partition) due(clock int64, e *entry) {
 }
 
 func (p *Partition) exchangeBatch(data []byte) {
-	if !p.batch.read(data, 3) || p.batch.version > schemaVersion {
+	if !p.batch.read(data, 3) || p.batch.version > SchemaVersion {
 		p.counters.batchMalformed(p.batch.version)
 		return
 	}
@@ -229,7 +229,7 @@ func (p *Partition) exchangeBatch(data []byte) {
 }
 
 func (p *Partition) linkBatch(data []byte) {
-	if !p.batch.read(data, 2) || p.batch.version > schemaVersion {
+	if !p.batch.read(data, 2) || p.batch.version > SchemaVersion {
 		p.counters.batchMalformed(p.batch.version)
 		return
 	}

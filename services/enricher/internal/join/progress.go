@@ -56,7 +56,7 @@ func (g progress) reaches(clock, hold int64) int64 {
 }
 
 func (p *Partition) progressBatch(data []byte) {
-	if !p.batch.read(data, 2) || p.batch.version > schemaVersion {
+	if !p.batch.read(data, 2) || p.batch.version > SchemaVersion {
 		p.counters.batchMalformed(p.batch.version)
 		return
 	}

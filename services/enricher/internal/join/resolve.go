@@ -144,7 +144,7 @@ func (p *Partition) tell(asker identity.Key, e *entry) {
 func (p *Partition) tellPartition(flow uint64, link *millracev1.Link) {
 	partition := bus.ConnectionPartition(flow, p.settings.Partitions)
 	if len(p.links[partition]) == 0 {
-		p.links[partition] = []byte{1<<3 | wire.Varint, schemaVersion}
+		p.links[partition] = []byte{1<<3 | wire.Varint, SchemaVersion}
 		p.telling = append(p.telling, partition)
 	}
 	p.links[partition] = appendLink(p.links[partition], link)

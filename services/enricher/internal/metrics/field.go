@@ -16,14 +16,21 @@ type field struct {
 	append func(dst []byte, f *facts) []byte
 }
 
-var fieldNamed = func() map[string]*field {
-	all := slices.Concat(commonFields, edgeFields, httpFields, redisFields)
+var fieldNamed = mustName(commonFields, edgeFields, httpFields, redisFields)
+
+// mustName gives the fields of all lists by their names. Two of one name are a mistake in the program, which would
+// silently show one fact as another.
+func mustName(lists ...[]field) map[string]*field {
+	all := slices.Concat(lists...)
 	named := make(map[string]*field, len(all))
 	for i := range all {
+		if named[all[i].name] != nil {
+			panic("two fields of metrics are named " + all[i].name)
+		}
 		named[all[i].name] = &all[i]
 	}
 	return named
-}()
+}
 
 var commonFields = []field{
 	{"error.type", func(dst []byte, f *facts) []byte { return appendText(dst, f.status.Type) }},
