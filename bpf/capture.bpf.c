@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The capture object: payload at the exit of system calls, and the life of connections and tasks. */
+#include "goroutine.h"
 #include "syscall.h"
 #include "transfer.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* bpf_get_current_task_btf is allowed here (5.11): its result is read without a helper call per step. */
-const volatile bool task_btf = false;
 /* Capture below this cgroup (v2) alone; 0: everywhere. */
 const volatile u64 cgroup_id = 0;
 const volatile u32 cgroup_level = 0;
@@ -120,24 +119,6 @@ static __always_inline u64 duration_of(u64 now, u32 thread, u64 number)
 	if (!entry || entry->thread != thread || entry->number != number || entry->time >= now)
 		return 0;
 	return now - entry->time;
-}
-
-/* Address of Go's g: on amd64 the word before the thread's local storage points to it, on arm64 it is in R28 at a
- * call's exit. */
-static __always_inline u64 current_g(struct pt_regs *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	u64 base, g = 0;
-
-	if (task_btf)
-		base = bpf_get_current_task_btf()->thread.fsbase;
-	else
-		base = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread.fsbase);
-	bpf_probe_read_user(&g, sizeof(g), (void *)(base - 8));
-	return g;
-#else
-	return regs->regs[28];
-#endif
 }
 
 /* Most bytes between the two ids in runtime.g for both to be read at once. */

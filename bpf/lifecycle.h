@@ -4,6 +4,7 @@
 #define MILLRACE_LIFECYCLE_H
 
 #include "connection.h"
+#include "goroutine.h"
 
 /*
  * Programs whose name ends in _perf do the same as those without it, from perf's side of the tracepoint; see
@@ -224,10 +225,11 @@ static __always_inline int fork_task(u32 parent_pid, u32 parent_thread, u32 pid,
 	record.kind = pid == parent_pid ? RECORD_TASK_START : RECORD_PROCESS_FORK;
 	record.pid = pid;
 	record.thread = thread;
-	if (pid == parent_pid)
-		record.parent_thread = parent_thread;
-	else
+	record.parent_thread = parent_thread;
+	if (pid != parent_pid) {
 		record.parent_pid = parent_pid;
+		record.parent_goroutine = forking_goroutine(policy);
+	}
 	record.time = bpf_ktime_get_ns();
 	send_record(&record, sizeof(record), 0);
 	return 0;

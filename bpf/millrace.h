@@ -72,7 +72,7 @@ struct record {
 	};
 	union {
 		u32 length;	   /* data: bytes moved */
-		u32 parent_thread; /* TASK_START, HANDOFF */
+		u32 parent_thread; /* TASK_START, HANDOFF, PROCESS_FORK */
 	};
 	u32 error; /* RESET: errno */
 	u64 time;

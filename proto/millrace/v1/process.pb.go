@@ -74,7 +74,7 @@ type Process struct {
 	ProgramName string `protobuf:"bytes,21,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
 	// Process whose partition the raw events of this one are in, because it, or a child of it, made this one and may have
 	// done so for a request that it served: Process.id. 0: the process has a partition of its own.
-	Home          uint64 `protobuf:"fixed64,25,opt,name=home,proto3" json:"home,omitempty"`
+	Home          uint64 `protobuf:"fixed64,22,opt,name=home,proto3" json:"home,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,7 +292,7 @@ const file_millrace_v1_process_proto_rawDesc = "" +
 	"\aboot_id\x18\x13 \x01(\tR\x06bootId\x12.\n" +
 	"\x13otel_sdk_configured\x18\x14 \x01(\bR\x11otelSdkConfigured\x12!\n" +
 	"\fprogram_name\x18\x15 \x01(\tR\vprogramName\x12\x12\n" +
-	"\x04home\x18\x19 \x01(\x06R\x04home\x1aI\n" +
+	"\x04home\x18\x16 \x01(\x06R\x04home\x1aI\n" +
 	"\x1bOtelResourceAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"

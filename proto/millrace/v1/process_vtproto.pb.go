@@ -56,7 +56,7 @@ func (m *Process) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x1
 		i--
-		dAtA[i] = 0xc9
+		dAtA[i] = 0xb1
 	}
 	if len(m.ProgramName) > 0 {
 		i -= len(m.ProgramName)
@@ -1087,7 +1087,7 @@ func (m *Process) UnmarshalVT(dAtA []byte) error {
 			}
 			m.ProgramName = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
-		case 25:
+		case 22:
 			if wireType != 1 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Home", wireType)
 			}
@@ -1924,7 +1924,7 @@ func (m *Process) UnmarshalVTUnsafe(dAtA []byte) error {
 			}
 			m.ProgramName = stringValue
 			iNdEx = postIndex
-		case 25:
+		case 22:
 			if wireType != 1 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Home", wireType)
 			}

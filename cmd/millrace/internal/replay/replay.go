@@ -2,6 +2,8 @@
 package replay
 
 import (
+	"cmp"
+
 	"millrace.dev/lib/bus"
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -12,7 +14,11 @@ import (
 func Repartition(batch *millracev1.RawBatch, partitions int) []*millracev1.RawBatch {
 	owner := make([]int, len(batch.GetConnections()))
 	single := true
-	partition := func(process uint64) int { return bus.ProcessPartition(process, partitions) }
+	homes := map[uint64]uint64{}
+	for _, p := range batch.GetProcesses() {
+		homes[p.GetId()] = p.GetHome()
+	}
+	partition := func(process uint64) int { return bus.ProcessPartition(cmp.Or(homes[process], process), partitions) }
 	want := -1
 	note := func(p int) {
 		if want >= 0 && want != p {

@@ -51,6 +51,18 @@ func TestRepartition(t *testing.T) {
 	}
 }
 
+// TestHome: a process stays with the one whose requests it may work for.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	parts := Repartition(&millracev1.RawBatch{
+		Version: 1, Processes: []*millracev1.Process{{Id: 4}, {Id: 7, Home: 4}},
+		Events: []*millracev1.Event{{Process: 4}, {Process: 7}},
+	}, 2)
+	if len(parts) != 1 || parts[0].GetPartition() != 0 {
+		t.Errorf("%d parts, the first of partition %d", len(parts), parts[0].GetPartition())
+	}
+}
+
 func TestSequencerKeepsGaps(t *testing.T) {
 	t.Parallel()
 	s := NewSequencer()

@@ -97,7 +97,13 @@ func (b *Builder) Event(ev *kernel.Event, state *Connection, reference uint32, a
 		state.losses = b.losses
 		flags |= FlagAfterLoss
 	}
-	b.events = appendEvent(b.events, ev, reference, actor, flags)
+	b.events = appendEvent(b.events, ev, reference, actor, flags, 0)
+	b.eventCount++
+}
+
+// Made adds an event that says who made a process: another one, by its Process.id.
+func (b *Builder) Made(process uint64, ev *kernel.Event, maker uint64) {
+	b.events = appendEvent(b.events, ev, 0, process, ev.Flags, maker)
 	b.eventCount++
 }
 
@@ -144,6 +150,7 @@ var kinds = [...]millracev1.EventKind{
 	kernel.TaskEnd:     millracev1.EventKind_EVENT_KIND_TASK_END,
 	kernel.Handoff:     millracev1.EventKind_EVENT_KIND_HANDOFF,
 	kernel.ProcessExit: millracev1.EventKind_EVENT_KIND_PROCESS_EXIT,
+	kernel.ProcessFork: millracev1.EventKind_EVENT_KIND_PROCESS_START,
 }
 
 func kindOf(k kernel.Kind) uint64 {
@@ -155,7 +162,7 @@ func kindOf(k kernel.Kind) uint64 {
 
 // appendEvent appends field 9 of RawBatch. The length comes before the event, so it is summed up first; that is cheaper
 // than moving the bytes afterwards.
-func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, flags uint32) []byte {
+func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, flags uint32, maker uint64) []byte {
 	kind := kindOf(ev.Kind)
 	packed := 0
 	for _, s := range ev.Segments {
@@ -175,6 +182,9 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	}
 	if ev.Error != 0 {
 		n += 2 + sizeVarint(uint64(ev.Error))
+	}
+	if maker != 0 {
+		n += 2 + 8
 	}
 	dst = append(dst, 9<<3|2)
 	dst = binary.AppendUvarint(dst, uint64(n))
@@ -211,6 +221,10 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	if ev.Error != 0 {
 		dst = append(dst, 0x88, 0x01) // field 17
 		dst = binary.AppendUvarint(dst, uint64(ev.Error))
+	}
+	if maker != 0 {
+		dst = append(dst, 0x91, 0x01) // field 18, fixed
+		dst = binary.LittleEndian.AppendUint64(dst, maker)
 	}
 	return dst
 }

@@ -70,6 +70,13 @@ func TestMatchesGeneratedCode(t *testing.T) {
 				out.Segments = append(out.Segments, s.At, s.Length)
 			}
 			want.Events = append(want.Events, out)
+			if i%4 == 0 {
+				b.Made(11, &kernel.Event{Kind: kernel.ProcessFork, Thread: 3, ParentThread: 4, ParentGoroutine: 5, TimeNS: 6}, 1<<63+uint64(i))
+				want.Events = append(want.Events, &millracev1.Event{
+					Kind: millracev1.EventKind_EVENT_KIND_PROCESS_START, Process: 11, TimeNs: 6, Thread: 3, ParentThread: 4, ParentGoroutine: 5,
+					ParentProcess: 1<<63 + uint64(i),
+				})
+			}
 		}
 		if want.Events == nil {
 			want.Processes = nil

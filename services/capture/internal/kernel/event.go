@@ -40,7 +40,7 @@ const (
 	Handoff     // Goroutine acts for ParentGoroutine from now on
 	ProcessExec // the process has a new program
 	ProcessExit // the thread group ended
-	ProcessFork // PID is new, made by ParentPID
+	ProcessFork // PID is new, made by ParentPID: by its ParentThread, and ParentGoroutine if that is known
 )
 
 // Event is one record of the kernel side.

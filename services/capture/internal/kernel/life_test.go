@@ -69,6 +69,9 @@ func TestProcessesAndTasks(t *testing.T) {
 	for _, e := range r.events {
 		if e.Kind == ProcessFork && e.ParentPID == c.pid {
 			forked = append(forked, e.PID)
+			if e.ParentThread != c.pid || e.ParentGoroutine != 0 {
+				t.Errorf("made by thread %d, goroutine %d, want %d", e.ParentThread, e.ParentGoroutine, c.pid)
+			}
 		}
 	}
 	r.mu.Unlock()

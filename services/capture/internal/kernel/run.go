@@ -122,7 +122,7 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 		e.Connection = entry.connection
 		k.table.end(entry, time.Now())
 	case ProcessFork:
-		e.ParentPID = r.Payload
+		e.ParentPID, e.ParentThread = r.Payload, r.Length
 	case TaskStart:
 		e.ParentThread = r.Length
 	case Handoff:

@@ -124,17 +124,28 @@ func (p *Pipeline) Handle(ev *kernel.Event) {
 	ev.Connection = nil
 	switch ev.Kind {
 	case kernel.ProcessFork:
+		parent := p.Inventory.Known(ev.ParentPID)
 		if child := p.Inventory.Fork(ev.PID, ev.ParentPID, ev.TimeNS); child != nil {
+			if parent != nil {
+				child.MadeBy(parent, process.Maker{
+					Process: parent.ID, Thread: ev.ParentThread, Goroutine: ev.ParentGoroutine, TimeNS: ev.TimeNS,
+				})
+			}
 			p.decide(child, false)
 		}
 	case kernel.ProcessExec:
 		if ev.PID == 0 {
 			return
 		}
-		if old := p.Inventory.Known(ev.PID); old != nil {
+		old := p.Inventory.Known(ev.PID)
+		if old != nil {
 			p.leaveRuntime(old)
 		}
-		p.decide(p.Inventory.Exec(ev.PID, string(ev.Payload), ev.TimeNS), true)
+		proc := p.Inventory.Exec(ev.PID, string(ev.Payload), ev.TimeNS)
+		if old != nil && proc != old {
+			proc.Continue(old)
+		}
+		p.decide(proc, true)
 	case kernel.ProcessExit:
 		p.onExit(ev)
 	default:
@@ -179,7 +190,8 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 		p.full(b)
 		return
 	}
-	proc.Active = true
+	p.activate(proc, p.builder(proc))
+	proc.Serves = proc.Serves || isServed(ev)
 	facts := c.facts(ev)
 	if c.builder == nil {
 		c.builder = p.builder(proc)
@@ -193,7 +205,8 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 	actor := uint64(0)
 	if ev.PID != proc.PID && ev.PID != 0 && ev.Kind <= kernel.Receive {
 		if acting := p.Inventory.Lookup(ev.PID); acting != nil {
-			actor, acting.Active = acting.ID, true
+			actor = acting.ID
+			p.activate(acting, b)
 			b.Process(actor, acting.Encoded())
 		}
 	}
@@ -201,8 +214,30 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 	p.full(b)
 }
 
+// activate notes that a process acts on a connection, and at first tells who made it.
+func (p *Pipeline) activate(proc *process.Process, b *batch.Builder) {
+	if proc.Active {
+		return
+	}
+	proc.Active = true
+	for i := range proc.Makers {
+		m := &proc.Makers[i]
+		b.Process(proc.ID, proc.Encoded())
+		b.Made(proc.ID, &kernel.Event{
+			Kind: kernel.ProcessFork, Thread: proc.PID, ParentThread: m.Thread, ParentGoroutine: m.Goroutine, TimeNS: m.TimeNS,
+		}, m.Process)
+	}
+}
+
+// isServed reports whether an event brought bytes of what may be a request.
+func isServed(ev *kernel.Event) bool {
+	k := ev.Connection
+	return ev.Kind == kernel.Receive && k.Role != millracev1.Role_ROLE_CLIENT &&
+		(k.Hint == millracev1.Protocol_PROTOCOL_HTTP1 || k.Hint == millracev1.Protocol_PROTOCOL_REDIS)
+}
+
 func (p *Pipeline) builder(proc *process.Process) *batch.Builder {
-	return p.builderOf(bus.ProcessPartition(proc.ID, p.Partitions))
+	return p.builderOf(bus.ProcessPartition(proc.Home(), p.Partitions))
 }
 
 func (p *Pipeline) builderOf(partition int) *batch.Builder {

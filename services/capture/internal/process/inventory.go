@@ -343,6 +343,7 @@ func (inv *Inventory) add(pid uint32, s stat, facts *millracev1.Process) *Proces
 func (inv *Inventory) fill(p *Process, s stat, facts *millracev1.Process) {
 	p.ID = identity.Process(inv.bootID, p.PID, s.startTicks)
 	facts.Id, facts.Node, facts.Pid, facts.ParentPid, facts.BootId = p.ID, inv.node, p.PID, s.parent, inv.bootID
+	facts.Home = p.home
 	facts.Command = strings.ToValidUTF8(s.command, "?")
 	facts.StartUnixNs = 0
 	if s.startTicks != 0 {

@@ -19,9 +19,14 @@ type Process struct {
 	Inspected bool
 	// Active is for the caller: the process has acted on a connection.
 	Active bool
+	// Serves is for the caller: the process received bytes of a known protocol on a connection that it accepted.
+	Serves bool
+	// Makers are who made the process, the nearest first, where one of them serves requests. See [Process.MadeBy].
+	Makers []Maker
 	// Selection is for the caller to use.
 	Selection Selection
 
+	home     uint64 // 0: the process itself
 	ticks    uint64
 	image    image
 	environ  environState
