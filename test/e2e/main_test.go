@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millrace.dev/test/e2e/internal/actor"
+	"millrace.dev/test/e2e/internal/children"
 	"millrace.dev/test/internal/callgraph"
 	"millrace.dev/test/internal/product"
 	"millrace.dev/test/internal/spans"
@@ -40,6 +41,7 @@ var (
 func TestMain(m *testing.M) {
 	actor.Main() // neither returns in a traffic process
 	callgraph.Main()
+	children.Main()
 	os.Exit(run(m))
 }
 

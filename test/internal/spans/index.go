@@ -55,6 +55,16 @@ func (x *Index) Of(pids ...int) []*Span {
 	return out
 }
 
+// All gives the spans of every process, in no order.
+func (x *Index) All() (out []*Span) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, of := range x.byPID {
+		out = append(out, of...)
+	}
+	return out
+}
+
 // Total is the number of spans read.
 func (x *Index) Total() int {
 	x.mu.Lock()
