@@ -65,8 +65,9 @@ func crowd(r *rand.Rand, connections int) *decodertest.Traffic {
 		if r.IntN(20) == 0 {
 			task := []millracev1.EventKind{
 				millracev1.EventKind_EVENT_KIND_TASK_START, millracev1.EventKind_EVENT_KIND_TASK_END, millracev1.EventKind_EVENT_KIND_HANDOFF,
-			}[r.IntN(3)]
-			t.Add(&millracev1.Event{Kind: task, Connection: e.Connection})
+				millracev1.EventKind_EVENT_KIND_PROCESS_START,
+			}[r.IntN(4)]
+			t.Add(&millracev1.Event{Kind: task, Connection: e.Connection, ParentProcess: t.Processes[r.IntN(2)].Id, ParentThread: 1})
 		}
 		switch r.IntN(200) {
 		case 0: // lost
@@ -159,7 +160,7 @@ func TestCoresDoNotShow(t *testing.T) {
 					caused++
 				}
 			}
-			if exchanges < 300 || caused < 20 {
+			if exchanges < 300 || caused < 10 {
 				t.Errorf("%d exchanges, %d with a cause: the traffic shows little", exchanges, caused)
 			}
 		})

@@ -56,7 +56,6 @@ func (t *Tracker) Cause(a *stream.Actor, c Call) (Cause, Verdict) {
 // CauseOfChild finds the request that caused what a process did that the given task of this one made at the given time.
 func (t *Tracker) CauseOfChild(maker Task, made int64, c Call) (Cause, Verdict) {
 	s := search{Call: c, kind: millracev1.CauseKind_CAUSE_KIND_CHILD_TASK, asOf: min(made, c.At), made: true}
-	s.Opened = 0
 	found, verdict := t.search(maker, &s)
 	if verdict == Unknown && t.serves {
 		verdict = Nobody
@@ -78,7 +77,7 @@ type search struct {
 func (t *Tracker) search(id Task, s *search) (Cause, Verdict) {
 	for range maxChain {
 		k := t.find(id)
-		if id == 0 || k == nil {
+		if id == 0 || k == nil || k.ended && !s.made { // what has ended acts no more: the id is another's
 			break
 		}
 		if c, verdict := k.serves(s); verdict != Unknown {

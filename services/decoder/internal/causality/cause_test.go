@@ -17,7 +17,7 @@ func restored(t *testing.T, k *Tracker) *Tracker {
 	k.AppendState(w)
 	again := New(nil)
 	r := snapshot.NewReader(w.B)
-	if again.RestoreState(r, false); !r.Done() {
+	if again.RestoreState(r, LayoutEnded); !r.Done() {
 		t.Fatal("state does not come back")
 	}
 	return again
@@ -175,6 +175,17 @@ func TestCauseOfChild(t *testing.T) {
 		}, Thread(1), 6, 10, 7, child, Found},
 		{"by another thread", func(k *Tracker) { k.Serve(Thread(1), request(7, 5)) }, Thread(2), 6, 10, 0, none, Nobody},
 		{"by one that serves nothing", func(*Tracker) {}, Thread(2), 6, 10, 0, none, Unknown},
+		{"reported when the thread has ended", func(k *Tracker) {
+			k.Serve(Thread(1), request(7, 5))
+			k.Served(Thread(1), key(7), Thread(1), 12)
+			k.Ended(Thread(1))
+		}, Thread(1), 6, 10, 7, child, Found},
+		{"the thread's id is another's by now", func(k *Tracker) {
+			k.Serve(Thread(1), request(7, 5))
+			k.Served(Thread(1), key(7), Thread(1), 12)
+			k.Ended(Thread(1))
+			k.Started(Thread(1), Thread(9), 13)
+		}, Thread(1), 6, 10, 0, none, Nobody},
 		{"by an event loop in the turn of a request", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 7))
@@ -191,5 +202,26 @@ func TestCauseOfChild(t *testing.T) {
 				t.Fatalf("got %d %v %v, want %d %v %v", c.Key.Flow, c.Kind, verdict, tt.want, tt.kind, tt.verdict)
 			}
 		})
+	}
+}
+
+// TestEndedThreadsGo: a server that makes a thread for each request leaves few of them behind.
+func TestEndedThreadsGo(t *testing.T) {
+	t.Parallel()
+	total := 0
+	k := New(&total)
+	for i := range uint32(10 * maxEnded) {
+		k.Started(Thread(i+2), Thread(1), int64(i))
+		k.Serve(Thread(i+2), request(uint64(i+1), int64(i)))
+		k.Served(Thread(i+2), key(uint64(i+1)), Thread(i+2), int64(i))
+		k.Ended(Thread(i + 2))
+		k.Started(Thread(i+1_000_000), Thread(1), int64(i)) // serves nothing
+		k.Ended(Thread(i + 1_000_000))
+	}
+	if n := len(k.young) + len(k.old); n > maxEnded || len(k.ended) > maxEnded {
+		t.Errorf("%d tasks are known, %d of them ended", n, len(k.ended))
+	}
+	if k.Forget(); k.Held() != 0 || total != 0 {
+		t.Errorf("%d bytes are held, %d in all", k.Held(), total)
 	}
 }

@@ -12,6 +12,10 @@ import (
 func (t *Tracker) AppendState(w *snapshot.Writer) {
 	w.Bool(t.serves)
 	w.Bool(t.tree)
+	w.Uint(uint64(len(t.ended)))
+	for _, id := range t.ended {
+		w.Uint(uint64(id))
+	}
 	for _, m := range []map[Task]*task{t.young, t.old} {
 		w.Uint(uint64(len(m)))
 		for _, id := range slices.Sorted(maps.Keys(m)) {
@@ -45,18 +49,39 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 	}
 }
 
-// bits are what is known of a task by yes or no. The first was all of them once, see before.
-func (k *task) bits() [4]*bool { return [4]*bool{&k.loop, &k.born, &k.moves, &k.background} }
+// bits are what is known of a task by yes or no, in the order in which they came to be kept.
+func (k *task) bits() [5]*bool { return [5]*bool{&k.loop, &k.born, &k.moves, &k.background, &k.ended} }
 
-// RestoreState replaces the tracker by what AppendState wrote. before says that it was written when a tracker did not
-// know which tasks hand requests on, or began for other work: a task that has a creator is then taken to be as old as it
-// says, and a process with a request in progress to serve.
-func (t *Tracker) RestoreState(r *snapshot.Reader, before bool) {
+// Layouts of what AppendState writes.
+const (
+	// LayoutLoops has no more of a task's bits than whether it is an event loop: one that has a creator is taken to be as
+	// old as it says, and a process with a request to serve.
+	LayoutLoops Layout = iota + 1
+	// LayoutBits has no tasks that have ended.
+	LayoutBits
+	// LayoutEnded is the present one.
+	LayoutEnded
+)
+
+// Layout is a form of a tracker's state.
+type Layout uint8
+
+// RestoreState replaces the tracker by what AppendState wrote in the given layout.
+func (t *Tracker) RestoreState(r *snapshot.Reader, layout Layout) {
 	t.Forget()
 	t.serves, t.tree = false, false
-	if !before {
+	bits := 1
+	if layout >= LayoutBits {
 		t.serves, t.tree = r.Bool(), r.Bool()
+		bits = 4
 	}
+	if layout >= LayoutEnded {
+		bits = 5
+		for range r.Items() {
+			t.ended = append(t.ended, Task(r.Uint()))
+		}
+	}
+	t.hold(endedBytes * len(t.ended))
 	t.old = map[Task]*task{}
 	for _, m := range []map[Task]*task{t.young, t.old} {
 		for range r.Items() {
@@ -72,7 +97,7 @@ func (t *Tracker) RestoreState(r *snapshot.Reader, before bool) {
 				k.handoffs = append(k.handoffs, handoff{Task(r.Uint()), r.Uint(), r.Int()})
 			}
 			for i, b := range k.bits() {
-				if i == 0 || !before {
+				if i < bits {
 					*b = r.Bool()
 				}
 			}
@@ -80,7 +105,7 @@ func (t *Tracker) RestoreState(r *snapshot.Reader, before bool) {
 			for range r.Items() {
 				k.turns = append(k.turns, turn{r.Int(), readKey(r)})
 			}
-			if t.young[id] != nil || t.old[id] != nil || len(k.serving) > maxServing || len(k.handoffs) > maxHandoffs || len(k.turns) > maxTurns {
+			if t.young[id] != nil || t.old[id] != nil || len(t.ended) > maxEnded || len(k.serving) > maxServing || len(k.handoffs) > maxHandoffs || len(k.turns) > maxTurns {
 				r.Fail()
 				return
 			}

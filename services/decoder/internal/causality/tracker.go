@@ -17,6 +17,8 @@ const (
 	maxChain = 8
 	// maxHandoffs bounds the hand-overs of one task that are bound to a connection.
 	maxHandoffs = 64
+	// maxEnded bounds the tasks that have ended and are still known.
+	maxEnded = 256
 	// maxTurns bounds the turns of an event loop that are remembered.
 	maxTurns = 64
 )
@@ -80,6 +82,8 @@ type task struct {
 	// background: the thread, which serves requests, made a call while it served none, so not all that it does is for
 	// requests.
 	background bool
+	// ended: the task is in Tracker.ended.
+	ended bool
 }
 
 // turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The
@@ -95,9 +99,12 @@ var unknownTurn = identity.Key{Offset: 1}
 // Tracker knows the tasks of one process. It is not safe for concurrent use.
 type Tracker struct {
 	young, old map[Task]*task
-	limit      int
-	held       int
-	total      *int // sum of held of several trackers, nil: not wanted
+	// ended are the tasks that served requests and have ended, the latest last: what a process did that one of them made
+	// may be reported later than their end.
+	ended []Task
+	limit int
+	held  int
+	total *int // sum of held of several trackers, nil: not wanted
 	// loops: the process's threads are event loops, because its runtime makes them so.
 	loops bool
 	// serves: the process has served a request of its own.
@@ -128,11 +135,11 @@ func (t *Tracker) SetLoops(loops bool) { t.loops = loops }
 // Forget forgets all tasks.
 func (t *Tracker) Forget() {
 	t.hold(-t.held)
-	t.young, t.old = map[Task]*task{}, nil
+	t.young, t.old, t.ended = map[Task]*task{}, nil, nil
 }
 
 // Bytes that the parts of a task take, at least as much as in a snapshot.
-const taskBytes, requestBytes, handoffBytes, turnBytes = 120, 80, 30, 40
+const taskBytes, requestBytes, handoffBytes, turnBytes, endedBytes = 120, 80, 30, 40, 10
 
 func (k *task) held() int {
 	return taskBytes + requestBytes*len(k.serving) + handoffBytes*len(k.handoffs) + turnBytes*len(k.turns)
@@ -218,8 +225,29 @@ func (t *Tracker) Started(id, parent Task, now int64) {
 	t.hold(k.held() - before)
 }
 
-// Ended forgets a task.
+// Ended says that a task has ended. One that has served requests is known for a while longer.
 func (t *Tracker) Ended(id Task) {
+	k := t.find(id)
+	if k == nil {
+		return
+	}
+	if k.last.End == 0 && len(k.serving) == 0 {
+		t.remove(id)
+		return
+	}
+	k.ended = true
+	t.hold(endedBytes)
+	if t.ended = append(t.ended, id); len(t.ended) > maxEnded {
+		t.hold(-endedBytes)
+		first := t.ended[0]
+		t.ended = slices.Delete(t.ended, 0, 1)
+		if k := t.find(first); k != nil && k.ended { // its id may be another's by now
+			t.remove(first)
+		}
+	}
+}
+
+func (t *Tracker) remove(id Task) {
 	for _, m := range []map[Task]*task{t.young, t.old} {
 		if k := m[id]; k != nil {
 			t.hold(-k.held())

@@ -20,7 +20,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 7
+	snapshotVersion = 8
 	oldestVersion   = 1
 )
 
@@ -115,7 +115,7 @@ func (p *Processor) Restore(b []byte) error {
 				p.made(q, maker{r.Uint(), causality.Task(r.Uint()), r.Int()})
 			}
 		}
-		q.tasks.RestoreState(r, version <= 5)
+		q.tasks.RestoreState(r, layoutOf(version))
 	}
 	for range r.Items() {
 		p.restoreConnection(r, version)
@@ -133,6 +133,16 @@ func (p *Processor) Restore(b []byte) error {
 		return fmt.Errorf("restore decoder: %w", snapshot.ErrDamaged)
 	}
 	return nil
+}
+
+func layoutOf(version uint64) causality.Layout {
+	switch {
+	case version <= 5:
+		return causality.LayoutLoops
+	case version <= 7:
+		return causality.LayoutBits
+	}
+	return causality.LayoutEnded
 }
 
 func (n *node) appendState(w *snapshot.Writer) {
