@@ -43,7 +43,7 @@ type Process struct {
 	Command string `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
 	// Path of the executable, as in `process.executable.path`. Empty if it could not be read.
 	ExecutablePath string `protobuf:"bytes,8,opt,name=executable_path,json=executablePath,proto3" json:"executable_path,omitempty"`
-	// Arguments, cut to 1,024 bytes in all. Values that look like credentials are replaced by asterisks.
+	// Arguments. Captures of today leave them out: which of them are secrets cannot be told.
 	CommandArgs []string `protobuf:"bytes,9,rep,name=command_args,json=commandArgs,proto3" json:"command_args,omitempty"`
 	// Runtime or language, spelt as `telemetry.sdk.language` spells it: go, java, nodejs, python, ruby, php, dotnet,
 	// rust, cpp. Empty if unknown.

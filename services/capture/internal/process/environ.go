@@ -3,6 +3,8 @@ package process
 import (
 	"net/url"
 	"strings"
+
+	"millrace.dev/services/capture/internal/secret"
 )
 
 // Bounds of what is taken from the environment.
@@ -40,6 +42,7 @@ func parseEnviron(text []byte) environment {
 	if e.serviceName == "" {
 		e.serviceName = resourceName
 	}
+	e.serviceName = screenValue(e.serviceName)
 	return e
 }
 
@@ -59,13 +62,13 @@ func parseAttributes(text string) (attributes map[string]string, serviceName str
 			serviceName = cut(value)
 			continue
 		}
-		if credentialName(key) || len(attributes) == maxAttributes {
+		if secret.Name([]byte(key)) || looksSecret(key) || len(attributes) == maxAttributes {
 			continue
 		}
 		if attributes == nil {
 			attributes = map[string]string{}
 		}
-		attributes[key] = cut(maskURL(value))
+		attributes[key] = cut(screenValue(value))
 	}
 	return attributes, serviceName
 }

@@ -177,7 +177,7 @@ func (inv *Inventory) Exec(pid uint32, command string, timeNS uint64) *Process {
 	}
 	// It was too short. What is known is its pid, and its name.
 	if before != nil && !before.Exited {
-		before.facts.ExecutablePath, before.facts.CommandArgs, before.facts.ProgramName = "", nil, ""
+		before.facts.ExecutablePath, before.facts.ProgramName = "", ""
 		before.image, before.environ = image{}, environUnread
 		before.facts.Language, before.facts.RuntimeVersion = "", ""
 		if command == "" && err == nil {

@@ -32,7 +32,7 @@ const (
 	environOverwritten
 )
 
-// launch fills the facts that follow from how the process was started: its name, its arguments, and its environment.
+// launch fills the facts that follow from how the process was started: its name and its environment.
 //
 // They are those of the exec as long as the process has not written a title over them, which servers do a moment after
 // it. Where it has, a worker that was forked has what its parent had, and the title of others may still say who they
@@ -41,7 +41,6 @@ func (inv *Inventory) launch(pid uint32, s stat, facts *millracev1.Process) envi
 	facts.ExecutablePath = strings.ToValidUTF8(inv.fs.executable(pid), "?")
 	cmdline, _ := inv.fs.read(pid, "cmdline", maxLaunch)
 	environ, _ := inv.fs.read(pid, "environ", maxEnviron)
-	facts.CommandArgs = arguments(cmdline[:min(len(cmdline), maxCmdline)])
 	state := environIntact
 	if bytes.Contains(environ, []byte("OTEL_")) {
 		e := parseEnviron(environ)
@@ -57,7 +56,7 @@ func (inv *Inventory) launch(pid uint32, s stat, facts *millracev1.Process) envi
 		l.Args = inv.fs.expand(pid, l, environ)
 	}
 	name, source := program.Name(l)
-	facts.ProgramName = strings.ToValidUTF8(name, "?")
+	facts.ProgramName = screenName(strings.ToValidUTF8(name, "?"), path.Base(facts.ExecutablePath))
 
 	if title || source == program.OfParent || state == environOverwritten {
 		state = inv.inherit(pid, s, facts, title, source, state)
@@ -71,7 +70,7 @@ func (inv *Inventory) inherit(pid uint32, s stat, facts *millracev1.Process, tit
 	forked := parent != nil && s.image != image{} && s.image == parent.image && parent.facts.ExecutablePath == facts.ExecutablePath
 	switch {
 	case title && forked:
-		facts.ProgramName, facts.CommandArgs = parent.facts.ProgramName, parent.facts.CommandArgs
+		facts.ProgramName = parent.facts.ProgramName
 	case source == program.OfParent && parent != nil && parent.facts.ExecutablePath == facts.ExecutablePath:
 		facts.ProgramName = parent.facts.ProgramName
 	case source == program.OfParent:

@@ -20,7 +20,6 @@ const ticksPerSecond = 100
 const (
 	maxStat    = 1024
 	maxStatus  = 8 << 10
-	maxCmdline = 4 << 10
 	maxCgroup  = 16 << 10
 	maxEnviron = 128 << 10
 )

@@ -226,9 +226,18 @@ func (r *Redactor) host(value []byte) {
 		r.blank(value[:at])
 		value = value[at+1:]
 	}
-	if !hostAndPort(value) {
+	if !hostAndPort(value) || hasCapitals(value) && secret.Text(value) {
 		r.blank(value)
 	}
+}
+
+func hasCapitals(b []byte) bool {
+	for _, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			return true
+		}
+	}
+	return false
 }
 
 var mediaTypes = []string{"application/", "audio/", "font/", "image/", "message/", "model/", "multipart/", "text/", "video/"}
@@ -310,8 +319,8 @@ func (d *direction) traceparent(b []byte, at int) bool {
 				return false
 			}
 		default:
-			if at+i >= 55 || !digit(c) && (c < 'a' || c > 'f') {
-				return at+i >= 55 && (c == ' ' || c == '\t')
+			if at+i >= 55 && c != ' ' && c != '\t' || at+i < 55 && !digit(c) && (c < 'a' || c > 'f') {
+				return false
 			}
 		}
 	}
@@ -522,11 +531,15 @@ func (r *Redactor) codingPiece(d *direction, b []byte) {
 	}
 }
 
-// hostPiece keeps a host as far as it goes, and of what is behind a colon nothing but digits: it may be a password.
+// hostPiece keeps a host as far as it goes, unless it looks like a token: it may turn out to be user information. Of
+// what is behind a colon nothing but digits is kept: it may be a password.
 func (r *Redactor) hostPiece(d *direction, b []byte) {
 	for i, c := range b {
+		if d.position == 0 {
+			d.append(b[i : i+1])
+		}
 		switch {
-		case d.position == 0 && (letter(c) || digit(c) || c == '.' || c == '-' || c == '_'):
+		case d.position == 0 && (c >= 'a' && c <= 'z' || digit(c) || c == '.' || c == '-' || c == '_') && !secret.Start(d.text[:d.textLength]):
 		case d.position == 0 && c == ':':
 			d.position = 1
 		case d.position >= 1 && d.position <= 5 && digit(c):

@@ -161,7 +161,9 @@ func (r *Redactor) authority(d *direction, b []byte, i int) int {
 	case (j == len(b) || d.split) && d.methodTunnel:
 		r.hostPiece(d, text)
 	case j == len(b) || d.split:
+		r.hostPiece(d, text)
 		r.blank(text)
+		d.hidden = d.hidden || d.position == 100 && j < len(b)
 	case !hostAndPort(text[at+1:]):
 		// Such as a password with a slash in it: what follows is no path.
 		r.blank(text)
@@ -216,11 +218,15 @@ func (r *Redactor) segment(d *direction, b []byte, i int) int {
 		if len(text) > 0 {
 			d.split = true
 		}
+		if !d.append(text) {
+			d.textLength = maxText // Longer than any name that is known.
+		}
 		if !d.plain.allow(text, 0, d.credential) {
 			r.blank(text[d.plain.kept:])
 		}
 		if j < len(b) {
-			d.credential, d.nested = false, false
+			name := d.text[:d.textLength]
+			d.credential, d.nested = r.rules.pathNames.find(name) != 0 || webhook(name), false
 		}
 		return j
 	}
