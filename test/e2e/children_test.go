@@ -75,7 +75,7 @@ func (o *observed) callsTo(server string, want int) map[string][]*spans.Span {
 	return found
 }
 
-// TestChildrenOfRequests: what a handler runs, or forks, calls for the request that is handled, as long as that is open.
+// TestChildrenOfRequests: what a handler runs, or forks, calls for the request that it handles while that is open.
 func TestChildrenOfRequests(t *testing.T) {
 	needRoot(t)
 	const each = 6

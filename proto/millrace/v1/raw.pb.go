@@ -217,8 +217,8 @@ const (
 	// What was observed ends here while the connection is open, as at the end of a packet capture: no more events of the
 	// connection will come, and what its exchanges lack is lost.
 	EventKind_EVENT_KIND_END_OF_CAPTURE EventKind = 10
-	// The process was made, at time_ns, by parent_goroutine (else parent_thread) of parent_process, which serves requests.
-	// Where a child of that one made the process there is an event for each maker, the nearest first. They come before all
+	// parent_goroutine (else parent_thread) of parent_process, which serves requests, made the process at time_ns. Where
+	// a child of that one made the process there is an event for each maker, the nearest first. They come before all
 	// other events of the process.
 	EventKind_EVENT_KIND_PROCESS_START EventKind = 11
 )

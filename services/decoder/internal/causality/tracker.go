@@ -349,7 +349,7 @@ func (t *Tracker) Served(id Task, key identity.Key, writer Task, end int64) {
 	}
 }
 
-// worksFor reports whether id was made, since the given time, by the task of, or by one that was, or was handed its work.
+// worksFor reports whether the task of made id, or a maker of it, since the given time, or handed it work.
 func (t *Tracker) worksFor(id, of Task, since int64) bool {
 	for range maxChain {
 		k := t.find(id)
