@@ -109,3 +109,19 @@ func TestGaps(t *testing.T) {
 		}
 	})
 }
+
+// A hole may cover the last bytes of a value, its line end, or any part of both.
+func TestHoleOverLineEnd(t *testing.T) {
+	t.Parallel()
+	const head, rest, next = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n", "vvvvvvvvvv\r\n", "*1\r\n$4\r\nPING\r\n"
+	for from := range len(rest) {
+		for to := from + 1; to <= len(rest); to++ {
+			h := newClient(t, on)
+			h.piece(send(head + rest[:from]))
+			h.offsets[0] += uint64(to - from)
+			if got := h.piece(send(rest[to:] + next)); !strings.HasSuffix(got, next) {
+				t.Errorf("without %d to %d: %q", from, to, got)
+			}
+		}
+	}
+}
