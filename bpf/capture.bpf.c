@@ -214,15 +214,39 @@ __noinline int transfer_messages(u64 vector, u64 count)
 }
 
 /* Of a process of Millrace's own: marks the connection so that its other end is left alone too. */
-static __always_inline void ignore_peer(struct sock *sk)
+static __noinline int ignore_peer(struct sock *sk)
 {
 	u64 key = (u64)sk;
 	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	struct candidate own = {}, *known;
+	struct connection *draft;
 
-	if (!c || c->flags & CONNECTION_IGNORED)
-		return;
-	c->flags |= CONNECTION_IGNORED;
-	remember_ignored(c->facts.send_flow);
+	if (c) {
+		if (!(c->flags & CONNECTION_IGNORED))
+			remember_ignored(c->facts.send_flow);
+		c->flags |= CONNECTION_IGNORED;
+		return 0;
+	}
+	known = bpf_map_lookup_elem(&candidates, &key);
+	if (known && known->flags & CONNECTION_IGNORED)
+		return 0;
+	if (known) {
+		own = *known;
+	} else {
+		draft = BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP ? new_draft() : NULL;
+		if (!draft)
+			return 0;
+		read_addresses(sk, &draft->facts);
+		if (!derive_identity(sk, draft, true))
+			return 0;
+		own.send_flow = draft->facts.send_flow;
+		own.role = draft->facts.role;
+		own.id = new_identity(bpf_ktime_get_ns());
+	}
+	own.flags = CONNECTION_IGNORED;
+	remember_ignored(own.send_flow);
+	bpf_map_update_elem(&candidates, &key, &own, BPF_ANY);
+	return 0;
 }
 
 #include "uring.h"
@@ -280,9 +304,12 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 		flags = SYSCALL_ARG2(regs);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
-	c = connection_of(sk, ret);
+	if (policy && policy->flags & POLICY_CONDITIONAL && !concerns(sk))
+		return 0;
+	c = connection_of(sk, ret, side);
 	if (!c)
 		return 0;
+	select_by_port(policy, c);
 	/* The usual end of a connection that is not to be followed; transfer() would find the same. */
 	if (c->facts.protocol == PROTOCOL_TLS)
 		return 0;
@@ -445,6 +472,64 @@ int set_policy(struct policy_change *change)
 	return 0;
 }
 
+struct check {
+	u64 key;
+	u64 identity; /* 0: whichever is there */
+	u64 evict;    /* remove it too if it was given up */
+};
+
+enum found { FOUND_ALIVE, FOUND_NONE, FOUND_DEAD, FOUND_EVICTED };
+
+static __always_inline bool is_dead(struct sock *sk, struct connection *c)
+{
+	u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	u64 inode;
+
+	if (!BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter))
+		return true;
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != c->facts.family)
+		return true;
+	if (c->facts.transport == TRANSPORT_UNIX) {
+		inode = socket_inode(sk);
+		return c->inode && (u32)inode != (u32)c->inode;
+	}
+	/* A closed socket that a process still holds has no port any more. */
+	return state != TCP_CLOSE && (BPF_CORE_READ(sk, __sk_common.skc_num) != c->facts.local_port ||
+				      BPF_CORE_READ(sk, __sk_common.skc_dport) != __builtin_bswap16(c->facts.remote_port));
+}
+
+/*
+ * Run by user space, never attached: whether a connection is still there. Its end may have been missed, or the record of
+ * it lost; and nothing tells of the end of Unix-domain streams.
+ */
+SEC("raw_tp")
+int check_connection(struct check *check)
+{
+	u64 key = check->key, identity = check->identity, evict = check->evict;
+	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	bool given_up;
+
+	if (c && (!identity || c->facts.id == identity)) {
+		if (is_dead((struct sock *)key, c)) {
+			forget(key);
+			return FOUND_DEAD;
+		}
+		given_up = c->facts.protocol == PROTOCOL_TLS || c->facts.protocol == PROTOCOL_UNKNOWN;
+		if (!evict || !given_up)
+			return FOUND_ALIVE;
+		send_end(key, c, RECORD_CLOSE, 0);
+		forget(key);
+		return FOUND_EVICTED;
+	}
+	c = bpf_map_lookup_elem(&unix_connections, &key);
+	if (!c || c->facts.id != identity)
+		return FOUND_NONE;
+	if (!is_dead((struct sock *)key, c))
+		return FOUND_ALIVE;
+	bpf_map_delete_elem(&unix_connections, &key);
+	return FOUND_DEAD;
+}
+
 #define CPUS_STEP 64 /* more at once take the verifier seconds */
 
 struct loss loss_sum;
@@ -456,7 +541,7 @@ int sum_losses(u64 *ctx)
 	u32 cause = ctx[0], first = ctx[1];
 	struct loss sum = {};
 
-	if (cause >= LOSS_CAUSES)
+	if (cause >= LOSS_CAUSES + TABLES)
 		return 1;
 	for (u32 cpu = 0; cpu < CPUS_STEP; cpu++) {
 		struct loss *loss = bpf_map_lookup_percpu_elem(&losses, &cause, first + cpu);

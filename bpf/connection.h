@@ -75,7 +75,9 @@ struct connection {
 	u8 pad;
 };
 
-/* TCP, by address of the sock: entries go when the kernel destroys it, so an address cannot mean an older connection.
+/*
+ * TCP connections that moved data for a process that is not ignored, by address of the sock. Entries go when the kernel
+ * destroys the sock, so an address cannot mean an older connection.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -83,6 +85,36 @@ struct {
 	__type(key, u64);
 	__type(value, struct connection);
 } connections SEC(".maps");
+
+/* Entries of connections. */
+u64 connection_count = 0;
+
+/* What is known of a TCP connection before it moves data. */
+struct candidate {
+	u64 id;
+	u64 send_flow; /* 0: not established */
+	u64 opened;
+	u64 connecting;
+	u8 role;
+	u8 flags; /* CONNECTION_IGNORED */
+	u8 whole; /* all its bytes can be seen */
+	u8 reserved[5];
+};
+
+/*
+ * TCP connections that have not moved data, by address of the sock: most of a node's idle ones. The oldest make room, so
+ * they cannot fill a table that others need. One that is not found here, or that was entered nowhere because its process
+ * is ignored, is looked at when it moves data: late_connection().
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct candidate);
+} candidates SEC(".maps");
+
+/* CLOSE and RESET records that found no room in the ring buffer. */
+u64 ends_lost = 0;
 
 /* Unix-domain streams, by address of the sock. Nothing tells of their end, so the oldest make room. */
 struct {
@@ -105,13 +137,68 @@ struct listener {
 	u32 port;
 };
 
-/* Ports with a listening socket; the value is 1 if it is Millrace's own. */
+struct listener_state {
+	u32 sockets; /* that listen there */
+	u32 pid;     /* thread group that called listen last; 0: before capture */
+	u8 own;	     /* one is Millrace's own */
+	u8 reserved[3];
+};
+
+/* Ports with a listening socket. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
 	__type(key, struct listener);
-	__type(value, u8);
+	__type(value, struct listener_state);
 } listeners SEC(".maps");
+
+struct listening {
+	u64 inode; /* of the socket */
+	u32 netns;
+	u32 pid; /* as in listener_state */
+	u32 port;
+	u32 reserved;
+};
+
+/* Listening sockets, by address of the sock: user space finds out who holds them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct listening);
+} listening SEC(".maps");
+
+/* Grows with each change of the table above. */
+u64 listening_changes = 0;
+
+/* The TCP ports of the rules, as bits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536 / 64);
+	__type(key, u32);
+	__type(value, u64);
+} rule_ports SEC(".maps");
+
+/* A connection to or from such a port selects a process, whatever its program. */
+const volatile bool ports_decide = false;
+
+static __always_inline bool in_rules(u16 port)
+{
+	u32 word = port / 64;
+	u64 *bits = bpf_map_lookup_elem(&rule_ports, &word);
+
+	return bits && *bits >> (port & 63) & 1;
+}
+
+/* Whether a process with the policy may have events of a connection with the port of a rule. */
+static __always_inline bool may_be_selected(struct policy *policy, u16 port)
+{
+	if (!policy)
+		return true;
+	if (policy->flags & POLICY_IGNORE)
+		return false;
+	return !(policy->flags & POLICY_CONDITIONAL) || in_rules(port);
+}
 
 /* The same for both ends and both directions. */
 static __always_inline u64 unordered(u64 flow)
@@ -228,6 +315,20 @@ static __always_inline bool derive_identity(struct sock *sk, struct connection *
 	return true;
 }
 
+static __always_inline u64 socket_inode(struct sock *sk)
+{
+	struct socket_alloc *socket = (struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
+
+	return socket ? BPF_CORE_READ(socket, vfs_inode.i_ino) : 0;
+}
+
+/* Removes a connection from the table. */
+static __always_inline void forget(u64 key)
+{
+	if (!bpf_map_delete_elem(&connections, &key))
+		__sync_fetch_and_add(&connection_count, -1);
+}
+
 /* Sends CLOSE or RESET once. */
 static __always_inline void send_end(u64 key, struct connection *connection, u32 kind, u32 error)
 {
@@ -244,7 +345,8 @@ static __always_inline void send_end(u64 key, struct connection *connection, u32
 	record.time = bpf_ktime_get_ns();
 	record.socket = connection->facts.id;
 	record.key = key;
-	send_record(&record, sizeof(record), 0);
+	if (send_record(&record, sizeof(record), 0))
+		__sync_fetch_and_add(&ends_lost, 1);
 }
 
 #endif

@@ -11,13 +11,6 @@
  * preemption_of().
  */
 
-static __always_inline u32 own_flags(void)
-{
-	struct policy *policy = policy_of(bpf_get_current_pid_tgid() >> 32);
-
-	return policy ? policy->flags & POLICY_IGNORE_PEERS : 0;
-}
-
 static __always_inline void remember_ignored(u64 flow)
 {
 	u64 pair = unordered(flow);
@@ -32,54 +25,132 @@ static __always_inline void remember_ignored(u64 flow)
  */
 u32 calls_seen = 0;
 
-/* When the sockets that are connecting began to, until they are connected. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, u64);
-	__type(value, u64);
-} connecting SEC(".maps");
+/* The sock at an address is a new one; the end of the connection that was there was missed. */
+static __always_inline void replace(u64 key, struct connection *stale)
+{
+	send_end(key, stale, RECORD_CLOSE, 0);
+	forget(key);
+}
 
-/* The caller holds the socket's lock, or nobody else has the socket yet. */
+/* The current process begins to connect. */
+static __always_inline void connecting(struct sock *sk)
+{
+	struct policy *policy = policy_of(bpf_get_current_pid_tgid() >> 32);
+	struct candidate candidate = {};
+	struct connection *stale;
+	u64 key = (u64)sk;
+
+	stale = bpf_map_lookup_elem(&connections, &key);
+	if (stale)
+		replace(key, stale);
+	if (policy && policy->flags & POLICY_IGNORE_PEERS) {
+		candidate.flags = CONNECTION_IGNORED;
+	} else if (!may_be_selected(policy, __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport)))) {
+		bpf_map_delete_elem(&candidates, &key);
+		return;
+	}
+	candidate.connecting = bpf_ktime_get_ns();
+	bpf_map_update_elem(&candidates, &key, &candidate, BPF_ANY);
+}
+
+/* The caller holds the socket's lock, or nobody else has the socket yet. Which process will have an accepted one is not
+ * known: the one that listens stands for it. */
 static __always_inline void established(struct sock *sk, int old_state)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	struct connection connection = {}, *known;
+	struct candidate candidate = {}, *known;
+	u64 key = (u64)sk, now = bpf_ktime_get_ns();
+	struct listener_state *state;
 	struct listener listener = {};
-	u64 key = (u64)sk, now = bpf_ktime_get_ns(), *began;
-	bool whole = calls_seen;
-	u8 *own;
+	struct connection *stale;
 
-	if (old_state == TCP_SYN_SENT) {
-		began = bpf_map_lookup_elem(&connecting, &key);
-		if (began) {
-			connection.facts.connecting = *began;
-			bpf_map_delete_elem(&connecting, &key);
-		}
-	}
-	read_addresses(sk, &connection.facts);
-	connection.facts.id = new_identity(now);
-	connection.facts.opened = whole ? now : 0;
-	connection.facts.role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
-	connection.facts.send_flow =
+	candidate.send_flow =
 		(u64)(BPF_CORE_READ(tcp, snd_nxt) - (u32)(BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans)))
 			<< 32 |
 		(u32)(BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received));
-	connection.sides[SIDE_SEND].started = connection.sides[SIDE_RECEIVE].started = whole;
-	known = bpf_map_lookup_elem(&connections, &key);
-	if (known && (known->facts.opened || !whole) && known->facts.send_flow == connection.facts.send_flow)
-		return; /* told twice, see preemption_of() */
+	stale = bpf_map_lookup_elem(&connections, &key);
+	if (stale) {
+		if (stale->facts.send_flow == candidate.send_flow)
+			return; /* told twice, see preemption_of() */
+		replace(key, stale);
+	}
+	known = bpf_map_lookup_elem(&candidates, &key);
+	if (known && known->send_flow == candidate.send_flow)
+		return; /* told twice */
+	if (old_state == TCP_SYN_SENT) {
+		if (!known)
+			return; /* its process is ignored, or it had to make room */
+		candidate.connecting = known->connecting;
+		candidate.flags = known->flags;
+	} else {
+		listener.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+		listener.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		state = bpf_map_lookup_elem(&listeners, &listener);
+		if (state && state->own) {
+			candidate.flags = CONNECTION_IGNORED;
+		} else if (state && !may_be_selected(policy_of(state->pid), listener.port)) {
+			if (known)
+				bpf_map_delete_elem(&candidates, &key);
+			return;
+		}
+	}
+	candidate.id = new_identity(now);
+	candidate.whole = calls_seen;
+	candidate.opened = candidate.whole ? now : 0;
+	candidate.role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
+	if (candidate.flags & CONNECTION_IGNORED)
+		remember_ignored(candidate.send_flow);
+	bpf_map_update_elem(&candidates, &key, &candidate, BPF_ANY);
+}
+
+static __always_inline void stop_listening(u64 key)
+{
+	struct listening *socket = bpf_map_lookup_elem(&listening, &key);
+	struct listener_state *state;
+	struct listener listener = {};
+
+	if (!socket)
+		return;
+	listener.netns = socket->netns;
+	listener.port = socket->port;
+	state = bpf_map_lookup_elem(&listeners, &listener);
+	if (state && state->sockets > 1)
+		__sync_fetch_and_add(&state->sockets, -1);
+	else
+		bpf_map_delete_elem(&listeners, &listener);
+	bpf_map_delete_elem(&listening, &key);
+	__sync_fetch_and_add(&listening_changes, 1);
+}
+
+/* pid is the thread group that listens, 0 if it did before capture. */
+static __always_inline void start_listening(struct sock *sk, u32 pid, bool own)
+{
+	struct listener_state fresh = {.sockets = 1, .pid = pid, .own = own}, *state;
+	struct listening socket = {.pid = pid}, *known;
+	struct listener listener = {};
+	u64 key = (u64)sk;
+
+	listener.netns = socket.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	listener.port = socket.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	socket.inode = socket_inode(sk);
+	known = bpf_map_lookup_elem(&listening, &key);
+	if (known && known->inode == socket.inode && known->netns == socket.netns && known->port == socket.port)
+		return; /* told twice, or found by the iterator too */
 	if (known)
-		connection.flags = known->flags & CONNECTION_IGNORED;
-	listener.netns = connection.facts.netns;
-	listener.port = connection.facts.local_port;
-	own = bpf_map_lookup_elem(&listeners, &listener);
-	if (own && *own && connection.facts.role == ROLE_SERVER)
-		connection.flags = CONNECTION_IGNORED;
-	if (connection.flags & CONNECTION_IGNORED)
-		remember_ignored(connection.facts.send_flow);
-	if (bpf_map_update_elem(&connections, &key, &connection, BPF_ANY))
-		count_loss(LOSS_TABLE_FULL, 0);
+		stop_listening(key);
+	if (bpf_map_update_elem(&listening, &key, &socket, BPF_ANY)) {
+		count_full(TABLE_LISTENERS, 0);
+		return; /* nothing would count the port down */
+	}
+	state = bpf_map_lookup_elem(&listeners, &listener);
+	if (state) {
+		__sync_fetch_and_add(&state->sockets, 1);
+		state->own |= own;
+		state->pid = pid ?: state->pid;
+	} else if (bpf_map_update_elem(&listeners, &listener, &fresh, BPF_ANY)) {
+		count_full(TABLE_LISTENERS, 0);
+	}
+	__sync_fetch_and_add(&listening_changes, 1);
 }
 
 /* A socket whose bytes were all read ends now; one with bytes left ends when it is destroyed. */
@@ -105,37 +176,32 @@ static __always_inline void closed(struct sock *sk, int old_state)
 
 static __always_inline int change_state(struct sock *sk, int old_state, int new_state)
 {
-	struct listener listener = {};
-	struct connection own = {};
-	u64 key = (u64)sk, now;
-	u8 value;
+	struct policy *policy;
+	u64 key = (u64)sk;
+	u32 pid;
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	switch (new_state) {
 	case TCP_SYN_SENT: /* the connecting process is current */
-		if (own_flags()) {
-			own.flags = CONNECTION_IGNORED;
-			bpf_map_update_elem(&connections, &key, &own, BPF_ANY);
-			break;
-		}
-		now = bpf_ktime_get_ns();
-		bpf_map_update_elem(&connecting, &key, &now, BPF_NOEXIST);
+		connecting(sk);
 		break;
 	case TCP_ESTABLISHED:
 		if (old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV)
 			established(sk, old_state);
 		break;
 	case TCP_LISTEN:
-		value = own_flags() != 0;
-		listener.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-		listener.port = BPF_CORE_READ(sk, __sk_common.skc_num);
-		bpf_map_update_elem(&listeners, &listener, &value, BPF_ANY);
+		pid = bpf_get_current_pid_tgid() >> 32;
+		policy = policy_of(pid);
+		start_listening(sk, pid, policy && policy->flags & POLICY_IGNORE_PEERS);
 		break;
 	case TCP_CLOSE:
-		if (old_state == TCP_SYN_SENT)
-			bpf_map_delete_elem(&connecting, &key);
-		closed(sk, old_state);
+		if (old_state == TCP_LISTEN)
+			stop_listening(key);
+		else if (old_state == TCP_SYN_SENT)
+			bpf_map_delete_elem(&candidates, &key);
+		else
+			closed(sk, old_state);
 		break;
 	}
 	return 0;
@@ -158,10 +224,12 @@ static __always_inline int destroy(struct sock *sk)
 	u64 key = (u64)sk;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
 
-	if (!connection)
+	if (!connection) {
+		bpf_map_delete_elem(&candidates, &key);
 		return 0;
+	}
 	send_end(key, connection, connection->flags & CONNECTION_ABORTED ? RECORD_RESET : RECORD_CLOSE, connection->error);
-	bpf_map_delete_elem(&connections, &key);
+	forget(key);
 	return 0;
 }
 
@@ -183,18 +251,15 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->sk_common;
 	struct connection connection = {};
-	struct listener listener = {};
+	struct candidate candidate = {};
 	u64 key = (u64)sk;
-	u8 value = 0;
 	u32 state;
 
 	if (!sk)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state == TCP_LISTEN) {
-		listener.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-		listener.port = BPF_CORE_READ(sk, __sk_common.skc_num);
-		bpf_map_update_elem(&listeners, &listener, &value, BPF_NOEXIST);
+		start_listening(sk, 0, false);
 		return 0;
 	}
 	/* Not those that are still being made, nor time-wait and request socks, which are no full socks. */
@@ -203,9 +268,10 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 	read_addresses(sk, &connection.facts);
 	if (!derive_identity(sk, &connection, false))
 		return 0; /* tried again when it moves data */
-	connection.facts.id = new_identity(bpf_ktime_get_ns());
-	if (bpf_map_update_elem(&connections, &key, &connection, BPF_NOEXIST) == -7 /* E2BIG */)
-		count_loss(LOSS_TABLE_FULL, 0);
+	candidate.id = new_identity(bpf_ktime_get_ns());
+	candidate.send_flow = connection.facts.send_flow;
+	candidate.role = connection.facts.role;
+	bpf_map_update_elem(&candidates, &key, &candidate, BPF_NOEXIST);
 	return 0;
 }
 
@@ -218,7 +284,7 @@ static __always_inline int fork_task(u32 parent_pid, u32 parent_thread, u32 pid,
 	if (policy && pid != parent_pid) {
 		copy = *policy;
 		if (bpf_map_update_elem(&policies, &pid, &copy, BPF_ANY))
-			count_loss(LOSS_TABLE_FULL, 0);
+			count_full(TABLE_POLICIES, 0);
 	}
 	if (policy && policy->flags & POLICY_IGNORE)
 		return 0;

@@ -56,6 +56,10 @@ enum loss_cause {
 	LOSS_CAUSES = 8,
 };
 
+/* Tables of a fixed size that refuse an entry when they are full. What that loses is counted behind the causes, for each
+ * table; user space reports the sum as LOSS_TABLE_FULL. */
+enum table { TABLE_CONNECTIONS, TABLE_POLICIES, TABLE_LISTENERS, TABLES };
+
 /*
  * Head of every record. Times are CLOCK_MONOTONIC in ns, ids are those of the host's PID namespace. Fields that a kind
  * does not need are 0. A data record is followed by `segments` pairs (struct segment), then by `payload` bytes.
@@ -122,6 +126,7 @@ struct connection_record {
 enum policy_flag {
 	POLICY_IGNORE = 1,
 	POLICY_IGNORE_PEERS = 2, /* nor the other local end of its connections: Millrace's own processes */
+	POLICY_CONDITIONAL = 4,	 /* only what concerns a port of a rule, see rule_ports */
 };
 
 struct policy {
@@ -150,7 +155,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, LOSS_CAUSES);
+	__uint(max_entries, LOSS_CAUSES + TABLES);
 	__type(key, u32);
 	__type(value, struct loss);
 } losses SEC(".maps");
@@ -163,6 +168,12 @@ static __always_inline void count_loss(u32 cause, u64 bytes)
 		return;
 	loss->events++;
 	loss->bytes += bytes;
+}
+
+/* What did not fit into a table. */
+static __always_inline void count_full(u32 table, u64 bytes)
+{
+	count_loss(LOSS_CAUSES + table, bytes);
 }
 
 /* Sends a record with BPF_RB_*_WAKEUP. Not 0 if the ring buffer had no room, which is counted. `bytes` is how much

@@ -93,26 +93,119 @@ static __noinline struct connection *unix_connection(struct sock *sk)
 	return bpf_map_lookup_elem(&unix_connections, &key);
 }
 
-/* A TCP connection that is not in the table: it could not be entered when the agent started, or the table was full. */
-static __noinline struct connection *late_connection(struct sock *sk)
+/* Nothing had moved on the connection before these bytes. */
+static __always_inline bool nothing_before(struct sock *sk, u64 flow, u64 bytes, u32 side)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	u32 sent = BPF_CORE_READ(tcp, write_seq) - (u32)(flow >> 32);
+	u32 received = BPF_CORE_READ(tcp, copied_seq) - (u32)flow;
+
+	return side == SIDE_SEND ? sent == bytes && !received : received == bytes && !sent;
+}
+
+/* What was known of a connection before it moved data. False: too little. */
+static __always_inline bool take_candidate(struct sock *sk, struct connection *fresh, struct candidate *candidate)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	u64 acked;
+
+	fresh->facts.connecting = candidate->connecting;
+	fresh->flags = candidate->flags;
+	if (!candidate->send_flow)
+		return false;
+	fresh->facts.id = candidate->id;
+	fresh->facts.send_flow = candidate->send_flow;
+	fresh->facts.opened = candidate->opened;
+	fresh->facts.role = candidate->role;
+	fresh->sides[SIDE_SEND].started = fresh->sides[SIDE_RECEIVE].started = candidate->whole;
+	if (candidate->whole)
+		return true;
+	/* Near enough to place an event by the low half of its position. */
+	acked = BPF_CORE_READ(tcp, bytes_acked);
+	fresh->sides[SIDE_SEND].next = acked - (candidate->role == ROLE_CLIENT && acked);
+	fresh->sides[SIDE_RECEIVE].next = BPF_CORE_READ(tcp, bytes_received);
+	return true;
+}
+
+/*
+ * A TCP connection that is not in the table: this is the first that it moved, or its process was ignored until now, or
+ * it could not be entered when the agent started, or the table was full.
+ */
+static __noinline struct connection *late_connection(struct sock *sk, u64 bytes, u32 side)
 {
 	struct connection *fresh = new_draft();
+	struct candidate *candidate;
 	u64 key = (u64)sk;
+	long failed;
 
 	if (!fresh)
 		return NULL;
-	read_addresses(sk, &fresh->facts);
-	if (!derive_identity(sk, fresh, true)) {
-		count_loss(LOSS_NO_OFFSET, 0);
-		return NULL;
+	candidate = bpf_map_lookup_elem(&candidates, &key);
+	if (!candidate || !take_candidate(sk, fresh, candidate)) {
+		read_addresses(sk, &fresh->facts);
+		if (!derive_identity(sk, fresh, true)) {
+			count_loss(LOSS_NO_OFFSET, bytes);
+			return NULL;
+		}
+		fresh->facts.id = new_identity(bpf_ktime_get_ns());
+		if (nothing_before(sk, fresh->facts.send_flow, bytes, side)) {
+			fresh->facts.opened = bpf_ktime_get_ns();
+			fresh->sides[SIDE_SEND].next = fresh->sides[SIDE_RECEIVE].next = 0;
+			fresh->sides[SIDE_SEND].started = fresh->sides[SIDE_RECEIVE].started = 1;
+		}
+	} else {
+		read_addresses(sk, &fresh->facts);
 	}
-	fresh->facts.id = new_identity(bpf_ktime_get_ns());
-	if (bpf_map_update_elem(&connections, &key, fresh, BPF_NOEXIST) == -7 /* E2BIG */)
-		count_loss(LOSS_TABLE_FULL, 0);
+	failed = bpf_map_update_elem(&connections, &key, fresh, BPF_NOEXIST);
+	if (!failed) {
+		__sync_fetch_and_add(&connection_count, 1);
+		if (candidate)
+			bpf_map_delete_elem(&candidates, &key);
+	} else if (failed == -7 /* E2BIG */) {
+		count_full(TABLE_CONNECTIONS, bytes);
+		if (candidate) { /* should there be room later, it is one that was joined */
+			candidate->whole = 0;
+			candidate->opened = 0;
+			candidate->flags |= CONNECTION_LOST;
+		}
+	}
 	return bpf_map_lookup_elem(&connections, &key);
 }
 
-static __always_inline struct connection *connection_of(struct sock *sk, u64 bytes)
+/*
+ * Whether a process concerns us of which the ports of its connections decide: this one's do, or a process that does
+ * concern us had to do with it.
+ */
+static __noinline bool concerns(struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u64 key = (u64)sk;
+
+	if (family == AF_UNIX)
+		return bpf_map_lookup_elem(&unix_connections, &key) != NULL;
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	if (in_rules(BPF_CORE_READ(sk, __sk_common.skc_num)) ||
+	    in_rules(__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))))
+		return true;
+	if (bpf_map_lookup_elem(&connections, &key))
+		return true;
+	/* What moves now is not seen: it is no whole connection any more. */
+	if (bpf_map_lookup_elem(&candidates, &key))
+		bpf_map_delete_elem(&candidates, &key);
+	return false;
+}
+
+/* A connection to or from the port of a rule selects its process at once: user space hears of it a moment later. */
+static __always_inline void select_by_port(struct policy *policy, struct connection *c)
+{
+	if (!ports_decide || !policy || !(policy->flags & POLICY_CONDITIONAL) || c->facts.transport != TRANSPORT_TCP)
+		return;
+	if (in_rules(c->facts.role == ROLE_SERVER ? c->facts.local_port : c->facts.remote_port))
+		policy->flags &= ~POLICY_CONDITIONAL;
+}
+
+static __always_inline struct connection *connection_of(struct sock *sk, u64 bytes, u32 side)
 {
 	u64 key = (u64)sk;
 	struct connection *known = bpf_map_lookup_elem(&connections, &key);
@@ -127,7 +220,7 @@ static __always_inline struct connection *connection_of(struct sock *sk, u64 byt
 		return NULL;
 	protocol = BPF_CORE_READ(sk, sk_protocol);
 	if (protocol == IPPROTO_TCP)
-		return late_connection(sk);
+		return late_connection(sk, bytes, side);
 	if (protocol == IPPROTO_MPTCP) /* bytes of several subflows: the sock has no positions of its own */
 		count_loss(LOSS_NOT_OBSERVABLE, bytes);
 	return NULL;

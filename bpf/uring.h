@@ -111,8 +111,12 @@ static __noinline int complete_request(struct io_kiocb *request, s64 result)
 		ignore_peer(sk);
 		return 0;
 	}
-	c = connection_of(sk, result);
+	if (policy && policy->flags & POLICY_CONDITIONAL && !concerns(sk))
+		return 0;
+	c = connection_of(sk, result, bit & URING_SENDING ? SIDE_SEND : SIDE_RECEIVE);
 	s = current_scratch();
+	if (c)
+		select_by_port(policy, c);
 	if (!c || !s || !take_work(&s->work, result))
 		return 0;
 	w = &s->work;

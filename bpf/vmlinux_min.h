@@ -117,6 +117,10 @@ struct net_pointer {
 	struct net *net;
 };
 
+struct refcount {
+	struct atomic_count refs;
+};
+
 struct sock_common {
 	u32 skc_daddr;
 	u32 skc_rcv_saddr;
@@ -131,6 +135,7 @@ struct sock_common {
 		} in6_u;
 	} skc_v6_daddr, skc_v6_rcv_saddr;
 	unsigned long skc_flags;
+	struct refcount skc_refcnt;
 };
 
 struct sock_lock {

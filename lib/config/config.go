@@ -115,6 +115,10 @@ type Capture struct {
 	// MessageBytes is the most payload shipped in one direction after the start of a message was seen, where it is not
 	// known what of it is body: later sends and receives ship only their first and last bytes, until a message begins.
 	MessageBytes int `yaml:"message_bytes" range:"64..16777216"`
+	// MaxConnections bounds the TCP connections that are followed at once: those that moved data for a process that is
+	// watched, or may be. About 250 bytes of kernel memory each, and some hundred more in capture. Those beyond are
+	// counted as lost, and readiness says so. 0: one for each 512 KiB of the machine's memory, from 16384 to 262144.
+	MaxConnections int `yaml:"max_connections" range:"0..16777216"`
 	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
 	CgroupPrefix string `yaml:"cgroup_prefix"`
 	// Redact says what is blanked before anything leaves the node.

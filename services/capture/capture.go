@@ -55,8 +55,11 @@ func Run(ctx context.Context, env *service.Env) error {
 	if err := inventory.Scan(); err != nil {
 		return err
 	}
-	with := parts{node: node, rules: rules, inventory: inventory}
+	with := parts{node: node, rules: rules, inventory: inventory, connect: func(ctx context.Context) (*bus.Conn, error) {
+		return connect(ctx, env)
+	}}
 	options := kernelOptions(cfg)
+	options.RulePorts, options.PortsDecide = rules.Ports()
 	options.Prepare = func(k *kernel.Kernel) { with.probes = probes(env.Telemetry.Log, k) }
 	k, err := kernel.Attach(options)
 	if err != nil {
@@ -67,6 +70,7 @@ func Run(ctx context.Context, env *service.Env) error {
 	}
 	defer func() { _ = k.Close() }() // For the early returns; run closes it and reports the error.
 	report(env.Telemetry.Log, k.Features())
+	inventory.Watch(listeners{k})
 	with.source, with.features = k, k.Features()
 	return run(ctx, env, with)
 }
@@ -74,6 +78,7 @@ func Run(ctx context.Context, env *service.Env) error {
 func kernelOptions(cfg config.Capture) kernel.Options {
 	return kernel.Options{
 		RingBytes: max(int(cfg.RingBuffer), minRing), PayloadBytes: cfg.PayloadBytes, MessageBytes: cfg.MessageBytes, CgroupPrefix: cfg.CgroupPrefix,
+		MaxConnections: maxConnections(cfg),
 	}
 }
 
@@ -114,6 +119,8 @@ type parts struct {
 	source    kernel.Source
 	probes    goProbes
 	features  []kernel.Feature
+	// connect waits for NATS and for the stream of raw events.
+	connect func(context.Context) (*bus.Conn, error)
 }
 
 func run(ctx context.Context, env *service.Env, with parts) error {
@@ -121,7 +128,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	sender := send.New(int(cfg.SendBuffer), env.Config.Bus.Compression)
 	options := pipeline.Options{
 		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Config.Bus.Partitions, Config: cfg,
-		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender,
+		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
 	}
 	services := announce.New(with.node)
 	options.Services = services.Offer
@@ -136,7 +143,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		return err
 	}
 	tell := &teller{node: with.node, epoch: options.Epoch, read: p, waiting: sender}
-	unregister, err := register(env.Telemetry.Registry, p.Counters(), sender, tell.lag, with.features)
+	unregister, err := register(env.Telemetry.Registry, measured{p.Counters(), sender, with.source, tell.lag, with.features})
 	if err != nil {
 		return err
 	}
@@ -147,6 +154,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	working, stopWork := context.WithCancel(ctx)
 	defer stopWork()
 	background.Go(func() { with.inventory.Work(working) })
+	watch := &health{tel: env.Telemetry, tables: with.source.Tables, counters: p.Counters()}
 	var watching sync.WaitGroup
 	if options.Runtimes != nil {
 		watching.Go(func() { p.WatchRuntimes(working) })
@@ -156,7 +164,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	failed := make(chan error, 1)
 	defer stopSending()
 	background.Go(func() {
-		conn, err := connect(ctx, env)
+		conn, err := with.connect(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				failed <- err
@@ -174,6 +182,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- with.source.Run(p.Handle, p.Idle) }()
 	env.Telemetry.SetReady(component, nil)
+	watching.Go(func() { watch.run(working) })
 	env.Telemetry.Log.Info("capturing", "node", with.node, "processes", p.Counters().Processes(), "partitions", options.Partitions)
 
 	var cause error
@@ -186,10 +195,10 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		}
 		stopped <- nil
 	}
-	env.Telemetry.SetReady(component, errors.New("stopping"))
 	// The probes share the source's maps, so they go first.
 	stopWork()
 	watching.Wait()
+	env.Telemetry.SetReady(component, errors.New("stopping"))
 	if err := closeProbes(); err != nil {
 		cause = errors.Join(cause, fmt.Errorf("close the Go probes: %w", err))
 	}

@@ -14,8 +14,18 @@ import (
 	"millrace.dev/services/capture/internal/send"
 )
 
+// measured is what the metrics are about.
+type measured struct {
+	counters *pipeline.Counters
+	sender   *send.Sender
+	source   interface{ Tables() []kernel.Table }
+	lag      func() float64
+	features []kernel.Feature
+}
+
 // register adds capture's metrics; unregister takes them away again.
-func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sender, lag func() float64, features []kernel.Feature) (unregister func(), err error) {
+func register(registry *prometheus.Registry, m measured) (unregister func(), err error) {
+	c, s := m.counters, m.sender
 	counter := func(name, help string, value func() uint64, labels prometheus.Labels) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "millrace_capture_" + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value()) })
@@ -28,10 +38,12 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 		counter("bytes_total", "Bytes of payload read from the kernel side, before redaction and minimisation.", c.Bytes, nil),
 		counter("batches_total", "Batches handed to the send buffer.", c.Batches, nil),
 		counter("published_total", "Batches that the stream has stored.", s.Published, nil),
-		counter("policy_errors_total", "Processes that the kernel side could not be told about.", c.PolicyErrors, nil),
+		counter("policy_errors_total", "Processes whose policy the kernel side did not take.", c.PolicyErrors, nil),
+		counter("connections_forgotten_total", "Connections whose state had to make room for others.", c.Forgotten, nil),
+		tables{m.source},
 		counter("runtimes_missed_total", "Go processes whose runtime was not looked at, because too many came at once.", c.RuntimesMissed, nil),
 		gauge("send_buffer_bytes", "Bytes of batches that wait to be published.", func() float64 { return float64(s.Bytes()) }, nil),
-		gauge("unstored_seconds", "Age of the oldest events that may not be in the stream yet.", lag, nil),
+		gauge("unstored_seconds", "Age of the oldest events that may not be in the stream yet.", m.lag, nil),
 		gauge("processes", "Processes known.", func() float64 { return float64(c.Processes()) }, nil),
 		gauge("connections", "Connections followed.", func() float64 { return float64(c.Connections()) }, nil),
 	}
@@ -47,7 +59,7 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 			counter("lost_bytes_total", "Bytes of the events lost, where they are known, by cause.",
 				func() uint64 { return c.LostBytes(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
 	}
-	for _, f := range features {
+	for _, f := range m.features {
 		active := 0.0
 		if f.Active {
 			active = 1
@@ -71,9 +83,44 @@ func register(registry *prometheus.Registry, c *pipeline.Counters, s *send.Sende
 	return unregister, nil
 }
 
+// tables collects how full the kernel side's tables are.
+type tables struct {
+	source interface{ Tables() []kernel.Table }
+}
+
+var (
+	tableEntries  = prometheus.NewDesc("millrace_capture_table_entries", "Entries of a table of fixed size, where they are counted.", []string{"table"}, nil)
+	tableCapacity = prometheus.NewDesc("millrace_capture_table_capacity", "Entries that a table of fixed size holds.", []string{"table"}, nil)
+	tableRefused  = prometheus.NewDesc("millrace_capture_table_refused_total",
+		"What found no room in a table of fixed size: events for connections, else entries. Part of lost_total of table_full.", []string{"table"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (t tables) Describe(out chan<- *prometheus.Desc) {
+	out <- tableEntries
+	out <- tableCapacity
+	out <- tableRefused
+}
+
+// Collect implements [prometheus.Collector].
+func (t tables) Collect(out chan<- prometheus.Metric) {
+	for _, table := range t.source.Tables() {
+		if table.Entries >= 0 {
+			out <- prometheus.MustNewConstMetric(tableEntries, prometheus.GaugeValue, float64(table.Entries), table.Name)
+		}
+		out <- prometheus.MustNewConstMetric(tableCapacity, prometheus.GaugeValue, float64(table.Capacity), table.Name)
+		out <- prometheus.MustNewConstMetric(tableRefused, prometheus.CounterValue, float64(table.Refused.Events), table.Name)
+	}
+}
+
+// noTables stand in for a kernel side where there is none.
+type noTables struct{}
+
+func (noTables) Tables() []kernel.Table { return []kernel.Table{{Name: "none"}} }
+
 // DescribeMetrics registers capture's metrics with nothing behind them, for checks of what refers to them: dashboards
 // and alerts.
 func DescribeMetrics(registry *prometheus.Registry) error {
-	_, err := register(registry, new(pipeline.Counters), send.New(0, ""), func() float64 { return 0 }, []kernel.Feature{{Name: "none"}})
+	_, err := register(registry, measured{new(pipeline.Counters), send.New(0, ""), noTables{}, func() float64 { return 0 }, []kernel.Feature{{Name: "none"}}})
 	return err
 }

@@ -43,7 +43,9 @@ func (e *events) Run(handle func(*kernel.Event), idle func(drained bool)) error 
 
 func (e *events) Close() error                          { close(e.closed); return nil }
 func (e *events) SetPolicy(uint32, kernel.Policy) error { return nil }
-func (e *events) Losses() (kernel.Losses, error)        { return nil, nil }
+func (e *events) Tables() []kernel.Table                { return nil }
+
+func (e *events) Losses() (kernel.Losses, error) { return nil, nil }
 
 // spoken is what a node says.
 type spoken struct {
@@ -121,7 +123,7 @@ func TestProgress(t *testing.T) {
 	done := make(chan error, 1)
 	start := batch.Monotonic()
 	go func() {
-		done <- run(ctx, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}, parts{node: "test.node", rules: rules, inventory: inventory, source: source})
+		done <- run(ctx, &service.Env{Config: cfg, Bus: conn, Telemetry: tel}, parts{node: "test.node", rules: rules, inventory: inventory, source: source, connect: func(context.Context) (*bus.Conn, error) { return conn, nil }})
 	}()
 	// There is no stream yet: nothing is acknowledged.
 	eventually(t, "progress while nothing happens", func() bool { _, p := heard.last(); return p.StoredNs > start })

@@ -81,6 +81,9 @@ type Policy struct {
 	// IgnorePeers, with Ignore: nor is the other local end of the process's connections captured. For Millrace's own
 	// processes.
 	IgnorePeers bool
+	// Conditional: only connections to or from Options.RulePorts are captured, and those that other processes with
+	// another policy have moved data on.
+	Conditional bool
 	// GoidOffset and ParentGoidOffset are the positions of the fields in runtime.g, 0 if unknown or not Go.
 	GoidOffset, ParentGoidOffset uint32
 }
@@ -93,6 +96,15 @@ type Loss struct {
 	Events, Bytes uint64
 }
 
+// Table is one of fixed size.
+type Table struct {
+	Name string // short and stable
+	// Entries that it has, -1 if that is not counted.
+	Entries, Capacity int
+	// Refused is what did not fit: entries, and the events or bytes that this lost where they are known.
+	Refused Loss
+}
+
 // Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
 type Source interface {
 	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring buffer.
@@ -103,5 +115,7 @@ type Source interface {
 	SetPolicy(pid uint32, p Policy) error
 	// Losses reads the loss counters. Safe for concurrent use with Run.
 	Losses() (Losses, error)
+	// Tables tells how full the tables of fixed size are, and what did not fit. Safe for concurrent use with Run.
+	Tables() []Table
 	Close() error
 }

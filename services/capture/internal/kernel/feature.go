@@ -71,6 +71,7 @@ var programs = []program{
 // Names of programs that are treated in a way of their own.
 const (
 	programVerdict    = "set_verdict"
+	programCheck      = "check_connection"
 	programURing      = "io_uring_done"
 	programURingCount = "io_uring_submitted"
 )

@@ -27,12 +27,15 @@ type Kernel struct {
 	attached   [][]*ebpf.Program // each the programs of which one must run
 	setPolicy  *ebpf.Program     // nil where tables are changed by system calls
 	sumLosses  *ebpf.Program
-	summing    sync.Mutex // held while sumLosses runs
+	check      *ebpf.Program // nil where connections are looked up by system calls
+	summing    sync.Mutex    // held while sumLosses runs
 	features   []Feature
 	ring       *ring
 	alarm      *alarm
 	reading    sync.Mutex // held while the ring is read
 	table      *table
+	sweeper    sweeper
+	unvisited  []uint32 // network namespaces whose listeners the iterator did not see
 	uring      uringShape
 	uringAt    uint32
 	segments   []Segment // room for an event's, used again
@@ -72,6 +75,9 @@ func Attach(options Options) (_ *Kernel, err error) {
 	if err := k.load(spec); err != nil {
 		return nil, startError(fmt.Errorf("load the kernel side: %w", err))
 	}
+	if err := k.setRulePorts(); err != nil {
+		return nil, err
+	}
 	// Before anything is attached, so that no event of ours is ever seen.
 	for _, pid := range append([]uint32{uint32(os.Getpid())}, options.IgnorePIDs...) {
 		if err := k.SetPolicy(pid, Policy{Ignore: true, IgnorePeers: true}); err != nil {
@@ -109,6 +115,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 
 		"uring_operation_at": k.uringAt,
 		"agent":              uint32(os.Getpid()),
+		"ports_decide":       k.options.PortsDecide,
 	}
 	if k.options.CgroupPrefix != "" {
 		id, level, err := cgroupID(k.options.CgroupPrefix)
@@ -179,6 +186,7 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	missed := k.attachTables(spec, preemptible) // why calls can be missed
 	// Without it verdicts are written from user space.
 	_, noVerdicts := k.loadOptional(spec, programVerdict)
+	k.check, _ = k.loadOptional(spec, programCheck) // Without it connections are looked up.
 	for _, p := range programs {
 		if p.name == programURingCount && k.uring != uringNone {
 			continue
@@ -192,7 +200,7 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		}
 		if err == nil {
 			if p.name == "existing_sockets" {
-				err = iterateSockets(loaded)
+				k.unvisited, err = iterateSockets(loaded)
 			} else {
 				var refused error
 				refused, err = k.attachProgram(spec, p, loaded, preemptible(p))
@@ -248,6 +256,7 @@ var errPolicies = errors.New("the table of policies is full")
 const (
 	policyIgnore      = 1
 	policyIgnorePeers = 2
+	policyConditional = 4
 )
 
 // SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes
@@ -259,6 +268,9 @@ func (k *Kernel) SetPolicy(pid uint32, p Policy) error {
 	}
 	if p.Ignore && p.IgnorePeers {
 		raw.Flags |= policyIgnorePeers
+	}
+	if p.Conditional && !p.Ignore {
+		raw.Flags |= policyConditional
 	}
 	if k.setPolicy != nil {
 		change := rawPolicyChange{uint64(pid), uint64(raw.Flags), uint64(raw.GoidOffset), uint64(raw.ParentGoidOffset)}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -15,19 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// iterateSockets runs the iterator over the TCP sockets of every network namespace that a process is in.
-func iterateSockets(program *ebpf.Program) error {
+// iterateSockets runs the iterator over the TCP sockets of every network namespace that a process is in, and gives those
+// that it could not enter.
+func iterateSockets(program *ebpf.Program) (unvisited []uint32, err error) {
 	iterator, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer iterator.Close()
 	if err := drain(iterator); err != nil {
-		return err
+		return nil, err
 	}
 	own, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
-		return nil // namespaces are a compile-time choice
+		return nil, nil // namespaces are a compile-time choice
 	}
 	seen := map[string]bool{own: true}
 	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
@@ -38,9 +40,20 @@ func iterateSockets(program *ebpf.Program) error {
 		}
 		seen[name] = true
 		// Sockets that are missed because a namespace cannot be entered are found at their next event.
-		_ = inNamespace(path, func() error { return drain(iterator) })
+		if inNamespace(path, func() error { return drain(iterator) }) != nil {
+			if id, ok := namespaceID(name); ok {
+				unvisited = append(unvisited, id)
+			}
+		}
 	}
-	return nil
+	return unvisited, nil
+}
+
+// namespaceID reads "net:[4026531840]".
+func namespaceID(link string) (uint32, bool) {
+	text, found := strings.CutPrefix(link, "net:[")
+	id, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32)
+	return uint32(id), found && err == nil
 }
 
 // drain lets the iterator pass over all sockets of the thread's namespace.

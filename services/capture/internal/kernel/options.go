@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 )
 
 // Sizes that Options may have.
@@ -31,13 +32,22 @@ type Options struct {
 	// one.
 	IgnorePIDs []uint32
 	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About
-	// 200 bytes of kernel memory each. Default 65,536.
+	// 250 bytes of kernel memory each. Default 65,536.
 	MaxConnections int
+	// RulePorts are the TCP ports that a process with a [Policy] that is Conditional must have to do with.
+	RulePorts []PortRange
+	// PortsDecide: a connection to or from one of RulePorts selects its process, whatever the program.
+	PortsDecide bool
 	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may
 	// be used: for what takes long and would otherwise come between Attach and Run, while the ring buffer fills. May be
 	// nil.
 	Prepare func(*Kernel)
+
+	sweepInterval time.Duration // 0: the constant; for tests
 }
+
+// PortRange is the ports from First to Last, both included.
+type PortRange struct{ First, Last uint16 }
 
 func (o Options) withDefaults() (Options, error) {
 	set := func(field *int, value int) {
@@ -49,6 +59,9 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.PayloadBytes, MaxPayloadBytes)
 	set(&o.MessageBytes, 64<<10)
 	set(&o.MaxConnections, 65536)
+	if o.sweepInterval == 0 {
+		o.sweepInterval = sweepInterval
+	}
 	var errs []error
 	if o.RingBytes < minRingBytes || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 {
 		errs = append(errs, fmt.Errorf("ring buffer of %d bytes: must be a power of two from %d to %d", o.RingBytes, minRingBytes, maxRingBytes))

@@ -40,7 +40,9 @@ func (k *Kernel) Run(handle func(*Event), idle func(drained bool)) error {
 				idle(false)
 			}
 		}
-		k.table.expire(time.Now())
+		now := time.Now()
+		k.table.expire(now)
+		k.sweep(now, handle)
 		idle(!k.ring.busy)
 		if err := k.alarm.wait(interval); err != nil {
 			select {
@@ -143,6 +145,7 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 // are lost.
 func (k *Kernel) entryOf(r *rawRecord) *entry {
 	if e := k.table.get(r.Socket); e != nil {
+		e.used = k.sweeper.round
 		return e
 	}
 	if k.collection == nil { // in tests of the decoding alone
@@ -186,8 +189,12 @@ func (k *Kernel) Losses() (Losses, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read loss counters: %w", err)
 		}
+		name := millracev1.LossCause(cause)
+		if cause >= lossCauses {
+			name = millracev1.LossCause_LOSS_CAUSE_TABLE_FULL
+		}
 		for _, l := range perCPU {
-			add(millracev1.LossCause(cause), l.Events, l.Bytes)
+			add(name, l.Events, l.Bytes)
 		}
 	}
 	add(millracev1.LossCause_LOSS_CAUSE_MALFORMED, k.malformed.Load(), k.lostBytes.Load())

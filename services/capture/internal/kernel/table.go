@@ -16,6 +16,7 @@ type entry struct {
 	connection *Connection
 	key        uint64 // of the kernel side's table
 	ended      bool
+	used       uint32 // the sweeper's round in which a record was about it
 }
 
 type ending struct {

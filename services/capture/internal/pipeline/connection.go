@@ -81,7 +81,7 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 			p.wantPorts(c, ev)
 			return
 		}
-		p.selected(c.owner, s)
+		p.selectedBy(c.owner, s)
 	case process.Selected, process.Undecided: // route sends or holds.
 	}
 	p.redactor.Event(&c.redact, ev)
@@ -112,7 +112,7 @@ func (c *connection) facts(ev *kernel.Event) *kernel.Connection {
 func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
 	if ev.Kind == kernel.Open && ev.Connection.Role == millracev1.Role_ROLE_SERVER && ev.Connection.Local.IsValid() &&
 		!slices.Contains(c.owner.Facts().ListenPorts, uint32(ev.Connection.Local.Port())) {
-		p.Inventory.Ports()
+		p.Inventory.Ports(c.owner.PID)
 	}
 }
 
@@ -124,11 +124,13 @@ func (p *Pipeline) sweep() {
 			delete(p.connections, k)
 		}
 	}
-	for idle := 10 * time.Minute; len(p.connections) > maxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
+	before := len(p.connections)
+	for idle := 10 * time.Minute; len(p.connections) > p.MaxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
 		for k, c := range p.connections {
 			if p.now.Sub(c.used) > idle {
 				delete(p.connections, k)
 			}
 		}
 	}
+	p.counters.forgotten.Add(uint64(before - len(p.connections)))
 }

@@ -14,6 +14,7 @@ const causes = 16
 type Counters struct {
 	events, bytes, batches       atomic.Uint64
 	policyErrors, runtimesMissed atomic.Uint64
+	forgotten                    atomic.Uint64
 	processes, connections       atomic.Int64
 	lostHere, lostKernel         [causes]atomic.Uint64
 	bytesHere, bytesKernel       [causes]atomic.Uint64
@@ -37,8 +38,11 @@ func (c *Counters) Processes() int64 { return c.processes.Load() }
 // Connections with state.
 func (c *Counters) Connections() int64 { return c.connections.Load() }
 
-// PolicyErrors counts processes that the kernel side could not be told about.
+// PolicyErrors counts processes whose policy the kernel side did not take.
 func (c *Counters) PolicyErrors() uint64 { return c.policyErrors.Load() }
+
+// Forgotten counts connections whose state had to make room for others.
+func (c *Counters) Forgotten() uint64 { return c.forgotten.Load() }
 
 // RuntimesMissed counts processes of which the runtime was not looked at, because too many came at once.
 func (c *Counters) RuntimesMissed() uint64 { return c.runtimesMissed.Load() }

@@ -9,6 +9,29 @@ import (
 	"millrace.dev/services/capture/internal/process"
 )
 
+// policyFor is what the kernel side does with a process, by its state.
+func (p *Pipeline) policyFor(proc *process.Process, state process.State) kernel.Policy {
+	switch state {
+	case process.Ignored:
+		return kernel.Policy{Ignore: true, IgnorePeers: p.Rules.Own(proc)}
+	case process.Conditional:
+		return kernel.Policy{Conditional: true}
+	case process.Selected, process.Undecided:
+	}
+	return kernel.Policy{}
+}
+
+// inherits decides about a new process, which has its parent's policy.
+func (p *Pipeline) inherits(child, parent *process.Process) {
+	if parent != nil && parent.Selection.State == process.Conditional && p.Rules.Decide(child).State == process.Conditional {
+		// The kernel side may have selected it meanwhile by a connection, of which the events are still to come.
+		child.Select(process.Selection{State: process.Conditional})
+		p.replay(child)
+		return
+	}
+	p.decide(child, false)
+}
+
 // decide applies the rules to a process whose facts are new. fresh: the process has a new program or was never decided
 // about, so that the kernel side must be told in any case; else only a change is told.
 func (p *Pipeline) decide(proc *process.Process, fresh bool) {
@@ -17,9 +40,8 @@ func (p *Pipeline) decide(proc *process.Process, fresh bool) {
 	if before == process.Selected && s.State == process.Conditional {
 		return // One of its connections selected it before.
 	}
-	if fresh || (before == process.Ignored) != (s.State == process.Ignored) {
-		ignored := s.State == process.Ignored
-		p.setPolicy(proc, kernel.Policy{Ignore: ignored, IgnorePeers: ignored && p.Rules.Own(proc)})
+	if policy := p.policyFor(proc, s.State); fresh || policy != p.policyFor(proc, before) {
+		p.setPolicy(proc, policy)
 	}
 	switch s.State {
 	case process.Ignored:
@@ -33,6 +55,12 @@ func (p *Pipeline) decide(proc *process.Process, fresh bool) {
 	default:
 		proc.Select(s)
 	}
+}
+
+// selectedBy begins to watch a process because of one of its connections.
+func (p *Pipeline) selectedBy(proc *process.Process, s process.Selection) {
+	p.setPolicy(proc, kernel.Policy{}) // All of its connections count from now on.
+	p.selected(proc, s)
 }
 
 // selected begins to watch a process.
@@ -62,7 +90,7 @@ func (p *Pipeline) replay(proc *process.Process) {
 				h.connection.leave(ev)
 				continue
 			}
-			p.selected(proc, s)
+			p.selectedBy(proc, s)
 		}
 		p.emit(proc, h.connection, ev) // Redacted already.
 	}

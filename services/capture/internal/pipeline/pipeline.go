@@ -30,9 +30,9 @@ const (
 	// servicesInterval is how often the list of services is made.
 	servicesInterval = 2 * time.Second
 	closedFor        = 5 * time.Second
-	// maxConnections bounds the connections that have state; beyond it those idle for longest go, and are joined anew
-	// if they are not.
-	maxConnections = 65536
+	// unixConnections are the Unix-domain connections that the kernel side's table holds, for both ends, and as many of
+	// any kind whose end is not a few seconds old.
+	unixConnections = 2 * 16384
 )
 
 // Runtimes is told about processes whose runtime can tell more than the kernel. It is called from one goroutine of its
@@ -60,6 +60,9 @@ type Options struct {
 	Inventory  *process.Inventory
 	Source     kernel.Source
 	Output     Output
+	// MaxConnections bounds the connections that have state; beyond it those idle for longest go, which is counted, and
+	// they are joined anew if they are not. 0: what the kernel side's tables hold by default.
+	MaxConnections int
 	// Runtimes may be nil.
 	Runtimes Runtimes
 	// Services is told now and then which selected processes listen: process id to encoded Process message. May be nil.
@@ -100,6 +103,10 @@ func New(o Options) (*Pipeline, error) {
 		return nil, fmt.Errorf("measure the clock: %w", err)
 	}
 	now := time.Now()
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 65536
+	}
+	o.MaxConnections += unixConnections
 	return &Pipeline{
 		Options: o, redactor: redactor, builders: make([]*batch.Builder, o.Partitions), told: make([]told, o.Partitions),
 		connections: map[*kernel.Connection]*connection{}, clockOffset: offset, runtimes: make(chan runtimeJob, 1024),
@@ -131,7 +138,7 @@ func (p *Pipeline) Handle(ev *kernel.Event) {
 					Process: parent.ID, Thread: ev.ParentThread, Goroutine: ev.ParentGoroutine, TimeNS: ev.TimeNS,
 				})
 			}
-			p.decide(child, false)
+			p.inherits(child, parent)
 		}
 	case kernel.ProcessExec:
 		if ev.PID == 0 {
@@ -326,7 +333,7 @@ func (p *Pipeline) Idle(drained bool) {
 		p.servicesAt = p.now
 		p.Services(p.services())
 	}
-	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > maxConnections {
+	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > p.MaxConnections {
 		p.sweep()
 	}
 	p.horizon.settle(&p.held)

@@ -29,6 +29,7 @@ type source struct {
 
 func (s *source) Run(func(*kernel.Event), func(bool)) error { return nil }
 func (s *source) Close() error                              { return nil }
+func (s *source) Tables() []kernel.Table                    { return nil }
 func (s *source) Losses() (kernel.Losses, error)            { return s.losses, nil }
 
 func (s *source) SetPolicy(pid uint32, p kernel.Policy) error {

@@ -37,6 +37,9 @@ type Inventory struct {
 	rechecks []*Process
 	now      func() time.Time
 	climbing int // how many parents are being read because of their children
+
+	listeners Listeners // nil until Watch
+	listening uint64    // ListeningChanges when it was looked at last
 }
 
 // fileID identifies the contents of an executable.
@@ -148,6 +151,7 @@ func (inv *Inventory) Fork(pid, parent uint32, timeNS uint64) *Process {
 	if origin == nil || err == nil && s.parent != parent && !near(s.startTicks, inv.ticks(timeNS)) {
 		return inv.read(pid)
 	}
+	inv.worker.refreshPorts(pid) // It holds what its parent does, unless that changes before it runs.
 	facts := proto.Clone(origin.facts).(*millracev1.Process)
 	facts.RuleServiceName, facts.RuleServiceNamespace = "", ""
 	p := inv.add(pid, s, facts)
@@ -222,6 +226,12 @@ func (inv *Inventory) Poll(changed func(*Process)) {
 		}
 		return p.Exited || inv.worker.submit(job{process: p, pid: p.PID})
 	})
+	if inv.listeners != nil {
+		if changes := inv.listeners.ListeningChanges(); changes != inv.listening {
+			inv.listening = changes
+			inv.worker.wantPorts()
+		}
+	}
 	for _, r := range inv.worker.results() {
 		inv.take(r)
 	}
@@ -283,8 +293,19 @@ func (inv *Inventory) know(p *Process, program Program) {
 	inv.touch(p)
 }
 
-// Ports asks for a fresh look at listening ports, soon.
-func (inv *Inventory) Ports() { inv.worker.wantPorts() }
+// Ports asks for a fresh look at the listening ports of a process, soon.
+func (inv *Inventory) Ports(pid uint32) {
+	inv.worker.refreshPorts(pid)
+	inv.worker.wantPorts()
+}
+
+// Watch has the inventory learn from l which sockets listen, from now on. To be called once, before events come.
+func (inv *Inventory) Watch(l Listeners) {
+	inv.listeners = l
+	inv.worker.mu.Lock()
+	inv.worker.watch = l
+	inv.worker.mu.Unlock()
+}
 
 // read reads a process from /proc.
 func (inv *Inventory) read(pid uint32) *Process {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// portInterval is how often listening ports are looked at without being asked, and minPortInterval the least when
-	// asked.
+	// portInterval is how often the ports of new processes are looked at without being asked, and minPortInterval the
+	// least when asked.
 	portInterval    = 5 * time.Second
 	minPortInterval = 250 * time.Millisecond
 	// aliveInterval is how often exits that were missed are looked for.
@@ -45,13 +45,14 @@ type worker struct {
 
 	mu    sync.Mutex
 	done  []result
+	watch Listeners       // what the next look takes over
 	fresh map[uint32]bool // processes whose descriptors may have changed
 }
 
 func newWorker(fs procfs) *worker {
 	return &worker{
 		fs: fs, jobs: make(chan job, 1024), ask: make(chan struct{}, 1), fresh: map[uint32]bool{},
-		ports: ports{fs: fs},
+		ports: ports{fs: fs, found: map[uint32][]uint64{}},
 	}
 }
 
@@ -128,6 +129,7 @@ func (w *worker) run(ctx context.Context) {
 			for _, pid := range pids {
 				r.alive[pid] = true
 			}
+			w.ports.prune(r.alive)
 			w.finish(r)
 		}
 	}
@@ -165,6 +167,9 @@ func (w *worker) look(first bool) {
 	w.mu.Lock()
 	fresh := w.fresh
 	w.fresh = map[uint32]bool{}
+	if w.watch != nil && w.ports.source == nil {
+		w.ports.source = w.watch
+	}
 	w.mu.Unlock()
 	if changed := w.ports.refresh(fresh); len(changed) > 0 || first {
 		w.finish(result{ports: changed})

@@ -152,6 +152,22 @@ func (r *rule) listens(p *process.Process) bool {
 	return slices.ContainsFunc(p.Facts().ListenPorts, func(port uint32) bool { return r.port(uint16(port)) })
 }
 
+// Ports gives the ports of the rules that select by port. decide: a connection to or from one of them selects its
+// process, whatever the program.
+func (r *Rules) Ports() (ports []kernel.PortRange, decide bool) {
+	decide = true
+	for i := range r.include {
+		rule := &r.include[i]
+		for _, p := range rule.ports {
+			ports = append(ports, kernel.PortRange{First: p.from, Last: p.to})
+		}
+		if len(rule.ports) > 0 && (rule.executable != nil || rule.languages != nil) {
+			decide = false
+		}
+	}
+	return ports, decide
+}
+
 // Own reports whether a process is Millrace's own and so never watched: the calling one, and those of its programs.
 func (r *Rules) Own(p *process.Process) bool {
 	return p.PID == r.self || strings.HasPrefix(p.Program.GoModule, ownModule) && !strings.HasPrefix(p.Program.GoMain, testPrograms)
