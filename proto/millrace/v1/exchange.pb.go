@@ -441,6 +441,9 @@ type Exchange struct {
 	Context *TraceContext `protobuf:"bytes,22,opt,name=context,proto3" json:"context,omitempty"`
 	// The request's traceparent is the one that its cause had received, forwarded unchanged.
 	ContextForwarded bool `protobuf:"varint,23,opt,name=context_forwarded,json=contextForwarded,proto3" json:"context_forwarded,omitempty"`
+	// At a client's end: the process was asked for the same Host lately, so it passes on what its own client wanted, as
+	// reverse proxies do.
+	HostForwarded bool `protobuf:"varint,47,opt,name=host_forwarded,json=hostForwarded,proto3" json:"host_forwarded,omitempty"`
 	// Smoothed round-trip time at the end of the exchange, microseconds; 0 if unknown.
 	SrttUs uint32 `protobuf:"varint,24,opt,name=srtt_us,json=srttUs,proto3" json:"srtt_us,omitempty"`
 	// Segments that this end retransmitted during the exchange.
@@ -662,6 +665,13 @@ func (x *Exchange) GetContext() *TraceContext {
 func (x *Exchange) GetContextForwarded() bool {
 	if x != nil {
 		return x.ContextForwarded
+	}
+	return false
+}
+
+func (x *Exchange) GetHostForwarded() bool {
+	if x != nil {
+		return x.HostForwarded
 	}
 	return false
 }
@@ -1019,7 +1029,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\xd9\v\n" +
+	"tracestate\"\x80\f\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -1047,7 +1057,8 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
 	"cause_kind\x18\x15 \x01(\x0e2\x16.millrace.v1.CauseKindR\tcauseKind\x123\n" +
 	"\acontext\x18\x16 \x01(\v2\x19.millrace.v1.TraceContextR\acontext\x12+\n" +
-	"\x11context_forwarded\x18\x17 \x01(\bR\x10contextForwarded\x12\x17\n" +
+	"\x11context_forwarded\x18\x17 \x01(\bR\x10contextForwarded\x12%\n" +
+	"\x0ehost_forwarded\x18/ \x01(\bR\rhostForwarded\x12\x17\n" +
 	"\asrtt_us\x18\x18 \x01(\rR\x06srttUs\x12 \n" +
 	"\vretransmits\x18\x19 \x01(\rR\vretransmits\x12\x1d\n" +
 	"\n" +

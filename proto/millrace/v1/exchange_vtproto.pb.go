@@ -228,6 +228,18 @@ func (m *Exchange) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		}
 		i -= size
 	}
+	if m.HostForwarded {
+		i--
+		if m.HostForwarded {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xf8
+	}
 	if m.ClientPort != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ClientPort))
 		i--
@@ -910,6 +922,9 @@ func (m *Exchange) SizeVT() (n int) {
 	}
 	if m.ClientPort != 0 {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.ClientPort))
+	}
+	if m.HostForwarded {
+		n += 3
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2270,6 +2285,26 @@ func (m *Exchange) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 47:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HostForwarded", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.HostForwarded = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -4064,6 +4099,26 @@ func (m *Exchange) UnmarshalVTUnsafe(dAtA []byte) error {
 					break
 				}
 			}
+		case 47:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HostForwarded", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.HostForwarded = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -94,7 +94,7 @@ func (p *Processor) taskBytes() int {
 
 func (p *Processor) forget(q *process) {
 	q.tasks.Forget()
-	p.factsHeld -= len(q.encoded) + makerBytes*len(q.makers)
+	p.factsHeld -= len(q.encoded) + makerBytes*len(q.makers) + hostBytes*len(q.hosts)
 	delete(p.processes, q.id)
 }
 

@@ -120,13 +120,15 @@ func appendCause(b []byte, x *protocol.Exchange) []byte {
 	switch {
 	case x.CauseKind&candidate != 0:
 		b = appendNumber(b, 21, uint64(x.CauseKind&^candidate))
-		return appendKey(b, 29, x.Cause)
+		b = appendKey(b, 29, x.Cause)
+		return appendFlag(b, 47, x.HostForwarded)
 	case x.CauseKind != 0:
 		b = appendKey(b, 20, x.Cause)
 		b = appendNumber(b, 21, uint64(x.CauseKind))
 	}
 	b = appendFlag(b, 23, x.Forwarded)
-	return appendFlag(b, 44, x.CauseUnknown)
+	b = appendFlag(b, 44, x.CauseUnknown)
+	return appendFlag(b, 47, x.HostForwarded)
 }
 
 // appendStart writes the last fields of a Link that tells of the start of x.

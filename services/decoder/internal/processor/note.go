@@ -48,6 +48,7 @@ func (p *Processor) act(w *worker, n *note) {
 	case noteCalled:
 		p.called(w, n)
 	case noteLink:
+		p.asked(c.owner, x.Authority)
 		p.out.add(&p.out.links[c.partition], 2, w.arena[n.from:n.to])
 	case noteServe:
 		r := causality.Request{Key: c.requestKey(x, false), Start: x.HeadTime}
@@ -83,6 +84,7 @@ func (p *Processor) called(w *worker, n *note) {
 	if x.Offset == 0 {
 		call.Opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
 	}
+	x.HostForwarded = x.Authority != 0 && c.owner.wasAsked(x.Authority)
 	key, rest := w.arena[n.from:n.split], w.arena[n.split:n.to]
 	var told []byte
 	cause, ok := p.cause(p.actor(c, &x.First), &x.First, call)

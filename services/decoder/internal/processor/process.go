@@ -19,7 +19,8 @@ type process struct {
 	id          uint64
 	encoded     []byte // Process message
 	tasks       *causality.Tracker
-	makers      []maker // who made it for a request it may be, the nearest first
+	makers      []maker  // who made it for a request it may be, the nearest first
+	hosts       []uint32 // hashes of the Hosts that it was asked for lately, each once, the newest last
 	connections int
 	lastTick    uint64
 	lostAt      int64 // the stream's time when requests were lost last, Unix ns; 0: never
@@ -35,6 +36,34 @@ type maker struct {
 
 // maxMakers bounds the makers of a process, makerBytes is what one takes in a snapshot at most.
 const maxMakers, makerBytes = 8, 32
+
+// maxHosts bounds the Hosts of a process, hostBytes is what one takes in a snapshot at most.
+const maxHosts, hostBytes = 128, 5
+
+// asked notes that q was asked for a Host.
+func (p *Processor) asked(q *process, host uint32) {
+	if host == 0 || q.wasAsked(host) {
+		return
+	}
+	if len(q.hosts) == maxHosts {
+		copy(q.hosts, q.hosts[1:])
+		q.hosts[maxHosts-1] = host
+		return
+	}
+	q.hosts = append(q.hosts, host)
+	p.factsHeld += hostBytes
+}
+
+// wasAsked reports whether q was asked for a Host lately. A call with the same one passes it on, as proxies do: then it
+// names what the proxy's client wanted, not whom the proxy calls.
+func (q *process) wasAsked(host uint32) bool {
+	for i := len(q.hosts) - 1; i >= 0; i-- {
+		if q.hosts[i] == host {
+			return true
+		}
+	}
+	return false
+}
 
 func (p *Processor) processOf(id uint64) *process {
 	q := p.processes[id]

@@ -20,7 +20,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 8
+	snapshotVersion = 9
 	oldestVersion   = 1
 )
 
@@ -52,6 +52,10 @@ func (p *Processor) Snapshot(dst []byte) ([]byte, error) {
 			w.Uint(m.process)
 			w.Uint(uint64(m.task))
 			w.Int(m.at)
+		}
+		w.Uint(uint64(len(q.hosts)))
+		for _, host := range q.hosts {
+			w.Uint(uint64(host))
 		}
 		q.tasks.AppendState(w)
 	}
@@ -113,6 +117,11 @@ func (p *Processor) Restore(b []byte) error {
 		if version > 5 {
 			for range r.Items() {
 				p.made(q, maker{r.Uint(), causality.Task(r.Uint()), r.Int()})
+			}
+		}
+		if version > 8 {
+			for range r.Items() {
+				p.asked(q, uint32(r.Uint()))
 			}
 		}
 		q.tasks.RestoreState(r, layoutOf(version))

@@ -72,6 +72,9 @@ type Exchange struct {
 	// GivenUp: the exchange was given up while its connection is open. Completes: it was given up before, and its
 	// response came after all. Both are set while [Sink.Finished] is called.
 	GivenUp, Completes bool
+	// Authority is a hash of the Host that the request names, 0 if there is none. It is valid until the event after
+	// [Sink.Started].
+	Authority uint32
 	// Flags and Number are the parser's own, for what it must know of the request when the response comes.
 	Flags  uint8
 	Number uint32
@@ -81,6 +84,8 @@ type Exchange struct {
 	Cause     identity.Key
 	CauseKind uint8
 	Forwarded bool
+	// HostForwarded: the Host of a client's request is one that the process was asked for itself.
+	HostForwarded bool
 	// CauseUnknown: there is no cause, but what would tell may have been missed.
 	CauseUnknown bool
 	Task         uint64
@@ -188,9 +193,13 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	x.Task = r.Uint()
 	bits := x.bits()
 	known := len(bits)
-	if version < 7 {
+	switch {
+	case version < 7:
 		known = bitsBefore7
-	} else {
+	case version < 9:
+		known = bitsBefore9
+	}
+	if version >= 7 {
 		x.DoubtAt = r.Int()
 	}
 	for _, b := range bits[:known] {
@@ -198,13 +207,13 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	}
 }
 
-// bitsBefore7 is how many of the bits snapshots before version 7 have.
-const bitsBefore7 = 11
+// bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8.
+const bitsBefore7, bitsBefore9 = 11, 13
 
-func (x *Exchange) bits() [13]*bool {
-	return [13]*bool{
+func (x *Exchange) bits() [14]*bool {
+	return [14]*bool{
 		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
 		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
-		&x.ContextUnknown, &x.CauseUnknown,
+		&x.ContextUnknown, &x.CauseUnknown, &x.HostForwarded,
 	}
 }

@@ -121,6 +121,8 @@ func (v *view) read(m []byte) (ok bool) {
 			ok = readContext(x.Context, f.Bytes)
 		case 23<<3 | wire.Varint:
 			x.ContextForwarded = f.Number != 0
+		case 47<<3 | wire.Varint:
+			x.HostForwarded = f.Number != 0
 		case 24<<3 | wire.Varint:
 			x.SrttUs = uint32(f.Number)
 		case 25<<3 | wire.Varint:

@@ -28,8 +28,8 @@ type facts struct {
 
 	redis *millracev1.RedisExchange
 
-	// serverName is what the client called the server; empty if it did not, or if this is the server, because then it
-	// is a text that anybody can choose.
+	// serverName is what the client called the server; empty if it did not, if it passes on what its own client called
+	// it, or if this is the server, because then it is a text that anybody can choose.
 	serverName string
 	serverPort uint32
 

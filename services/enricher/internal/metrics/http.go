@@ -10,7 +10,7 @@ import (
 func (f *facts) readHTTP(h *millracev1.HttpExchange) {
 	f.http = h
 	f.scheme, f.path, _ = spans.SplitTarget(h.Target)
-	if f.client {
+	if f.client && !f.x.HostForwarded {
 		host, port := spans.SplitHost(h.Host)
 		f.serverName = host
 		if port != 0 {

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 
@@ -102,4 +103,25 @@ func cpuTime(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return usage.Utime.Nano() + usage.Stime.Nano()
+}
+
+// A Host that is passed on is chosen by whoever asks the proxy, so it names neither series nor nodes of the graph.
+func TestForwardedHost(t *testing.T) {
+	t.Parallel()
+	for forwarded, want := range map[bool]int{true: 1, false: 50} {
+		a := aggregator(t, allFeatures())
+		for i := range 50 {
+			c, _ := pair()
+			c.Peer, c.PeerProcess = nil, nil
+			c.Exchange.HostForwarded = forwarded
+			c.Exchange.GetHttp().Host = fmt.Sprintf("scan%d.example:%d", i, 1000+i)
+			a.Observe(c)
+		}
+		_, _, series, _ := window(t, a).totals()
+		for _, metric := range []string{"http.client.request.duration", "traces_service_graph_request_total"} {
+			if series[metric] != want {
+				t.Errorf("passed on %v: %d series of %s, want %d", forwarded, series[metric], metric, want)
+			}
+		}
+	}
 }

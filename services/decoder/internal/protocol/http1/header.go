@@ -90,6 +90,7 @@ func (d *side) header(line []byte, request bool) {
 		if !d.hosted {
 			d.hosted = true
 			d.x.Detail = appendText(d.x.Detail, fieldHost, valid(cut(value, maxValue)))
+			d.x.Authority = hashOf(value)
 		}
 	case is(name, "user-agent"):
 		d.x.Detail = appendText(d.x.Detail, fieldUserAgent, valid(cut(value, maxValue)))

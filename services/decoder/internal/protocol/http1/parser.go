@@ -174,8 +174,18 @@ func (p *parser) begin(c *protocol.Conn, method, target []byte) *protocol.Exchan
 	if host := authority(target); len(host) > 0 { // RFC 9112 section 3.2.2: it goes before the Host header
 		p.req.hosted = true
 		x.Detail = appendText(x.Detail, fieldHost, valid(cut(host, maxValue)))
+		x.Authority = hashOf(host)
 	}
 	return x
+}
+
+// hashOf is the FNV-1a hash of a text, with 1 in place of 0.
+func hashOf(text []byte) uint32 {
+	h := uint32(2166136261)
+	for _, c := range text {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return max(h, 1)
 }
 
 // startLong begins a request whose line is longer than can be held, or is cut by a gap: its method and the beginning of
