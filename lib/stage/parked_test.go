@@ -28,7 +28,8 @@ func (v *versioned) Process(_ context.Context, records []stage.Record, out stage
 }
 func (v *versioned) Tick(context.Context, time.Time, stage.Output) error { return nil }
 func (v *versioned) Snapshot(dst []byte) ([]byte, error)                 { return append(dst, v.state...), nil }
-func (v *versioned) Restore(b []byte) error                              { v.state = string(b); return nil }
+
+func (v *versioned) Restore(b []byte) error { v.state = string(b); return nil }
 
 // readiness is what an instance shows of itself.
 type readiness struct{ *telemetry.Telemetry }
