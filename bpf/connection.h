@@ -37,13 +37,21 @@ enum tcp_state {
 
 enum transport { TRANSPORT_TCP = 1, TRANSPORT_UNIX = 2 };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
-enum protocol { PROTOCOL_NONE, PROTOCOL_HTTP1, PROTOCOL_REDIS, PROTOCOL_TLS, PROTOCOL_UNKNOWN };
+enum protocol {
+	PROTOCOL_NONE,
+	PROTOCOL_HTTP1,
+	PROTOCOL_REDIS,
+	PROTOCOL_TLS,
+	PROTOCOL_UNKNOWN,
+	/* The first bytes could be many things: payload is copied until user space says what it is. Not in raw.proto. */
+	PROTOCOL_PENDING = 255,
+};
 enum side { SIDE_SEND, SIDE_RECEIVE };
 
 /* One direction of a connection. */
 struct direction {
 	u64 next;	/* offset behind the last byte seen */
-	u64 held;	/* the last event's bytes if they were few: the beginning of a token, perhaps */
+	u64 held[2];	/* the last events' bytes if they were few: the beginning of a token, perhaps */
 	u32 budget;	/* payload bytes still to ship of the current message */
 	u8 held_length; /* at most HELD_MAX */
 	u8 started;	/* `next` is exact */
@@ -53,7 +61,7 @@ struct direction {
 	u64 number; /* of the line that is being read there */
 };
 
-#define HELD_MAX 7
+#define HELD_MAX 15
 
 enum connection_flag {
 	CONNECTION_ANNOUNCED = 1, /* its facts were sent */

@@ -94,6 +94,24 @@ struct {
 
 #define FOUR(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
 
+/*
+ * What first bytes are taken for: Rule in millrace.dev/protocols, written by the loader from the list there. Bytes that
+ * cannot be read peek as zeros, so a match says how many it needs at least.
+ */
+struct match {
+	u64 mask[PEEK / sizeof(u64)];
+	u64 value[PEEK / sizeof(u64)];
+	u8 least;
+	u8 protocol;
+	u8 opening; /* holds on connections alone that were seen from their beginning */
+	u8 reserved[5];
+};
+
+#define MATCHES_MAX 96
+
+const volatile struct match matches[MATCHES_MAX] = {};
+const volatile u32 matches_count = 0;
+
 static __always_inline bool is_upper(u8 c)
 {
 	return c >= 'A' && c <= 'Z';
@@ -102,40 +120,6 @@ static __always_inline bool is_upper(u8 c)
 static __always_inline bool is_digit(u8 c)
 {
 	return c >= '0' && c <= '9';
-}
-
-/* A request line: a method in capitals, a space, and what can begin a target. */
-static __always_inline bool is_request(const volatile u8 *b)
-{
-	for (int i = 0; i < PEEK - 1; i++) {
-		u8 c = b[i];
-
-		if (is_upper(c) || c == '-')
-			continue;
-		if (i < 3 || c != ' ')
-			return false;
-		c = b[i + 1];
-		return c == '/' || c == '*' || c == 'h'; /* RFC 9112, 3.2: origin, asterisk and absolute form */
-	}
-	return false;
-}
-
-/* A length line of RESP: digits up to a carriage return. */
-static __always_inline bool is_length(const volatile u8 *b)
-{
-	if (b[1] == '-' || b[1] == '?')
-		return b[2] == '1' || b[2] == '\r';
-	if (!is_digit(b[1]))
-		return false;
-	for (int i = 2; i < PEEK; i++) {
-		u8 c = b[i];
-
-		if (c == '\r')
-			return true;
-		if (!is_digit(c))
-			return false;
-	}
-	return false;
 }
 
 static __always_inline struct scratch *current_scratch(void)
@@ -172,57 +156,26 @@ static __always_inline bool take_work(struct work *w, u64 bytes)
  * itself.
  */
 
-/* The protocol of which the peeked bytes could be the start of a message, else PROTOCOL_NONE. */
-__noinline int first_token(u64 length)
+/* The protocol of the first match of the peeked bytes, else PROTOCOL_NONE. */
+__noinline int first_token(u64 length, u64 opening)
 {
 	struct work *w = current_work();
-	u8 *b;
-	u32 word;
+	u64 low, high;
 
 	if (!w)
 		return PROTOCOL_NONE;
-	b = (u8 *)w->peek;
-	word = FOUR(b[0], b[1], b[2], b[3]);
-	if (!length)
-		return PROTOCOL_NONE;
+	low = w->peek[0];
+	high = w->peek[1];
+	for (u32 i = 0; i < MATCHES_MAX; i++) {
+		const volatile struct match *m = &matches[i];
 
-	switch (b[0]) {
-	case 0x14:
-	case 0x15:
-	case 0x16:
-	case 0x17:
-		return b[1] == 3 && b[2] <= 4 ? PROTOCOL_TLS : PROTOCOL_NONE;
-	case '*':
-	case '$':
-	case '%':
-	case '~':
-	case '>':
-	case '|':
-	case '!':
-	case '=':
-		return is_length(b) ? PROTOCOL_REDIS : PROTOCOL_NONE;
-	case ':':
-	case '(':
-	case ',':
-		return is_digit(b[1]) || b[1] == '-' || b[1] == 'i' || b[1] == 'n' ? PROTOCOL_REDIS : PROTOCOL_NONE;
-	case '+':
-		return is_upper(b[1]) ? PROTOCOL_REDIS : PROTOCOL_NONE;
-	case '-':
-		return is_upper(b[1]) && is_upper(b[2]) ? PROTOCOL_REDIS : PROTOCOL_NONE;
-	case '_':
-		return b[1] == '\r' && b[2] == '\n' ? PROTOCOL_REDIS : PROTOCOL_NONE;
-	case '#':
-		return (b[1] == 't' || b[1] == 'f') && b[2] == '\r' ? PROTOCOL_REDIS : PROTOCOL_NONE;
+		if (i >= matches_count)
+			break;
+		if ((low & m->mask[0]) == m->value[0] && (high & m->mask[1]) == m->value[1] && length >= m->least &&
+		    (opening || !m->opening))
+			return m->protocol;
 	}
-	if (word == FOUR('H', 'T', 'T', 'P'))
-		return b[4] == '/' && b[5] == '1' ? PROTOCOL_HTTP1 : PROTOCOL_NONE;
-	if (word == FOUR('P', 'R', 'I', ' ')) /* HTTP/2 */
-		return PROTOCOL_UNKNOWN;
-	if (word == FOUR('P', 'I', 'N', 'G') && b[4] == '\r')
-		return PROTOCOL_REDIS;
-	if (word == FOUR('C', 'O', 'N', 'N') && b[7] == ' ')
-		return PROTOCOL_HTTP1;
-	return is_request(b) ? PROTOCOL_HTTP1 : PROTOCOL_NONE;
+	return PROTOCOL_NONE;
 }
 
 /* Events of so many bytes are read whole, once. */
@@ -287,26 +240,33 @@ static __always_inline void peek(struct scratch *s, struct work *w)
  * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads one
  * byte ahead while a handler runs, so most of its requests arrive as one byte and the rest.
  */
-static __always_inline int token_of(struct work *w, struct direction *d)
+static __always_inline int token_of(struct work *w, struct direction *d, bool opening)
 {
-	int token = first_token(w->count);
-	u32 length = d->held_length, shift = length * 8;
+	int token = first_token(w->count, opening);
+	u32 length = d->held_length, shift = (length & 7) * 8;
 	u64 low = w->peek[0], high = w->peek[1];
 
 	if (!token && length && length <= HELD_MAX) {
-		w->peek[0] = d->held | low << shift;
-		w->peek[1] = high << shift | low >> (64 - shift);
-		token = first_token(w->count);
+		if (length < 8) {
+			w->peek[0] = d->held[0] | low << shift;
+			w->peek[1] = high << shift | low >> (64 - shift);
+		} else {
+			w->peek[0] = d->held[0];
+			w->peek[1] = d->held[1] | low << shift;
+		}
+		token = first_token(w->count + length, opening);
 		/* Few bytes again: they join those that are held. */
 		if (!token && w->count + length <= HELD_MAX) {
-			d->held = w->peek[0];
+			d->held[0] = w->peek[0];
+			d->held[1] = w->peek[1];
 			d->held_length = length + w->count;
 			return token;
 		}
 	}
 	d->held_length = 0;
 	if (!token && w->count <= HELD_MAX) {
-		d->held = low;
+		d->held[0] = low;
+		d->held[1] = high;
 		d->held_length = w->count;
 	}
 	return token;

@@ -9,8 +9,8 @@
 /* Data events without a known token before a connection is given up. One that was joined may be in the middle of a
  * message. */
 #define TRIES_FRESH 4
-/* The longest token, a method and its space. */
-#define TOKEN_BYTES 8
+/* As many bytes as a match looks at. */
+#define TOKEN_BYTES PEEK
 #define TRIES_JOINED 16
 /* A connection that was joined and given up is looked at again once in so many events. */
 #define RETRY_EVENTS 16
@@ -321,6 +321,11 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 	return offset;
 }
 
+static __always_inline bool is_shipped(u8 protocol)
+{
+	return protocol != PROTOCOL_NONE && protocol != PROTOCOL_TLS && protocol != PROTOCOL_UNKNOWN;
+}
+
 /*
  * Whether the event concerns us, going by the protocol. A small event is read on the way. Nothing is told of a
  * connection that was joined before a token shows what it carries: it may be in the middle of a TLS record, which must
@@ -329,7 +334,7 @@ static __always_inline u64 position_of(struct work *w, struct connection *c, str
 static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
 {
 	u8 protocol = c->facts.protocol, token;
-	bool joined = !c->facts.opened;
+	bool joined = !c->facts.opened, opening;
 
 	if (protocol == PROTOCOL_TLS)
 		return false;
@@ -339,12 +344,12 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		return protocol != PROTOCOL_UNKNOWN && c->flags & CONNECTION_ANNOUNCED;
 	if (is_small(w))
 		read_small(s, w);
-	if (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS) {
+	if (is_shipped(protocol) && protocol != PROTOCOL_PENDING) {
 		/* All that a token would change. */
 		if (d->budget == message_bytes && !d->line && w->count < LARGE_BYTES)
 			return true;
 		peek(s, w);
-		token = token_of(w, d);
+		token = token_of(w, d, false);
 		if (token == protocol) {
 			w->token = token;
 			d->budget = message_bytes;
@@ -352,18 +357,25 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		return true;
 	}
 	peek(s, w);
-	token = token_of(w, d);
+	opening = !joined || (c->facts.transport == TRANSPORT_TCP && !d->next && !c->tries);
+	token = token_of(w, d, opening);
+	if (protocol == PROTOCOL_PENDING) {
+		/* What is not shipped counts right behind a preface; later it may be the middle of a body. */
+		if (!token || token == PROTOCOL_PENDING || (!is_shipped(token) && d->next > HEAD_BYTES + TAIL_BYTES))
+			return true;
+	}
 	if (token) {
 		c->facts.protocol = w->token = token;
 		d->budget = message_bytes;
-		return token == PROTOCOL_HTTP1 || token == PROTOCOL_REDIS;
+		return is_shipped(token);
 	}
 	if (protocol == PROTOCOL_UNKNOWN)
 		return false;
 	if (!w->buffer && !w->iov) /* nothing to tell it by */
 		return !joined;
 	/* The first bytes may come one by one. */
-	if ((joined || d->next + w->count >= TOKEN_BYTES) && ++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
+	if ((joined || w->count >= TOKEN_BYTES / 2 || d->next + w->count >= TOKEN_BYTES) &&
+	    ++c->tries >= (joined ? TRIES_JOINED : TRIES_FRESH)) {
 		c->facts.protocol = PROTOCOL_UNKNOWN;
 		c->tries = 0;
 		return false;

@@ -124,7 +124,7 @@ func Request(b []byte, how protocols.Evidence) protocols.Guess {
 	known := false
 	switch {
 	case n == len(b):
-		if n > MaxMethod || how == protocols.Anywhere && !beginsMethod(b) {
+		if n > MaxMethod || how == protocols.Anywhere && !BeginsMethod(b) {
 			return protocols.No
 		}
 		return protocols.More
@@ -229,8 +229,8 @@ func authority(t []byte) protocols.Guess {
 	return protocols.Sure
 }
 
-// beginsMethod reports whether a well-known method begins with b.
-func beginsMethod(b []byte) bool {
+// BeginsMethod reports whether a well-known method begins with b.
+func BeginsMethod(b []byte) bool {
 	for m := range methods {
 		if len(b) <= len(m) && m[:len(b)] == string(b) {
 			return true

@@ -76,7 +76,7 @@ func read1(b []byte) (Preface, protocols.Guess) {
 	p := Preface{Length: end + 1, Keep: end + 1}
 	switch string(words[0]) {
 	case "UNKNOWN":
-		p.Keep = len(signature1) + len("UNKNOWN")
+		p.Keep = len(signature1) + len("UNKNOWN ")
 		return p, protocols.Sure
 	case "TCP4", "TCP6":
 	default:

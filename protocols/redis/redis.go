@@ -47,6 +47,7 @@ func matches() []protocols.Match {
 		one.Then(0xff, '+').Then(0xe0, 0x40),
 		one.Then(0xff, '-').Then(0xe0, 0x40).Then(0xe0, 0x40),
 		protocols.Text("_\r\n"),
+		protocols.Text("PING\r"), // also on Unix-domain sockets, whose beginning the kernel side does not see
 		one.Then(0xff, '#').Then(0xed, 0x64).Then(0xff, '\r'),
 		one.Then(0xc0, 0x40).Then(0xc0, 0x40).Then(0xc0, 0x40).AtOpening()) // an inline command
 }
@@ -134,18 +135,33 @@ func number(b []byte, at int) (n, next int, g protocols.Guess) {
 	return n, at + 2, protocols.Sure
 }
 
-// inlineAnswers are the commands with which an inline command may open a connection, and the types of the replies that
-// they can have beside an error. Most of these words belong to other protocols too.
-var inlineAnswers = map[string]string{
-	"PING": "+$", "INFO": "$=", "DBSIZE": ":", "MONITOR": "+", "COMMAND": "*:%", "FLUSHALL": "+", "FLUSHDB": "+",
-	"AUTH": "+", "HELLO": "*%", "SELECT": "+", "ECHO": "$", "EXISTS": ":", "DEL": ":", "KEYS": "*~", "TIME": "*", "ROLE": "*",
-	"CONFIG": "*%+", "CLIENT": "+$:*=", "ACL": "+*$%:", "RESET": "+", "QUIT": "+",
-	"SET": "+$_", "GET": "$_", "INCR": ":", "DECR": ":", "LPUSH": ":", "RPUSH": ":", "HSET": ":", "HGET": "$_", "TTL": ":", "TYPE": "+",
+// inlineAnswers are the commands with which an inline command may open a connection, and the replies that they can have
+// beside an error: types, or a whole line where there is only one. Most of these words belong to other protocols too.
+var inlineAnswers = map[string][]string{
+	"PING": {"+PONG", "$"}, "INFO": {"$", "="}, "DBSIZE": {":"}, "MONITOR": {"+OK"}, "COMMAND": {"*", ":", "%"}, "FLUSHALL": {"+OK"},
+	"FLUSHDB": {"+OK"}, "AUTH": {"+OK"}, "HELLO": {"*", "%"}, "SELECT": {"+OK"}, "ECHO": {"$"}, "EXISTS": {":"}, "DEL": {":"},
+	"KEYS": {"*", "~"}, "TIME": {"*"}, "ROLE": {"*"}, "CONFIG": {"*", "%", "+OK"}, "CLIENT": {"+OK", "$", ":", "*", "="},
+	"ACL": {"+OK", "*", "$", "%", ":"}, "RESET": {"+RESET"}, "QUIT": {"+OK"}, "SET": {"+OK", "$", "_"}, "GET": {"$", "_"}, "INCR": {":"},
+	"DECR": {":"}, "LPUSH": {":"}, "RPUSH": {":"}, "HSET": {":"}, "HGET": {"$", "_"}, "TTL": {":"},
+	"TYPE": {"+none", "+string", "+list", "+set", "+zset", "+hash", "+stream"},
+}
+
+// mayAnswer reports whether b begins one of the replies, or goes on like it as far as it is there.
+func mayAnswer(answers []string, b []byte) bool {
+	for _, a := range answers {
+		if len(a) > 1 {
+			a += "\r\n"
+		}
+		if n := min(len(a), len(b)); string(b[:n]) == a[:n] {
+			return true
+		}
+	}
+	return b[0] == '-'
 }
 
 // inline judges an inline command: a line of words, the first of which is a command that may open a connection. It is
 // never more than likely.
-func inline(b []byte) (answers string, g protocols.Guess) {
+func inline(b []byte) (answers []string, g protocols.Guess) {
 	n := 0
 	for n < len(b) && n < maxName && (b[n]|0x20) >= 'a' && (b[n]|0x20) <= 'z' {
 		n++
@@ -153,34 +169,34 @@ func inline(b []byte) (answers string, g protocols.Guess) {
 	if n == len(b) {
 		for name := range inlineAnswers {
 			if len(name) >= n && equalFold(b, name[:n]) {
-				return "", protocols.More
+				return nil, protocols.More
 			}
 		}
-		return "", protocols.No
+		return nil, protocols.No
 	}
 	if b[n] != '\r' && b[n] != '\n' && b[n] != ' ' || n > 8 {
-		return "", protocols.No
+		return nil, protocols.No
 	}
 	var upper [8]byte
 	for i, c := range b[:n] {
 		upper[i] = raise(c)
 	}
 	answers = inlineAnswers[string(upper[:n])]
-	if answers == "" {
-		return "", protocols.No
+	if answers == nil {
+		return nil, protocols.No
 	}
 	for i := n; i < len(b) && i < maxInline; i++ {
 		switch c := b[i]; {
 		case c == '\n':
 			return answers, protocols.Likely
 		case c == '\r' && i+1 < len(b) && b[i+1] != '\n' || c < ' ' && c != '\r' && c != '\t' || c == 0x7f:
-			return "", protocols.No
+			return nil, protocols.No
 		}
 	}
 	if len(b) < maxInline {
 		return answers, protocols.More
 	}
-	return "", protocols.No
+	return nil, protocols.No
 }
 
 // confirm judges the answer to an inline command: it must be a reply of RESP of a type that the command can have.
@@ -193,7 +209,7 @@ func confirm(a protocols.Answered) protocols.Guess {
 	if len(b) == 0 {
 		return protocols.More
 	}
-	if b[0] != '-' && bytes.IndexByte([]byte(answers), b[0]) < 0 {
+	if !mayAnswer(answers, b) {
 		return protocols.No
 	}
 	const nats = "-ERR '"

@@ -9,8 +9,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/all"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/pipeline"
+	"millrace.dev/services/capture/internal/redact"
 	"millrace.dev/services/capture/internal/send"
 )
 
@@ -39,6 +42,7 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 		counter("batches_total", "Batches handed to the send buffer.", c.Batches, nil),
 		counter("published_total", "Batches that the stream has stored.", s.Published, nil),
 		counter("policy_errors_total", "Processes whose policy the kernel side did not take.", c.PolicyErrors, nil),
+		counter("verdict_errors_total", "Connections that the kernel side could not be told about.", c.VerdictErrors, nil),
 		counter("connections_forgotten_total", "Connections whose state had to make room for others.", c.Forgotten, nil),
 		tables{m.source},
 		counter("runtimes_missed_total", "Go processes whose runtime was not looked at, because too many came at once.", c.RuntimesMissed, nil),
@@ -58,6 +62,20 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 			func() uint64 { return c.Lost(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}),
 			counter("lost_bytes_total", "Bytes of the events lost, where they are known, by cause.",
 				func() uint64 { return c.LostBytes(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
+	}
+	for cause := redact.CauseUnknown; cause < redact.Causes; cause++ {
+		for _, taken := range append([]*protocols.Protocol{nil}, all.List...) {
+			name := "none"
+			if taken != nil {
+				name = taken.Name
+			}
+			if taken != nil && taken.Number == 0 {
+				continue // prefaces are no protocol of a connection
+			}
+			collectors = append(collectors, counter("connections_given_up_total",
+				"Connections of which nothing is published any more, by why and by what they were taken for.",
+				func() uint64 { return c.GivenUp(cause, taken) }, prometheus.Labels{"cause": cause.String(), "protocol": name}))
+		}
 	}
 	for _, f := range m.features {
 		active := 0.0

@@ -108,7 +108,13 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps["events"].MaxEntries = uint32(k.options.RingBytes)
 	spec.Maps["connections"].MaxEntries = uint32(k.options.MaxConnections)
+	first, count, err := matches()
+	if err != nil {
+		return nil, err
+	}
 	set := map[string]any{
+		"matches":       first,
+		"matches_count": count,
 		"payload_bytes": uint32(k.options.PayloadBytes),
 		"message_bytes": uint32(k.options.MessageBytes),
 		"uring_shape":   uint32(k.uring),

@@ -51,7 +51,8 @@ type rawConnectionRecord struct {
 type rawConnection struct {
 	Facts rawFacts
 	Sides [2]struct {
-		Next, Held          uint64
+		Next                uint64
+		Held                [2]uint64
 		Budget              uint32
 		HeldLength, Started uint8
 		Line, _             uint8
@@ -119,7 +120,7 @@ func (f *rawFacts) connection() *Connection {
 		OpenedNS:  f.Opened,
 
 		ConnectingNS: f.Connecting,
-		Hint:         millracev1.Protocol(f.Protocol),
+		Hint:         hint(f.Protocol),
 		NetworkNS:    f.NetworkNS,
 	}
 	if c.Transport == millracev1.Transport_TRANSPORT_TCP {
@@ -131,6 +132,16 @@ func (f *rawFacts) connection() *Connection {
 		c.Remote = netip.AddrPortFrom(remote.Unmap(), f.RemotePort)
 	}
 	return c
+}
+
+// pending is PROTOCOL_PENDING in connection.h.
+const pending = 255
+
+func hint(protocol uint8) millracev1.Protocol {
+	if protocol == pending {
+		return millracev1.Protocol_PROTOCOL_UNSPECIFIED
+	}
+	return millracev1.Protocol(protocol)
 }
 
 // unixPath gives the address of a Unix-domain socket; abstract names begin with '@'.

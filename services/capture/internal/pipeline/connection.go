@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
 	"millrace.dev/services/capture/internal/batch"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/process"
@@ -19,8 +21,10 @@ type connection struct {
 	builder *batch.Builder
 	// opened waits for the owner: an accepted connection has none until its process reads or writes.
 	opened   *kernel.Event
-	left     bool               // moved bytes before it was watched
-	joined   *kernel.Connection // what is told of it then
+	cause    redact.Cause        // why it was given up
+	taken    *protocols.Protocol // what the kernel side was told that it speaks
+	left     bool                // moved bytes before it was watched
+	joined   *kernel.Connection  // what is told of it then
 	used     time.Time
 	closedAt time.Time
 }
@@ -84,8 +88,46 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 		p.selectedBy(c.owner, s)
 	case process.Selected, process.Undecided: // route sends or holds.
 	}
-	p.redactor.Event(&c.redact, ev)
-	p.route(c.owner, c, ev)
+	earlier, pass := p.redactor.Event(&c.redact, ev)
+	if len(earlier) > 0 {
+		p.horizon.release(earlier[0].TimeNS, true)
+	}
+	for i := range earlier {
+		p.route(c.owner, c, &earlier[i])
+	}
+	if pass {
+		p.route(c.owner, c, ev)
+	}
+	p.judge(c, ev.Connection)
+}
+
+// judge tells the kernel side what the connection speaks once the redactor knows, and counts those that are given up.
+// The kernel side goes by the first 16 bytes: where it is wrong, or not sure, it stops or goes on copying with this.
+func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
+	cause, taken := c.redact.GivenUp(), c.redact.Taken()
+	verdict := millracev1.Protocol_PROTOCOL_UNSPECIFIED
+	switch {
+	case cause == c.cause && taken == c.taken:
+		return
+	case cause == redact.CauseEnded: // there is nothing left to copy
+	case cause != redact.CauseNone:
+		verdict = millracev1.Protocol_PROTOCOL_UNKNOWN
+		if taken != nil && !taken.Decoded {
+			verdict = taken.Number
+		}
+	case k.Hint != taken.Number:
+		verdict = taken.Number
+	}
+	if cause != c.cause {
+		p.counters.giveUp(cause, taken)
+	}
+	c.cause, c.taken = cause, taken
+	if verdict == 0 {
+		return
+	}
+	if err := p.Source.SetVerdict(k.Socket, verdict); err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {
+		p.counters.verdictErrors.Add(1)
+	}
 }
 
 // leave notes that an event is not passed on. Should the connection be watched later, it is one that was joined: what
@@ -116,19 +158,24 @@ func (p *Pipeline) wantPorts(c *connection, ev *kernel.Event) {
 	}
 }
 
+func (p *Pipeline) forget(k *kernel.Connection, c *connection) {
+	p.redactor.Forget(&c.redact)
+	delete(p.connections, k)
+}
+
 // sweep forgets connections that were closed, and the idle ones when there are too many.
 func (p *Pipeline) sweep() {
 	p.sweptAt = p.now
 	for k, c := range p.connections {
 		if !c.closedAt.IsZero() && p.now.Sub(c.closedAt) > closedFor {
-			delete(p.connections, k)
+			p.forget(k, c)
 		}
 	}
 	before := len(p.connections)
 	for idle := 10 * time.Minute; len(p.connections) > p.MaxConnections*9/10 && idle > time.Millisecond; idle /= 4 {
 		for k, c := range p.connections {
 			if p.now.Sub(c.used) > idle {
-				delete(p.connections, k)
+				p.forget(k, c)
 			}
 		}
 	}

@@ -1,20 +1,29 @@
 package pipeline
 
 import (
+	"slices"
 	"sync/atomic"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/all"
 	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/redact"
 )
 
 // causes is one more than the highest LossCause that is counted; later ones count as unspecified.
 const causes = 16
+
+// maxListed is one more than the most protocols that are counted apart.
+const maxListed = 32
 
 // Counters are what a pipeline did. They are safe for concurrent use.
 type Counters struct {
 	events, bytes, batches       atomic.Uint64
 	policyErrors, runtimesMissed atomic.Uint64
 	forgotten                    atomic.Uint64
+	verdictErrors                atomic.Uint64
+	givenUp                      [redact.Causes][maxListed]atomic.Uint64 // by cause, and by what the connection was taken for
 	processes, connections       atomic.Int64
 	lostHere, lostKernel         [causes]atomic.Uint64
 	bytesHere, bytesKernel       [causes]atomic.Uint64
@@ -46,6 +55,21 @@ func (c *Counters) Forgotten() uint64 { return c.forgotten.Load() }
 
 // RuntimesMissed counts processes of which the runtime was not looked at, because too many came at once.
 func (c *Counters) RuntimesMissed() uint64 { return c.runtimesMissed.Load() }
+
+// VerdictErrors counts connections that the kernel side could not be told about.
+func (c *Counters) VerdictErrors() uint64 { return c.verdictErrors.Load() }
+
+// GivenUp counts connections of which nothing leaves any more, by why and by what they were taken for (nil: nothing).
+func (c *Counters) GivenUp(cause redact.Cause, taken *protocols.Protocol) uint64 {
+	return c.givenUp[cause][takenIndex(taken)].Load()
+}
+
+func (c *Counters) giveUp(cause redact.Cause, taken *protocols.Protocol) {
+	c.givenUp[cause][takenIndex(taken)].Add(1)
+}
+
+// takenIndex is 0 for none, else 1 more than the place in the list.
+func takenIndex(taken *protocols.Protocol) int { return slices.Index(all.List, taken) + 1 }
 
 // Lost counts events lost for a cause, by the kernel side and here.
 func (c *Counters) Lost(cause millracev1.LossCause) uint64 {

@@ -24,6 +24,7 @@ import (
 type source struct {
 	mu       sync.Mutex
 	policies map[uint32]kernel.Policy
+	verdicts []millracev1.Protocol
 	losses   kernel.Losses
 }
 
@@ -36,6 +37,13 @@ func (s *source) SetPolicy(pid uint32, p kernel.Policy) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policies[pid] = p
+	return nil
+}
+
+func (s *source) SetVerdict(_ uint64, p millracev1.Protocol) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verdicts = append(s.verdicts, p)
 	return nil
 }
 

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/protocols/rediscommand"
-)
+import "millrace.dev/protocols/rediscommand"
 
 // kind is what a connection speaks.
 type kind uint8
@@ -22,6 +19,7 @@ const (
 	phaseUndecided phase = iota
 	phaseOpaque          // everything is dropped, for good
 	phaseLost            // everything is dropped until the start of a message is recognised
+	phasePreface         // what a load balancer says before the first message
 
 	// HTTP/1, RFC 9112.
 	phaseStart     // before a start line; empty lines are allowed
@@ -93,7 +91,6 @@ type direction struct {
 	phase phase
 	mode  mode
 	lost  lostWhere
-	hint  millracev1.Protocol
 
 	begun          bool
 	sends          bool // the direction in which this end sends

@@ -1,6 +1,10 @@
 package redact
 
-import "bytes"
+import (
+	"bytes"
+
+	"millrace.dev/protocols/http1"
+)
 
 // http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep.
 //
@@ -113,7 +117,7 @@ func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int
 	word := d.text[:d.textLength]
 	if j == len(b) {
 		// The rest is not there. Only what can become a message is kept.
-		return j, !beginsMethod(word) && !beginsVersion(word)
+		return j, !http1.BeginsMethod(word) && !beginsVersion(word) && !c.beginsOwn(word)
 	}
 	if b[j] != ' ' || len(word) == 0 {
 		return i, true
@@ -123,7 +127,7 @@ func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int
 		d.phase, d.textLength = phaseStatus, 0
 		return j + 1, false
 	}
-	if !isMethod(word) && !extensionMethod(word, b[j+1:]) {
+	if !http1.IsMethod(word) && !c.isOwn(word) && !extensionMethod(word, b[j+1:]) {
 		return i, true
 	}
 	d.methodHead = string(word) == "HEAD"
@@ -142,15 +146,10 @@ func beginsVersion(word []byte) bool {
 }
 
 // extensionMethod reports whether word is the method of a request line that is there as a whole, though the method is
-// not a registered one. rest is what follows the word's space.
+// not a well-known one. rest is what follows the word's space.
 func extensionMethod(word, rest []byte) bool {
-	if len(word) > 24 {
+	if len(word) > http1.MaxMethod {
 		return false
-	}
-	for _, c := range word {
-		if (c < 'A' || c > 'Z') && c != '-' && c != '_' {
-			return false
-		}
 	}
 	end := bytes.IndexByte(rest, '\n')
 	if end < 0 {

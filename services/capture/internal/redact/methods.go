@@ -1,29 +1,33 @@
 package redact
 
-// registered are the methods of the IANA registry, and others that are in wide use. What begins with another is taken
-// for a request only if its whole request line is there.
-var registered = []string{
-	"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT",
-	"COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH",
-	"PROPFIND", "PROPPATCH", "QUERY", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF",
-	"VERSION-CONTROL", "PURGE", "BAN", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "M-SEARCH",
+import "millrace.dev/protocols/http1"
+
+// ownMethod is a method that is not well known, with which the first request of a connection began.
+type ownMethod struct {
+	text   [http1.MaxMethod]byte
+	length uint8
 }
 
-func isMethod(word []byte) bool {
-	for _, method := range registered {
-		if string(word) == method {
-			return true
-		}
+// learn remembers the method of the request that opened the connection, if it is not a well-known one.
+func (c *Connection) learn(request []byte) {
+	for len(request) > 0 && (request[0] == '\r' || request[0] == '\n') {
+		request = request[1:]
 	}
-	return false
+	n := 0
+	for n < len(request) && n < http1.MaxMethod && http1.IsToken(request[n]) {
+		n++
+	}
+	if !http1.IsMethod(request[:n]) {
+		c.own = &ownMethod{length: uint8(n)}
+		copy(c.own.text[:], request[:n])
+	}
 }
 
-// beginsMethod reports whether a registered method begins with word.
-func beginsMethod(word []byte) bool {
-	for _, method := range registered {
-		if len(word) <= len(method) && method[:len(word)] == string(word) {
-			return true
-		}
-	}
-	return false
+func (c *Connection) isOwn(word []byte) bool {
+	return c.own != nil && string(word) == string(c.own.text[:c.own.length])
+}
+
+// beginsOwn reports whether the connection's own method begins with word.
+func (c *Connection) beginsOwn(word []byte) bool {
+	return c.own != nil && len(word) <= int(c.own.length) && string(word) == string(c.own.text[:len(word)])
 }

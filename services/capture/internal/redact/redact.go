@@ -6,6 +6,7 @@ import (
 
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
 	"millrace.dev/services/capture/internal/kernel"
 )
 
@@ -23,8 +24,9 @@ const (
 
 // Redactor applies the rules to events. It is not safe for concurrent use.
 type Redactor struct {
-	rules *rules
-	out   writer
+	rules    *rules
+	out      writer
+	withheld int // bytes of events of connections that are not recognised yet
 }
 
 // Connection is the state of one connection, both directions. The zero value is ready. It belongs to one [Redactor] and
@@ -33,6 +35,18 @@ type Connection struct {
 	kind       kind
 	directions [2]direction // sent, received
 	methods    methods
+
+	opening *opening            // while it is not known what it speaks
+	taken   *protocols.Protocol // what it was recognised as, or likely taken for
+	cause   Cause
+	broken  uint8 // malformed messages
+	joined  bool  // its beginning was not seen
+	doubt   bool  // bytes were missing, so what is read may not be at the place where it is looked for
+	strict  bool  // the first malformed message ends it
+	own     *ownMethod
+
+	prefaceEnd, prefaceKeep uint32 // length of a preface, and of what is kept of it
+	prefaceSent             bool   // it is in what this end sends
 }
 
 // New makes a redactor. With cfg.Enable false it blanks nothing but still drops what is not needed.
@@ -46,7 +60,27 @@ func New(cfg config.Redact) (*Redactor, error) {
 
 // Event rewrites ev's Payload and Segments in place. Events of a connection must come in the order in which the kernel
 // reported them. Events that carry no bytes are left alone. The segments it sets are valid until the next call.
-func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
+//
+// pass says whether ev may leave the node. While the first bytes of a connection do not tell what it speaks, events are
+// withheld; earlier are those that may leave now, before ev. They are the caller's.
+func (r *Redactor) Event(c *Connection, ev *kernel.Event) (earlier []kernel.Event, pass bool) {
+	moved := ev.Kind == kernel.Send || ev.Kind == kernel.Receive
+	switch {
+	case c.kind == kindOpaque:
+		ev.Payload, ev.Segments = nil, nil
+		return nil, !moved
+	case moved && c.kind == kindUndecided && !c.joined:
+		return r.open(c, ev)
+	case !moved && c.opening != nil && (ev.Kind == kernel.Close || ev.Kind == kernel.Reset):
+		c.giveUp(CauseEnded)
+		r.Forget(c)
+	}
+	r.apply(c, ev)
+	return nil, true
+}
+
+// apply redacts an event of a connection that is recognised, or was joined.
+func (r *Redactor) apply(c *Connection, ev *kernel.Event) {
 	var d *direction
 	switch ev.Kind {
 	case kernel.Send:
@@ -71,6 +105,7 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 			d.lose()
 			d.next = end
 		}
+		c.doubt = true
 		return
 	}
 	if gap := ev.Offset - d.next; gap > 0 {
@@ -78,6 +113,7 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) {
 			ev.Flags |= FlagAfterLoss
 		}
 		r.skip(d, gap)
+		c.doubt = true
 	}
 	d.next = ev.Offset + uint64(ev.Length)
 	r.runs(c, d, ev)
@@ -92,12 +128,12 @@ func (r *Redactor) begin(c *Connection, d *direction, ev *kernel.Event) {
 		if ev.Connection != nil {
 			d.client = ev.Connection.Role == millracev1.Role_ROLE_CLIENT
 			d.server = ev.Connection.Role == millracev1.Role_ROLE_SERVER
-			d.hint = ev.Connection.Hint
 		}
-		if ev.Offset != 0 {
+		if ev.Offset != 0 || c.joined {
 			// Joined in the middle: what the connection speaks may show at the start of any event.
 			d.next = ev.Offset
 			d.phase = phaseLost
+			c.doubt = true
 		}
 	}
 	if c.kind == kindOpaque {
@@ -128,6 +164,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 		}
 		if s.At > at {
 			r.skip(d, uint64(s.At-at))
+			c.doubt = c.doubt || d.phase == phaseLost
 		}
 		run := ev.Payload[from : from+int(s.Length)]
 		r.out.run(from, s.At)
@@ -136,6 +173,9 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 		}
 		lost = d.phase == phaseLost
 		r.consume(c, d, run)
+		if c.kind == kindOpaque && c.cause == CauseNone {
+			c.cause = CauseUpgraded
+		}
 		at = s.At + s.Length
 		last, lastStart = run, from
 		from += int(s.Length)
@@ -156,20 +196,29 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	}
 }
 
-// consume reads bytes that follow what was read before. Phases of one protocol hand over to those of another only in
-// classify.
+// consume reads bytes that follow what was read before.
 func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 	if d.phase == phaseUndecided {
-		if b = r.classify(c, d, b); len(b) == 0 {
+		c.start(d)
+	}
+	if d.phase == phasePreface {
+		if b = r.preface(c, d, b); len(b) == 0 {
 			return
 		}
 	}
 	switch {
 	case d.phase == phaseOpaque || d.phase == phaseLost:
+		return
 	case c.kind == kindHTTP:
 		r.http(c, d, b)
 	case c.kind == kindRedis:
 		r.redis(d, b)
+	}
+	switch {
+	case d.phase == phaseLost:
+		c.broke()
+	case c.directions[0].phase == phaseOpaque && c.directions[1].phase == phaseOpaque && c.kind != kindOpaque:
+		c.giveUp(CauseBroken)
 	}
 }
 
@@ -179,6 +228,12 @@ func (r *Redactor) skip(d *direction, n uint64) {
 	switch d.phase {
 	case phaseOpaque, phaseLost, phaseUntilClose:
 		return
+	case phasePreface:
+		if n < d.remaining {
+			d.remaining -= n
+			d.position += n
+			return
+		}
 	case phaseBody, phaseChunk, phaseBulk:
 		if n < d.remaining {
 			d.remaining -= n

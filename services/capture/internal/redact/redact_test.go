@@ -47,10 +47,22 @@ func (h *client) event(kind kernel.Kind, text string, segments []kernel.Segment,
 		Kind: kind, Connection: &h.k, Offset: h.offsets[way], Length: length, Payload: []byte(text), Segments: segments,
 	}
 	h.offsets[way] += uint64(length)
-	h.r.Event(&h.c, &ev)
+	earlier, pass := h.r.Event(&h.c, &ev)
+	var out strings.Builder
+	for i := range earlier {
+		h.flags |= earlier[i].Flags
+		checkEvent(h.tb, &earlier[i], len(earlier[i].Payload))
+		out.WriteString(render(&earlier[i]))
+	}
+	if !pass { // what does not leave is dropped for good, or withheld and shown when it leaves
+		if h.c.kind == kindOpaque {
+			return strings.Repeat("~", int(length))
+		}
+		return ""
+	}
 	h.flags |= ev.Flags
 	checkEvent(h.tb, &ev, len(text))
-	return render(&ev)
+	return out.String() + render(&ev)
 }
 
 func (h *client) piece(p piece) string {
