@@ -8,6 +8,9 @@
 // [MaxBulk], what should be the start of a message and is none, and the payload of connections that speak neither
 // protocol.
 //
+// Nothing leaves of a connection before it is known what it speaks, and nothing of one that speaks something else: its
+// events are withheld until [millrace.dev/protocols/all.Judge] is sure, see opening.go.
+//
 // Each direction of a connection has a small state machine that reads each byte once ([direction]). What is there as a
 // whole is judged as a whole; what the end of an event cuts is kept only as far as it cannot be a secret. Where bytes
 // are missing and the position is no longer known, nothing is kept until an event begins with what can only be the
