@@ -112,19 +112,14 @@ func begun(b []byte) bool {
 	return bytes.IndexByte(b, ' ') > 0
 }
 
-// broke notes that bytes were not of the protocol. Where it is not sure that they are at the place where they were
-// looked for, the direction is lost for a while; else the connection may not be what it was taken for.
+// broke notes that bytes were not of the protocol: the direction is lost until a message begins beyond doubt. A
+// connection that was taken for its protocol by a word alone is given up, unless bytes were missing, so that what was
+// read may not have been at the place where it was looked for.
 func (c *Connection) broke() {
-	if c.doubt {
-		return
-	}
-	if c.broken++; c.strict || c.broken > maxBroken {
+	if c.strict && !c.doubt {
 		c.giveUp(CauseBroken)
 	}
 }
-
-// maxBroken is how many messages of a connection may be malformed.
-const maxBroken = 3
 
 func letter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 func digit(c byte) bool  { return c >= '0' && c <= '9' }

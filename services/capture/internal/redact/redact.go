@@ -39,10 +39,9 @@ type Connection struct {
 	opening *opening            // while it is not known what it speaks
 	taken   *protocols.Protocol // what it was recognised as, or likely taken for
 	cause   Cause
-	broken  uint8 // malformed messages
-	joined  bool  // its beginning was not seen
-	doubt   bool  // bytes were missing, so what is read may not be at the place where it is looked for
-	strict  bool  // the first malformed message ends it
+	joined  bool // its beginning was not seen
+	doubt   bool // bytes were missing, so what is read may not be at the place where it is looked for
+	strict  bool // the first malformed message ends it
 	own     *ownMethod
 
 	prefaceEnd, prefaceKeep uint32 // length of a preface, and of what is kept of it
