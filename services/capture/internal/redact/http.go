@@ -148,8 +148,13 @@ func beginsVersion(word []byte) bool {
 // extensionMethod reports whether word is the method of a request line that is there as a whole, though the method is
 // not a well-known one. rest is what follows the word's space.
 func extensionMethod(word, rest []byte) bool {
-	if len(word) > http1.MaxMethod {
+	if len(word) > 24 {
 		return false
+	}
+	for _, c := range word {
+		if (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
 	}
 	end := bytes.IndexByte(rest, '\n')
 	if end < 0 {

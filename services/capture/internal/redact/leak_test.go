@@ -299,8 +299,15 @@ func longest(b []byte, secret string) int {
 
 // publish gives what leaves the node of an event.
 func publish(r *Redactor, c *Connection, ev *kernel.Event) []byte {
-	r.Event(c, ev)
-	return ev.Payload
+	earlier, pass := r.Event(c, ev)
+	var out []byte
+	for i := range earlier {
+		out = append(out, earlier[i].Payload...)
+	}
+	if pass {
+		out = append(out, ev.Payload...)
+	}
+	return out
 }
 
 // FuzzLeak: whatever stands before it in a head, however it is cut, a credential is not published.

@@ -69,7 +69,10 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) (earlier []kernel.Even
 		ev.Payload, ev.Segments = nil, nil
 		return nil, !moved
 	case moved && c.kind == kindUndecided && !c.joined:
-		return r.open(c, ev)
+		if earlier, pass = r.open(c, ev); !pass {
+			ev.Payload, ev.Segments = nil, nil
+		}
+		return earlier, pass
 	case !moved && c.opening != nil && (ev.Kind == kernel.Close || ev.Kind == kernel.Reset):
 		c.giveUp(CauseEnded)
 		r.Forget(c)
