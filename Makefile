@@ -15,7 +15,7 @@ KERNELS  ?=
 PATHS    ?= 50000
 
 BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
-CHAOS_SHORT := ^(TestKill|TestStop|TestScale|TestRollingUpgrade)$$
+CHAOS_SHORT := ^(TestBucketsLost|TestKill|TestStop|TestScale|TestRollingUpgrade)$$
 
 GOLANGCI_VERSION := v2.15.0
 BUF_VERSION      := v1.75.0

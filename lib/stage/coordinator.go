@@ -53,6 +53,13 @@ type holding struct {
 
 	seen         Lease // newest in the bucket
 	seenRevision uint64
+	// missing: the entry, or its bucket, was deleted by others than its owner. Whoever holds the partition writes it
+	// again; nobody else takes it while a live instance says that it holds it.
+	missing  bool
+	renewing bool   // a compare-and-set that writes it again is on its way
+	epoch    uint64 // highest that was seen, in whichever bucket
+	// ownerless is since when nobody alive is known to own the partition; 0: somebody is.
+	ownerless time.Duration
 }
 
 // actionKind is what the instance is to do.
@@ -70,6 +77,8 @@ const (
 	// doResume: compare-and-set the lease from action.revision to action.lease, which differs in the heartbeat alone,
 	// then call resumed.
 	doResume
+	// doRenew: write action.lease, which is missing, again, then call renewed. The worker goes on.
+	doRenew
 )
 
 type action struct {
@@ -151,7 +160,7 @@ func (c *coordinator) resumed(partition int, revision uint64, ok bool, now time.
 	}
 	h.revision = revision
 	if revision > h.seenRevision {
-		h.seen, h.seenRevision = h.lease, revision
+		h.seen, h.seenRevision, h.missing = h.lease, revision, false
 	}
 	if h.lapse != c.lapses || now >= c.validUntil || h.seenRevision > revision {
 		return false // Lapsed again, or taken; decide sees to it.
@@ -172,25 +181,79 @@ func (c *coordinator) kept(h *holding) bool {
 	return h.seenRevision == h.revision
 }
 
-// leaseSeen tells what the leases bucket holds for a partition; a deleted entry is a lease without an owner. Older
-// revisions than the one known are ignored: the watch may lag behind our own writes.
+// renewed tells how doRenew ended; revision is that of the lease.
+func (c *coordinator) renewed(partition int, lease Lease, revision uint64, ok bool, now time.Duration) {
+	h := &c.holdings[partition]
+	h.renewing = false
+	if !ok {
+		h.retryAt = now + retryAcquire
+		return
+	}
+	if revision > h.seenRevision {
+		h.seen, h.seenRevision, h.missing = lease, revision, false
+	}
+	if h.state == running || h.state == draining {
+		h.revision = max(h.revision, revision)
+	}
+}
+
+// leaseSeen tells what the leases bucket holds for a partition. Older revisions than the one known are ignored: the watch
+// may lag behind our own writes.
 func (c *coordinator) leaseSeen(partition int, lease Lease, revision uint64, now time.Duration) {
 	h := &c.holdings[partition]
 	if revision < h.seenRevision {
 		return
 	}
-	h.seen, h.seenRevision = lease, revision
+	h.seen, h.seenRevision, h.missing = lease, revision, false
+	h.epoch = max(h.epoch, lease.Epoch)
 	if lease.Owner != "" && lease.Owner != c.self {
 		c.roster.proven(lease.Owner, lease.Heartbeat, now)
 	}
 }
 
-// leasesLost tells that the leases bucket is another than before (a server without disks restarted): what was held is
-// not any more.
-func (c *coordinator) leasesLost() {
-	for p := range c.holdings {
-		c.holdings[p].seen, c.holdings[p].seenRevision = Lease{}, 0
+// leaseMissing tells that the entry of a partition was deleted: no instance does that, so it says nothing of who owns
+// the partition. revision is that of the mark which a deletion leaves, or of the entry that is gone.
+func (c *coordinator) leaseMissing(partition int, revision uint64) {
+	h := &c.holdings[partition]
+	if revision < h.seenRevision {
+		return
 	}
+	h.seen, h.seenRevision, h.missing = Lease{}, revision, true
+}
+
+// leasesLost tells that the leases bucket is another than before (it was deleted, or a server without disks restarted),
+// so that revisions mean nothing any more. Who holds a partition writes its lease again.
+func (c *coordinator) leasesLost() {
+	c.leasesKnown = false
+	for p := range c.holdings {
+		h := &c.holdings[p]
+		h.seen, h.seenRevision, h.revision, h.missing = Lease{}, 0, 0, true
+	}
+}
+
+// ownerless gives the partitions that nobody alive is known to own, and since when the first of them is.
+func (c *coordinator) ownerless(now time.Duration) (partitions []int, since time.Duration) {
+	for p := range c.holdings {
+		h := &c.holdings[p]
+		switch {
+		case h.state == running, h.state == draining, !h.missing && h.seen.Owner != "" && h.seen.Owner != c.self && c.roster.alive(h.seen.Owner),
+			h.missing && c.claimed(p, 0):
+			h.ownerless = 0
+			continue
+		case h.ownerless == 0:
+			h.ownerless = max(now, 1)
+		}
+		partitions = append(partitions, p)
+		if since == 0 || h.ownerless < since {
+			since = h.ownerless
+		}
+	}
+	return partitions, since
+}
+
+// claimed reports whether another live instance says that it holds a partition, by a lease later than epoch.
+func (c *coordinator) claimed(partition int, epoch uint64) bool {
+	return c.roster.claims(partition, epoch)
 }
 
 // acquired tells how doAcquire ended; revision is that of the new lease. An unknown outcome is reported as not ok: if
@@ -212,7 +275,8 @@ func (c *coordinator) acquired(partition int, lease Lease, revision uint64, ok b
 		return false // Taken already.
 	}
 	h.state, h.lease, h.revision = running, lease, revision
-	h.seen, h.seenRevision = lease, revision
+	h.seen, h.seenRevision, h.missing = lease, revision, false
+	h.epoch = max(h.epoch, lease.Epoch)
 	return true
 }
 
@@ -247,7 +311,7 @@ func (c *coordinator) released(partition int, lease Lease, revision uint64, ok b
 	}
 	h.state = idle
 	if revision > h.seenRevision {
-		h.seen, h.seenRevision = lease, revision
+		h.seen, h.seenRevision, h.missing = lease, revision, false
 	}
 }
 
@@ -316,8 +380,15 @@ func (c *coordinator) decide(now time.Duration) []action {
 		switch h.state {
 		case running, draining:
 			switch {
-			case h.seenRevision != h.revision:
-				// Another's lease, or none: the bucket was lost.
+			case h.missing && !c.claimed(p, h.lease.Epoch):
+				if h.renewing || now < h.retryAt {
+					continue
+				}
+				h.renewing = true
+				h.lease.Heartbeat = c.heartbeat
+				actions = append(actions, action{kind: doRenew, partition: p, lease: h.lease})
+			case h.missing || !c.kept(h):
+				// Another's lease, or another says that it has one.
 				actions = append(actions, action{kind: doAbort, partition: p})
 				h.state, h.retryAt = idle, now+retryLost
 			case h.state == running && (c.leaving || owners[p] != c.self && owners[p] != ""):
@@ -326,7 +397,7 @@ func (c *coordinator) decide(now time.Duration) []action {
 			}
 		case finished:
 			switch {
-			case h.seenRevision != h.revision:
+			case h.missing || h.seenRevision != h.revision:
 				h.state = idle
 			case now >= h.retryAt:
 				h.state = releasing
@@ -350,23 +421,23 @@ func (c *coordinator) decide(now time.Duration) []action {
 				}
 				continue
 			}
-			if !c.available(h) {
+			if !c.available(p) {
 				continue
 			}
 			h.state, h.lapse = acquiring, c.lapses
 			actions = append(actions, action{
-				kind: doAcquire, partition: p, revision: h.seenRevision,
-				lease: Lease{Owner: c.self, Epoch: h.seen.Epoch + 1, Heartbeat: c.heartbeat},
+				kind: doAcquire, partition: p, revision: h.expected(h.seenRevision),
+				lease: Lease{Owner: c.self, Epoch: max(h.seen.Epoch, h.epoch) + 1, Heartbeat: c.heartbeat},
 			})
 		case suspended:
 			switch {
-			case !c.kept(h):
+			case h.missing && c.claimed(p, h.lease.Epoch), !h.missing && !c.kept(h):
 				actions = append(actions, action{kind: doAbort, partition: p})
 				h.state, h.retryAt = idle, now+retryLost
 			case now >= h.retryAt:
 				h.state, h.lapse = resuming, c.lapses
 				h.lease.Heartbeat = c.heartbeat
-				actions = append(actions, action{kind: doResume, partition: p, revision: h.revision, lease: h.lease})
+				actions = append(actions, action{kind: doResume, partition: p, revision: h.expected(h.revision), lease: h.lease})
 			}
 		case acquiring, releasing, resuming:
 		}
@@ -374,7 +445,19 @@ func (c *coordinator) decide(now time.Duration) []action {
 	return actions
 }
 
+// expected is the revision that a compare-and-set of the lease expects: none of an entry that is missing.
+func (h *holding) expected(revision uint64) uint64 {
+	if h.missing {
+		return 0
+	}
+	return revision
+}
+
 // available reports whether a partition's lease may be taken.
-func (c *coordinator) available(h *holding) bool {
-	return h.seenRevision == 0 || h.seen.Owner == "" || h.seen.Owner == c.self || !c.roster.alive(h.seen.Owner)
+func (c *coordinator) available(partition int) bool {
+	h := &c.holdings[partition]
+	if h.missing || h.seenRevision == 0 {
+		return !c.claimed(partition, 0)
+	}
+	return h.seen.Owner == "" || h.seen.Owner == c.self || !c.roster.alive(h.seen.Owner)
 }

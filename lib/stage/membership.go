@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -116,14 +117,23 @@ func (i *instance) farewell(ctx context.Context) {
 	}
 }
 
-// setLease writes a lease if its revision is still the one that the action expects.
-func (i *instance) setLease(ctx context.Context, a action, then func(revision uint64, err error)) {
+// errAnew: an answer came from a bucket that is not there any more.
+var errAnew = errors.New("the bucket was made anew")
+
+// setLease writes a lease if its revision is still the one that the action expects. created is when the bucket was
+// created to which that revision belongs.
+func (i *instance) setLease(ctx context.Context, a action, created time.Time, then func(revision uint64, err error)) {
 	value, err := json.Marshal(a.lease)
 	var revision uint64
 	if err == nil {
 		revision, err = swap(ctx, i.leases, i.options.Name+"."+strconv.Itoa(a.partition), value, a.revision)
 	}
-	i.post(func() { then(revision, err) })
+	i.post(func() {
+		if err == nil && !i.leasesCreated.Equal(created) {
+			err = errAnew
+		}
+		then(revision, err)
+	})
 }
 
 // watchMembers follows the members bucket, and once it is known the leases bucket, in that order: a lease is judged by
@@ -163,6 +173,7 @@ func (i *instance) memberSeen(id string, e jetstream.KeyValueEntry) {
 	}
 	i.coordinator.roster.heard(id, e.Revision(), m.Refused, i.clock())
 	i.coordinator.roster.leaves(id, m.Leaving)
+	i.coordinator.roster.says(id, e.Value())
 	i.coordinator.roster.forget(10 * i.options.LeaseTTL)
 }
 
@@ -180,10 +191,10 @@ func (i *instance) leaseSeen(name string, e jetstream.KeyValueEntry) {
 		return
 	}
 	var lease Lease
-	if e.Operation() == jetstream.KeyValuePut {
-		if err := json.Unmarshal(e.Value(), &lease); err != nil {
-			lease = Lease{} // Unreadable: as good as none.
-		}
+	// No instance deletes a lease, and each that it writes has an epoch.
+	if e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &lease) != nil || lease.Epoch == 0 {
+		i.coordinator.leaseMissing(partition, e.Revision())
+		return
 	}
 	i.coordinator.leaseSeen(partition, lease, e.Revision(), i.clock())
 }
@@ -194,8 +205,9 @@ func (i *instance) leaseSeen(name string, e jetstream.KeyValueEntry) {
 func (i *instance) watch(ctx context.Context, bucket *jetstream.KeyValue, lost func(created time.Time, anew bool), seen func(string, jetstream.KeyValueEntry), known func()) {
 	var created time.Time
 	for ctx.Err() == nil {
-		if err := i.follow(ctx, *bucket, &created, lost, seen, known); err != nil {
+		if err := i.follow(ctx, *bucket, &created, lost, seen, known); err != nil && ctx.Err() == nil {
 			i.log.Debug("watch begins anew", "bucket", (*bucket).Bucket(), "cause", err)
+			i.remake(ctx, (*bucket).Bucket(), err)
 		}
 		select {
 		case <-ctx.Done():
@@ -231,10 +243,14 @@ func (i *instance) follow(
 	defer func() { _ = watcher.Stop() }() // Its context ends too.
 	ticker := time.NewTicker(watchPause)
 	defer ticker.Stop()
+	changed := make(chan error, 1)
+	go i.identity(ctx, bucket, *created, changed)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-changed:
+			return err
 		case <-ticker.C:
 			if nc.Stats().Reconnects != reconnects {
 				return fmt.Errorf("watch %s: the connection was lost", bucket.Bucket())
@@ -244,6 +260,7 @@ func (i *instance) follow(
 				return fmt.Errorf("watch %s: ended", bucket.Bucket())
 			}
 			if e == nil {
+				i.fault(bucket.Bucket(), nil)
 				i.post(known)
 				continue
 			}

@@ -32,7 +32,7 @@ type metrics struct {
 	fenced, lapses, resumes                  prometheus.Counter
 	checkpoints, checkpointErr               prometheus.Counter
 	checkpointCPU                            prometheus.Counter
-	removed                                  prometheus.Counter
+	removed, rewritten                       prometheus.Counter
 	losses                                   *prometheus.CounterVec
 	lag, owned, partitions, checkpointAge    prometheus.Gauge
 	parked                                   prometheus.Gauge
@@ -84,6 +84,7 @@ func newMetrics(registry prometheus.Registerer, stage string) (*metrics, error) 
 		checkpointErr:     counter("checkpoint_errors_total", "Attempts to write a checkpoint that failed."),
 		checkpointCPU:     counter("checkpoint_cpu_seconds_total", "Processor time of taking snapshots and compressing them."),
 		removed:           counter("removed_sequences_total", "Sequence numbers, of any partition, that retention removed past an unread position."),
+		rewritten:         counter("rewritten_total", "Leases and checkpoints that others deleted and that their owner wrote again from memory."),
 		lag:               gauge("lag_records", "Records stored for the owned partitions and not processed."),
 		owned:             gauge("owned_partitions", "Partitions that this instance owns."),
 		partitions:        gauge("partitions", "Partitions that there are, whoever owns them."),

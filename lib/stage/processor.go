@@ -86,6 +86,15 @@ type Finisher interface {
 	Finish(ctx context.Context, final bool, out Output) error
 }
 
+// Forgetter is what a [Processor] may be besides: one that numbers its outputs, or remembers in another way what it has put
+// out.
+type Forgetter interface {
+	// Forget is called on a processor that was restored when the records after its snapshot are gone, because the stream
+	// was made anew: a predecessor may have processed them and put out what follows from them, which nobody will do again.
+	// What the snapshot has that may have been put out since must not be put out again, nor under numbers that were used.
+	Forget()
+}
+
 // Watermarker is what a [Processor] may be besides: one whose records tell of things that happened before they were
 // stored, and that knows how far back some may still come. It lowers the time that [Progress] tells.
 type Watermarker interface {

@@ -1,6 +1,9 @@
 package stage
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // roster is the set of instances that one instance believes alive.
 //
@@ -28,6 +31,10 @@ type sighting struct {
 	seen     time.Duration
 	refused  []int
 	leaving  bool
+	// value is the heartbeat as it was stored, decoded by claims only where a lease is missing.
+	value []byte
+	// proven is the revision of the newest heartbeat that a lease has named, in whichever bucket.
+	proven uint64
 }
 
 func newRoster(self string, ttl time.Duration) *roster {
@@ -73,15 +80,47 @@ func (r *roster) proven(id string, revision uint64, now time.Duration) {
 	if revision <= r.newest {
 		return
 	}
-	var refused []int
-	leaving := false
-	if s, found := r.others[id]; found {
-		if revision <= s.revision {
-			return
-		}
-		refused, leaving = s.refused, s.leaving
+	s, found := r.others[id]
+	if !found {
+		s = &sighting{}
+		r.others[id] = s
 	}
-	r.others[id] = &sighting{revision: revision, seen: now, refused: refused, leaving: leaving}
+	if revision > max(s.revision, s.proven) {
+		// Not taken for one that was heard: in a bucket that was made anew revisions begin anew.
+		s.proven, s.seen = revision, now
+	}
+}
+
+// says notes the heartbeat of another instance as it was stored.
+func (r *roster) says(id string, value []byte) {
+	if s, found := r.others[id]; found {
+		s.value = value
+	}
+}
+
+// claims reports whether the newest heartbeat of another live instance says that it holds a partition, by a lease later
+// than epoch.
+func (r *roster) claims(partition int, epoch uint64) bool {
+	for id, s := range r.others {
+		if !r.alive(id) {
+			continue
+		}
+		var m struct {
+			Partitions []struct {
+				Partition int    `json:"partition"`
+				Epoch     uint64 `json:"epoch"`
+			} `json:"partitions"`
+		}
+		if json.Unmarshal(s.value, &m) != nil {
+			continue // It says nothing.
+		}
+		for _, p := range m.Partitions {
+			if p.Partition == partition && p.Epoch > epoch {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // leaves notes whether another instance has got the signal to stop.
@@ -109,8 +148,13 @@ func (r *roster) reset() {
 	}
 }
 
-// left forgets an instance: it said goodbye, or its entry expired long after it died.
-func (r *roster) left(id string) { delete(r.others, id) }
+// left forgets an instance whose entry was removed after it had said that it was leaving. An entry that somebody else has
+// removed proves nothing: its owner writes it again with the next heartbeat, or is dead in its time.
+func (r *roster) left(id string) {
+	if s, found := r.others[id]; found && s.leaving {
+		delete(r.others, id)
+	}
+}
 
 // alive reports whether id may still be processing. An instance never heard of is not: see [roster.proven].
 func (r *roster) alive(id string) bool {

@@ -94,6 +94,7 @@ type instance struct {
 	checkpoints atomic.Uint64 // numbers writers of checkpoints
 	ticking     atomic.Pointer[[]*worker]
 	lossLogged  atomic.Int64
+	faults      faults
 	counting    atomic.Bool // refreshLags is at it
 	marking     atomic.Bool // a mark is on its way
 	unmarked    atomic.Pointer[markFailure]
@@ -223,21 +224,29 @@ func (i *instance) act(ctx context.Context) {
 		switch a.kind {
 		case doAcquire:
 			a.lease.Since = time.Now()
-			go i.setLease(ctx, a, func(revision uint64, err error) {
+			go i.setLease(ctx, a, i.leasesCreated, func(revision uint64, err error) {
 				if i.coordinator.acquired(a.partition, a.lease, revision, err == nil, i.clock()) {
 					i.start(ctx, a.partition, a.lease.Epoch)
 				}
 			})
 		case doResume:
 			created := i.leasesCreated
-			go i.setLease(ctx, a, func(revision uint64, err error) {
+			go i.setLease(ctx, a, created, func(revision uint64, err error) {
 				if i.coordinator.resumed(a.partition, revision, err == nil, i.clock()) {
 					go i.confirm(i.workers[a.partition], i.coordinator.lapses, created)
 				}
 			})
 		case doRelease:
-			go i.setLease(ctx, a, func(revision uint64, err error) {
+			go i.setLease(ctx, a, i.leasesCreated, func(revision uint64, err error) {
 				i.coordinator.released(a.partition, a.lease, revision, err == nil, i.clock())
+			})
+		case doRenew:
+			i.log.Warn("a lease was deleted; it is written again", "partition", a.partition)
+			go i.setLease(ctx, a, i.leasesCreated, func(revision uint64, err error) {
+				if err == nil {
+					i.metrics.add(func(m *metrics) prometheus.Counter { return m.rewritten }, 1)
+				}
+				i.coordinator.renewed(a.partition, a.lease, revision, err == nil, i.clock())
 			})
 		case doDrain:
 			close(i.workers[a.partition].drain)
@@ -361,14 +370,17 @@ func (i *instance) report() {
 	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.checkpointAge }, age.Seconds())
 	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.lag }, float64(lag))
 	i.metrics.set(func(m *metrics) prometheus.Gauge { return m.owned }, float64(len(i.workers)))
-	var err error
+	err := i.faulty()
 	switch {
+	case err != nil:
 	case i.coordinator.lapsed:
 		err = errors.New("heartbeats do not reach NATS")
 	case !i.coordinator.membersKnown || !i.coordinator.leasesKnown:
 		err = errors.New("members and leases are not known yet")
 	default:
-		err = i.timeless(now)
+		if err = i.timeless(now); err == nil {
+			err = i.unowned(now)
+		}
 		if reason := i.parked(); reason != nil {
 			err = reason
 		}

@@ -64,6 +64,8 @@ type session struct {
 	due     time.Duration
 	pending *pendingCheckpoint
 	spare   []byte // buffer of the last snapshot
+	// stale: what was saved is not there any more, or not where the position counts.
+	stale bool
 
 	duplicates uint64
 }
@@ -241,13 +243,23 @@ func (s *session) skip(sequence uint64) {
 	}
 }
 
+// renew makes the next checkpoint due at once, whatever happened since the last.
+func (s *session) renew() { s.stale, s.due = true, 0 }
+
+// rebase begins at the front of another stream with the state as it is.
+func (s *session) rebase() {
+	s.position, s.changed, s.saved = 0, 0, 0
+	s.skipped, s.good = nil, 0
+	s.renew()
+}
+
 // settle makes the position one to be saved, however it was come to.
 func (s *session) settle() { s.changed = s.position }
 
 // dirty reports whether there is something that the newest snapshot does not have. State that changed by time alone
 // comes about again.
 func (s *session) dirty() bool {
-	return s.changed > s.saved || s.out.issued() != s.savedAt || s.position > s.saved && s.told.Sub(s.savedTold) >= markRun
+	return s.stale || s.changed > s.saved || s.out.issued() != s.savedAt || s.position > s.saved && s.told.Sub(s.savedTold) >= markRun
 }
 
 // unsaved reports whether a snapshot is worth taking. At a hand-over that is also so when only marks came, or when only
@@ -277,7 +289,7 @@ func (s *session) prepare(now time.Duration, force bool) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	s.spare = nil
+	s.spare, s.stale = nil, false
 	s.pending = &pendingCheckpoint{
 		position: s.position, skipped: remaining(s.skipped, s.position, s.good), told: s.told, after: s.out.issued(), snapshot: snapshot,
 		spent: spent,

@@ -34,6 +34,7 @@ type entry struct {
 	checkpoint
 	revision uint64 // 0: there is none
 	snapshot []byte // nil when there is none
+	lost     bool   // there was one, which others have deleted
 }
 
 func openStore(ctx context.Context, conn *bus.Conn, metrics *metrics, stage string, limit int) (*store, error) {

@@ -3,6 +3,7 @@ package stage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -47,6 +48,7 @@ func (i *instance) surveys(ctx context.Context) {
 		}
 		cancel()
 		i.post(func() { i.refreshLags(ctx) })
+		i.tend(ctx)
 	}
 }
 
@@ -106,10 +108,42 @@ func (i *instance) left(ctx context.Context, partition int, from uint64) (uint64
 	return info.NumPending, nil
 }
 
+// identify gives a sample of the input stream when that is another than the one that the position belongs to. It is asked
+// once there is a consumer, which does not outlive its stream.
+func (w *worker) identify(ctx context.Context) (*streamSample, error) {
+	asking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := w.instance.survey(asking); err != nil {
+		return nil, err
+	}
+	if sample := w.instance.sample.Load(); sample.created != w.stream {
+		return sample, nil
+	}
+	return nil, nil
+}
+
+// anew begins at the front of the input stream when that was made anew, with the state as it is: all that was processed
+// is in it. What had been stored and was not read is lost.
+func (w *worker) anew(ctx context.Context) (bool, error) {
+	sample, err := w.identify(ctx)
+	if sample == nil {
+		return false, err
+	}
+	lost := max(w.status.lag.Load(), 1)
+	w.instance.log.Error("the input stream was made anew: what was not read of the one before is lost", "partition", w.partition, "records", lost)
+	w.instance.metrics.lost(lossRecreated, lost)
+	w.stream, w.sampled = sample.created, sample
+	w.session.rebase()
+	w.quarantine = quarantine{} // Its sequences are those of the stream before.
+	w.frontier = frontier{}
+	w.proven = time.Time{}
+	return true, nil
+}
+
 // survey compares the partition's position with the stream.
 func (w *worker) survey(ctx context.Context, sample *streamSample) error {
 	if sample.created != w.stream {
-		return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
+		return w.reopen(ctx, errors.New("the stream was made anew"))
 	}
 	if saved := (&frontier{received: w.session.saved}); saved.stale(sample.first, sample.last) {
 		w.session.settle() // Marks have brought the position further; a checkpoint there is not overtaken by the stream's limits.

@@ -21,13 +21,26 @@ func (w *worker) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.missing.Store(false)
 	w.revision, w.chunks = e.revision, ""
 	w.status.revision.Store(e.revision)
 	if e.chunks > 0 {
 		w.chunks = e.writer
 	}
-	if e, err = i.store.load(ctx, w.partition, e); err != nil {
+	w.status.manifest.Store(&manifest{writer: w.chunks, chunks: e.chunks})
+	loaded, err := i.store.load(ctx, w.partition, e)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		// A part of it was deleted: as good as nothing.
+		e = entry{revision: e.revision, lost: true}
+	case err != nil:
 		return err
+	default:
+		e = loaded
+	}
+	if e.lost {
+		i.metrics.lost(lossCheckpoint, 1)
+		i.log.Error("the checkpoint of a partition is gone: it begins anew with what comes from now on", "partition", w.partition)
 	}
 	if err := i.store.sweep(ctx, w.partition, w.chunks); err != nil {
 		i.log.Debug("chunks of old checkpoints stay for now", "partition", w.partition, "error", err)
@@ -42,6 +55,9 @@ func (w *worker) restore(ctx context.Context) error {
 		}
 		i.metrics.add(func(m *metrics) prometheus.Counter { return m.replays }, 1)
 	}
+	if err := i.survey(ctx); err != nil {
+		return err
+	}
 	sample := i.sample.Load()
 	w.sampled, w.stream, w.clear, w.caughtUp = sample, sample.created, false, false
 	position, skipped := e.sequence, e.skipped
@@ -49,6 +65,13 @@ func (w *worker) restore(ctx context.Context) error {
 		// Its numbers mean nothing here. State stays: what it knows of is older than all that comes.
 		i.metrics.lost(lossRecreated, 1)
 		position, skipped = 0, nil
+		if f, ok := processor.(Forgetter); ok && e.present {
+			f.Forget()
+		}
+	}
+	if e.lost {
+		// Which records the predecessor had processed nobody knows. None is to count twice.
+		position, skipped = sample.last, nil
 	}
 	w.outputs = &outputs{
 		ctx: w.process, enter: w.enterSending, metrics: i.metrics,
@@ -76,7 +99,15 @@ func (w *worker) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if fresh, err := w.identify(ctx); err != nil {
+		return err
+	} else if fresh != nil {
+		return fmt.Errorf("stream %s was made anew", i.options.Stream)
+	}
 	w.opened()
+	if e.lost {
+		w.session.renew()
+	}
 	if e.written > 0 {
 		w.status.checkpoint.Store(e.written)
 		w.lose(w.frontier.begin(sample.first), pending, sample)
@@ -99,10 +130,8 @@ func (w *worker) seal(ctx context.Context) (entry, error) {
 		if err != nil {
 			return entry{}, err
 		}
-		if e.revision == 0 && i.wrote[w.partition].Load() {
-			i.metrics.lost(lossCheckpoint, 1)
-			i.wrote[w.partition].Store(false)
-		}
+		// Whoever owned it before has sealed one.
+		e.lost = e.revision == 0 && (i.wrote[w.partition].Load() || w.epoch > 1)
 		if !w.valid(ctx) {
 			return entry{}, errLapsed
 		}
@@ -158,6 +187,7 @@ func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision
 		epoch: w.epoch, sequence: pending.position, skipped: pending.skipped, stream: stream, told: pending.told.UnixNano(), written: time.Now().UnixNano(),
 		writer: i.id + "-" + strconv.FormatUint(i.checkpoints.Add(1), 36),
 	}
+	known := revision
 	for attempt := 0; ; attempt++ {
 		if w.enter(ctx) == nil {
 			return written{err: errLapsed}
@@ -170,8 +200,19 @@ func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision
 			switch {
 			case lookErr == nil && e.writer == c.writer:
 				stored, err = e.revision, nil
-			case lookErr == nil && e.revision > revision, lookErr == nil && e.revision == 0 && errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+			case lookErr == nil && e.revision == known && e.epoch == w.epoch && revision == 0:
+				revision = known // It was there all the time: what was read before was old.
+				continue
+			case lookErr == nil && e.revision > revision, lookErr == nil && e.epoch > w.epoch:
 				return written{err: fmt.Errorf("%w: %w", errFenced, err)}
+			case lookErr == nil && e.revision == 0 && revision != 0:
+				// Others deleted it. What is in memory is its continuation, and is written anew; whoever owned the
+				// partition meanwhile would have sealed one.
+				i.rewriting(w.partition)
+				revision = 0
+				continue
+			case lookErr != nil:
+				attempt = 0 // Its outcome is not certain.
 			}
 		}
 		switch {
@@ -186,11 +227,11 @@ func (w *worker) write(ctx context.Context, pending *pendingCheckpoint, revision
 					i.log.Debug("chunks of an old checkpoint stay for now", "partition", w.partition, "error", err)
 				}
 			}
-			chunks = ""
+			chunks, count := "", uint64(0)
 			if size > i.store.chunkSize {
-				chunks = c.writer
+				chunks, count = c.writer, uint64((size+i.store.chunkSize-1)/i.store.chunkSize)
 			}
-			return written{checkpoint: pending, revision: stored, chunks: chunks}
+			return written{checkpoint: pending, revision: stored, chunks: chunks, count: count}
 		case errors.Is(err, errSnapshotTooLarge), attempt >= 100:
 			return written{checkpoint: pending, revision: revision, chunks: chunks, err: err}
 		}
@@ -218,6 +259,7 @@ func (w *worker) wrote(result written) error {
 	w.session.stored()
 	w.revision, w.chunks = result.revision, result.chunks
 	w.status.revision.Store(result.revision)
+	w.status.manifest.Store(&manifest{writer: result.chunks, chunks: result.count})
 	return nil
 }
 

@@ -174,7 +174,10 @@ func (i *instance) confirmed(w *worker, created time.Time) error {
 		return err
 	case e.revision == known, e.epoch == w.epoch && strings.HasPrefix(e.writer, i.id+"-"):
 		return nil // The second is a write of ours whose answer is still on its way.
-	case e.revision == 0, e.revision > known:
+	case e.revision == 0:
+		w.missing.Store(true) // Others deleted it; a rival would have sealed one.
+		return nil
+	case e.revision > known:
 		return fmt.Errorf("%w: its checkpoint is not ours", errFenced)
 	default:
 		return errors.New("the checkpoint was read from a server that is behind")

@@ -46,6 +46,9 @@ type worker struct {
 	reported  uint64             // records in the last report; belongs to the instance's goroutine, as what follows
 	counted   time.Duration      // when its lag was last counted
 
+	looked  atomic.Int64 // local clock when its checkpoint was last looked up
+	missing atomic.Bool  // its checkpoint was deleted by others
+
 	status    workerStatus
 	milestone milestone
 	witness   atomic.Int64 // time that the processor witnesses, in nanoseconds since the Unix epoch; 0: none
@@ -73,6 +76,7 @@ type workerStatus struct {
 	waiting    atomic.Bool   // nothing is left to read, and a request waits at the server
 	heard      atomic.Int64  // local clock when it last heard of the stream's time
 	revision   atomic.Uint64 // of the checkpoint's entry
+	manifest   atomic.Pointer[manifest]
 	records    atomic.Uint64
 	lag        atomic.Uint64
 	checkpoint atomic.Int64  // wall clock of the newest one, in nanoseconds
@@ -88,6 +92,7 @@ type written struct {
 	checkpoint *pendingCheckpoint
 	revision   uint64
 	chunks     string
+	count      uint64 // of chunks
 	err        error
 }
 
@@ -205,6 +210,7 @@ func (w *worker) serve(ctx context.Context) error {
 				return err
 			}
 		}
+		w.rewrite()
 		if err := w.checkpoint(writing, false); err != nil {
 			return err
 		}
@@ -384,6 +390,13 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 		_, err := w.puller.open(asking, w.session.position+1)
 		cancel()
 		if err == nil {
+			anew, failed := w.anew(ctx)
+			if anew {
+				continue // With the position that it has now.
+			}
+			err = failed
+		}
+		if err == nil {
 			w.frontier.received = w.session.position
 			w.opened()
 			w.clear = false
@@ -391,9 +404,6 @@ func (w *worker) reopen(ctx context.Context, cause error) error {
 			return w.puller.pull()
 		}
 		w.status.failure.Store(&err)
-		if sample := w.instance.sample.Load(); sample.created != w.stream {
-			return fmt.Errorf("stream %s was made anew", w.instance.options.Stream)
-		}
 		select {
 		case <-ctx.Done():
 			return errLapsed

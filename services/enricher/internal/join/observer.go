@@ -16,6 +16,8 @@ type Observer interface {
 	// Advance tells the time, nanoseconds since the Unix epoch, before anything that happens at it. What came to its
 	// end before is published.
 	Advance(now int64, out stage.Output)
+	// Forget drops what may have been published by another since the state was restored, and the numbers with it.
+	Forget()
 	// Finish publishes what was added up so far, since nobody may be there when its time comes.
 	Finish(out stage.Output)
 	// Observe takes an exchange and says what is to become of its span.

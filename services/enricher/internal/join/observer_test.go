@@ -26,6 +26,7 @@ func (w *witness) Begin(at int64)                    { w.began = at }
 func (w *witness) Advance(now int64, _ stage.Output) { w.times = append(w.times, now) }
 
 func (w *witness) Finish(stage.Output) { w.ended++ }
+func (w *witness) Forget()             {}
 
 func (w *witness) Observe(j *Joined) Verdict {
 	w.sides = append(w.sides, j.Exchange.Side)

@@ -178,6 +178,14 @@ func (p *Partition) Finish(_ context.Context, final bool, out stage.Output) erro
 	return nil
 }
 
+// Forget implements [stage.Forgetter]. Spans that come twice readers drop by their ids; what was counted they cannot tell
+// apart.
+func (p *Partition) Forget() {
+	if p.observer != nil {
+		p.observer.Forget()
+	}
+}
+
 // advance moves the clock and does what is due.
 func (p *Partition) advance(now int64) {
 	if now <= p.now {

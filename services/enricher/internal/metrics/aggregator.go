@@ -115,6 +115,15 @@ func (a *Aggregator) Finish(out stage.Output) {
 	}
 }
 
+// Forget implements [join.Observer]: the window may have been published, and numbers above those that are known used. So
+// the window goes, and a new epoch begins with the next record.
+func (a *Aggregator) Forget() {
+	a.recycle()
+	a.forgetWindow()
+	a.epoch = 0
+	clear(a.numbers)
+}
+
 // finish publishes the window and forgets it.
 func (a *Aggregator) finish(out stage.Output) {
 	a.publish(out)
