@@ -68,15 +68,15 @@ type Bus struct {
 
 // Embedded is the NATS server inside `millrace run`.
 type Embedded struct {
-	// Listen is the address on which the embedded server takes connections of other clients. Empty: in-process only. An
-	// address that only this machine can reach (127.0.0.1, ::1, localhost) needs no users, and every user of the machine
-	// can then read and write everything on the bus; any other needs users_file.
+	// Listen is the address on which the embedded server takes connections of other clients. Empty: in-process only.
+	// An address that only this machine can reach (127.0.0.1, ::1, localhost) needs no users, and every user of the
+	// machine can then read and write everything on the bus; any other needs users_file.
 	Listen string `yaml:"listen" check:"address"`
 	// UsersFile has the users that the embedded server takes connections of: a role of `millrace nats roles` and its
 	// password, or the password's bcrypt hash, on each line. Each may do what its role may.
 	UsersFile string `yaml:"users_file"`
-	// CertFile is the embedded server's certificate in PEM. Without one, passwords and payload cross the network as they
-	// are.
+	// CertFile is the embedded server's certificate in PEM. Without one, passwords and payload cross the network as
+	// they are.
 	CertFile string `yaml:"cert_file"`
 	// KeyFile is the certificate's private key in PEM.
 	KeyFile string `yaml:"key_file"`

@@ -144,8 +144,8 @@ func checkAddress(text string) error {
 const NeedsUsers = "others than this machine could read all payload and write on the bus: set bus.embedded.users_file " +
 	"(docs/security.md says how), or listen on 127.0.0.1, or use a NATS server of its own with bus.url"
 
-// Local reports whether the address is certainly one that only this machine can reach: a loopback address, or localhost.
-// Other names may lead anywhere, and an empty host is every address of the machine.
+// Local reports whether the address is certainly one that only this machine can reach: a loopback address, or
+// localhost. Other names may lead anywhere, and an empty host is every address of the machine.
 func (e Embedded) Local() bool {
 	host, _, err := net.SplitHostPort(e.Listen)
 	if err != nil {

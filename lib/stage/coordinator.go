@@ -197,8 +197,8 @@ func (c *coordinator) renewed(partition int, lease Lease, revision uint64, ok bo
 	}
 }
 
-// leaseSeen tells what the leases bucket holds for a partition. Older revisions than the one known are ignored: the watch
-// may lag behind our own writes.
+// leaseSeen tells what the leases bucket holds for a partition. Older revisions than the one known are ignored: the
+// watch may lag behind our own writes.
 func (c *coordinator) leaseSeen(partition int, lease Lease, revision uint64, now time.Duration) {
 	h := &c.holdings[partition]
 	if revision < h.seenRevision {

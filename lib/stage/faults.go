@@ -20,8 +20,8 @@ import (
 // identityInterval is how often a bucket that is watched is compared with itself.
 const identityInterval = time.Second
 
-// lookUps is how many checkpoints are looked up per survey: a deletion by key leaves a mark, which lists do not tell from
-// an entry. A partition at work notices it at its next checkpoint.
+// lookUps is how many checkpoints are looked up per survey: a deletion by key leaves a mark, which lists do not tell
+// from an entry. A partition at work notices it at its next checkpoint.
 const lookUps = 4
 
 // faults are what an instance needs and does not have, by name.

@@ -90,8 +90,8 @@ func quiet(t *testing.T) *telemetry.Telemetry {
 	return tel
 }
 
-// Whatever is deleted of what the instances of a stage keep, they go on with what they have in memory: each record counts
-// once, and a new owner finds the state.
+// Whatever is deleted of what the instances of a stage keep, they go on with what they have in memory: each record
+// counts once, and a new owner finds the state.
 func TestBucketsLost(t *testing.T) {
 	t.Parallel()
 	for _, h := range harms {
@@ -163,8 +163,8 @@ func loseBuckets(t *testing.T, h harm, instances int) {
 	}
 }
 
-// The input stream is deleted and made anew, with sequences from 1: what was processed stays counted, what comes after it
-// counts once.
+// The input stream is deleted and made anew, with sequences from 1: what was processed stays counted, what comes
+// after it counts once.
 func TestStreamLost(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{1, 2} {

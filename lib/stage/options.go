@@ -62,9 +62,9 @@ type Options struct {
 	MaxRecordBytes int
 	// MaxSnapshotBytes bounds a snapshot before compression; a larger one is not written. Default 64 MiB.
 	MaxSnapshotBytes int
-	// Upstream names the stages whose outputs this one reads. When Run's context ends and no other instance goes on, Run
-	// reads what is in the stream before it hands its partitions over, and puts a closing mark behind it, see [Finisher].
-	// Instances of these stages that are stopping at the same time are waited for.
+	// Upstream names the stages whose outputs this one reads. When Run's context ends and no other instance goes on,
+	// Run reads what is in the stream before it hands its partitions over, and puts a closing mark behind it, see
+	// [Finisher]. Instances of these stages that are stopping at the same time are waited for.
 	Upstream []string
 	// Linger is how long Run goes on at least when its context has ended, so that the signals to stop may reach the
 	// services of a machine one after the other. Default 0.

@@ -79,19 +79,21 @@ type Sender interface {
 
 // Finisher is what a [Processor] may be besides: one that holds back until a time comes what it could put out now.
 type Finisher interface {
-	// Finish is called when the stage ends, at a place in the stream that is the same in every replay: what was added up
-	// is to be put out, since nobody may be there when its time comes. final says that the stages before have ended as
-	// well, so that what waits for them waits in vain. More records may follow all the same, when the stage is started
-	// again: then they are processed with the state that Finish has left. It may block, and fail, as Process may.
+	// Finish is called when the stage ends, at a place in the stream that is the same in every replay: what was added
+	// up is to be put out, since nobody may be there when its time comes. final says that the stages before have
+	// ended as well, so that what waits for them waits in vain. More records may follow all the same, when the stage
+	// is started again: then they are processed with the state that Finish has left. It may block, and fail, as
+	// Process may.
 	Finish(ctx context.Context, final bool, out Output) error
 }
 
-// Forgetter is what a [Processor] may be besides: one that numbers its outputs, or remembers in another way what it has put
-// out.
+// Forgetter is what a [Processor] may be besides: one that numbers its outputs, or remembers in another way what it
+// has put out.
 type Forgetter interface {
-	// Forget is called on a processor that was restored when the records after its snapshot are gone, because the stream
-	// was made anew: a predecessor may have processed them and put out what follows from them, which nobody will do again.
-	// What the snapshot has that may have been put out since must not be put out again, nor under numbers that were used.
+	// Forget is called on a processor that was restored when the records after its snapshot are gone, because the
+	// stream was made anew: a predecessor may have processed them and put out what follows from them, which nobody
+	// will do again. What the snapshot has that may have been put out since must not be put out again, nor under
+	// numbers that were used.
 	Forget()
 }
 

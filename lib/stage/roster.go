@@ -148,8 +148,8 @@ func (r *roster) reset() {
 	}
 }
 
-// left forgets an instance whose entry was removed after it had said that it was leaving. An entry that somebody else has
-// removed proves nothing: its owner writes it again with the next heartbeat, or is dead in its time.
+// left forgets an instance whose entry was removed after it had said that it was leaving. An entry that somebody else
+// has removed proves nothing: its owner writes it again with the next heartbeat, or is dead in its time.
 func (r *roster) left(id string) {
 	if s, found := r.others[id]; found && s.leaving {
 		delete(r.others, id)

@@ -19,10 +19,10 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Run is one instance of a stage. It blocks until ctx ends, then finishes what is in the stream if no other instance does
-// (see [Options.Linger]), hands its partitions over and returns nil. An error
-// means that it could not begin, because options are wrong; whatever may pass (NATS away, no stream yet, a processor
-// that fails) is tried again, shown in metrics and readiness.
+// Run is one instance of a stage. It blocks until ctx ends, then finishes what is in the stream if no other instance
+// does (see [Options.Linger]), hands its partitions over and returns nil. An error means that it could not begin,
+// because options are wrong; whatever may pass (NATS away, no stream yet, a processor that fails) is tried again,
+// shown in metrics and readiness.
 func Run(ctx context.Context, options Options) error {
 	if err := options.complete(); err != nil {
 		return err

@@ -108,8 +108,8 @@ func (i *instance) left(ctx context.Context, partition int, from uint64) (uint64
 	return info.NumPending, nil
 }
 
-// identify gives a sample of the input stream when that is another than the one that the position belongs to. It is asked
-// once there is a consumer, which does not outlive its stream.
+// identify gives a sample of the input stream when that is another than the one that the position belongs to. It is
+// asked once there is a consumer, which does not outlive its stream.
 func (w *worker) identify(ctx context.Context) (*streamSample, error) {
 	asking, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

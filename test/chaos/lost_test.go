@@ -8,8 +8,8 @@ import (
 	"millrace.dev/lib/bus"
 )
 
-// Somebody deletes and purges the buckets in which services keep who is there, who owns what and their states, one after
-// the other and all at once, under load: those that run write them again from memory, and nothing shows.
+// Somebody deletes and purges the buckets in which services keep who is there, who owns what and their states, one
+// after the other and all at once, under load: those that run write them again from memory, and nothing shows.
 func TestBucketsLost(t *testing.T) {
 	d := deploy(t, shape{})
 	all := []string{bus.BucketMembers, bus.BucketLeases, bus.BucketCheckpoints}

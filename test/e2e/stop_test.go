@@ -15,8 +15,8 @@ import (
 	"millrace.dev/test/internal/spans"
 )
 
-// A graceful stop hands over everything: SIGTERM right after the requests, and every one of them is a span and counts in
-// the points, with everything in one process and with separate services that get the signal one after the other.
+// A graceful stop hands over everything: SIGTERM right after the requests, and every one of them is a span and counts
+// in the points, with everything in one process and with separate services that get the signal one after the other.
 func TestStopHandsOver(t *testing.T) {
 	needRoot(t)
 	path, err := binary()
@@ -110,7 +110,8 @@ func TestStopHandsOver(t *testing.T) {
 	})
 }
 
-// spansAndCounts gives the number of HTTP spans of each kind in a file, and what the newest points of their durations count.
+// spansAndCounts gives the number of HTTP spans of each kind in a file, and what the newest points of their durations
+// count.
 func spansAndCounts(t *testing.T, path string) (made, counted [4]uint64) {
 	t.Helper()
 	type attributes []struct {

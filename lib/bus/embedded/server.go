@@ -46,9 +46,9 @@ type settings struct{ log *slog.Logger }
 func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
 // Start starts a server and waits until it takes connections. cfg.Storage, cfg.MaxBytes and cfg.Embedded matter; with
-// memory storage, or without cfg.Embedded.StoreDir, what the server stores does not outlive it. It handles no signals:
-// the caller ends it with [Server.Shutdown], after closing its connections. It does not listen beyond this machine without
-// users (cfg.Embedded.UsersFile).
+// memory storage, or without cfg.Embedded.StoreDir, what the server stores does not outlive it. It handles no
+// signals: the caller ends it with [Server.Shutdown], after closing its connections. It does not listen beyond this
+// machine without users (cfg.Embedded.UsersFile).
 func Start(cfg config.Bus, options ...Option) (*Server, error) {
 	settings := settings{log: slog.Default()}
 	for _, option := range options {

@@ -135,8 +135,8 @@ func (s *Server) secure(opts *server.Options, cfg config.Embedded) error {
 	return nil
 }
 
-// local reports an error unless only this machine can reach an address. The configuration's own check knows no more than
-// the text; here a name must lead to this machine as well.
+// local reports an error unless only this machine can reach an address. The configuration's own check knows no more
+// than the text; here a name must lead to this machine as well.
 func local(address string) error {
 	if address == "" {
 		return nil

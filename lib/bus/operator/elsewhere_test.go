@@ -12,9 +12,10 @@ import (
 	"millrace.dev/lib/bus/access"
 )
 
-// TestAnswersAsCommands has roles send requests whose answers go to subjects on which they may not publish: NATS does not
-// check those. What docs/security.md says of it holds: roles that pull records, or read keys directly, can so write
-// content of their choice on any subject and command the server; the others, capture among them, can command nothing.
+// TestAnswersAsCommands has roles send requests whose answers go to subjects on which they may not publish: NATS does
+// not check those. What docs/security.md says of it holds: roles that pull records, or read keys directly, can so
+// write content of their choice on any subject and command the server; the others, capture among them, can command
+// nothing.
 func TestAnswersAsCommands(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -171,8 +171,8 @@ func TestLateClient(t *testing.T) {
 	}
 }
 
-// A request that may be the cause, or may not, is named and is no parent: the client begins a trace, or stays in the one
-// that it names itself.
+// A request that may be the cause, or may not, is named and is no parent: the client begins a trace, or stays in the
+// one that it names itself.
 func TestCandidate(t *testing.T) {
 	t.Parallel()
 	w := scene(t, defaults)

@@ -35,7 +35,8 @@ type traceContext struct {
 type half struct {
 	// started: the request was heard of, by a link or the exchange itself.
 	started bool
-	// done: the span was emitted. givenUp: it was one of an exchange that was given up, and that may still be completed.
+	// done: the span was emitted. givenUp: it was one of an exchange that was given up, and that may still be
+	// completed.
 	done, givenUp bool
 	// again: what waits completes an exchange whose span was emitted when it was given up.
 	again bool

@@ -147,8 +147,8 @@ func TestObserverTimes(t *testing.T) {
 	}
 }
 
-// What waits for its other side when the stage ends goes out when the stages before have ended too, and not before; what
-// was counted is published in both cases.
+// What waits for its other side when the stage ends goes out when the stages before have ended too, and not before;
+// what was counted is published in both cases.
 func TestFinish(t *testing.T) {
 	t.Parallel()
 	for _, final := range []bool{false, true} {

@@ -156,8 +156,8 @@ func (p *Partition) Tick(_ context.Context, now time.Time, out stage.Output) err
 	return nil
 }
 
-// Finish implements [stage.Finisher]. When the decoder has ended as well, what waits for it is decided with what is known,
-// in the order in which it came.
+// Finish implements [stage.Finisher]. When the decoder has ended as well, what waits for it is decided with what is
+// known, in the order in which it came.
 func (p *Partition) Finish(_ context.Context, final bool, out stage.Output) error {
 	p.out = out
 	if final {
@@ -178,8 +178,8 @@ func (p *Partition) Finish(_ context.Context, final bool, out stage.Output) erro
 	return nil
 }
 
-// Forget implements [stage.Forgetter]. Spans that come twice readers drop by their ids; what was counted they cannot tell
-// apart.
+// Forget implements [stage.Forgetter]. Spans that come twice readers drop by their ids; what was counted they cannot
+// tell apart.
 func (p *Partition) Forget() {
 	if p.observer != nil {
 		p.observer.Forget()

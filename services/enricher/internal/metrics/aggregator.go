@@ -107,16 +107,16 @@ func (a *Aggregator) Advance(now int64, out stage.Output) {
 	}
 }
 
-// Finish implements [join.Observer]: it publishes the window although it has not ended. What comes afterwards in its time
-// makes another window of the same times.
+// Finish implements [join.Observer]: it publishes the window although it has not ended. What comes afterwards in its
+// time makes another window of the same times.
 func (a *Aggregator) Finish(out stage.Output) {
 	if a.end != 0 {
 		a.finish(out)
 	}
 }
 
-// Forget implements [join.Observer]: the window may have been published, and numbers above those that are known used. So
-// the window goes, and a new epoch begins with the next record.
+// Forget implements [join.Observer]: the window may have been published, and numbers above those that are known used.
+// So the window goes, and a new epoch begins with the next record.
 func (a *Aggregator) Forget() {
 	a.recycle()
 	a.forgetWindow()

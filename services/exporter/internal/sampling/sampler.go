@@ -109,8 +109,8 @@ func (s *Sampler) Tick(_ context.Context, now time.Time, out stage.Output) error
 	return nil
 }
 
-// Finish implements [stage.Finisher]. When the enricher has ended as well, no more spans come, and every trace is decided
-// on.
+// Finish implements [stage.Finisher]. When the enricher has ended as well, no more spans come, and every trace is
+// decided on.
 func (s *Sampler) Finish(_ context.Context, final bool, out stage.Output) error {
 	for final && s.waiting.first != nil {
 		s.decide(s.told, out)
