@@ -21,17 +21,20 @@ const (
 	maxServices = 4096
 	// writeTimeout bounds one write; what did not succeed is tried again with the next list.
 	writeTimeout = 5 * time.Second
+	// readInterval is how often what is there is compared with what was written: others may have deleted it.
+	readInterval = 30 * time.Second
 )
 
 // Announcer writes entries. [Announcer.Offer] and [Announcer.Run] may be called from different goroutines.
 type Announcer struct {
-	prefix string // of this node's keys
-	lists  chan map[uint64]string
+	prefix       string // of this node's keys
+	lists        chan map[uint64]string
+	readInterval time.Duration
 }
 
 // New makes an announcer for a node.
 func New(node string) *Announcer {
-	return &Announcer{prefix: bus.Token(node) + ".", lists: make(chan map[uint64]string, 1)}
+	return &Announcer{prefix: bus.Token(node) + ".", lists: make(chan map[uint64]string, 1), readInterval: readInterval}
 }
 
 // Offer hands over the services of now: process id to encoded Process message. It never waits: a list that comes while
@@ -48,6 +51,7 @@ func (a *Announcer) Offer(services map[uint64]string) {
 func (a *Announcer) Run(ctx context.Context, conn *bus.Conn, log *slog.Logger) {
 	written := map[uint64]string{}
 	known, failing := false, false
+	var readAt time.Time
 	for {
 		var services map[uint64]string
 		select {
@@ -60,11 +64,11 @@ func (a *Announcer) Run(ctx context.Context, conn *bus.Conn, log *slog.Logger) {
 			if err != nil {
 				return err
 			}
-			if !known {
+			if !known || time.Since(readAt) >= a.readInterval {
 				if err := a.read(ctx, kv, written); err != nil {
 					return err
 				}
-				known = true
+				known, readAt = true, time.Now()
 			}
 			return a.write(ctx, kv, written, services)
 		}()
@@ -79,16 +83,27 @@ func (a *Announcer) Run(ctx context.Context, conn *bus.Conn, log *slog.Logger) {
 	}
 }
 
-// read learns what is there of this node.
+// read learns what is there of this node: what an earlier instance left is to be removed, and what others deleted is to
+// be written again.
 func (a *Announcer) read(ctx context.Context, kv jetstream.KeyValue, written map[uint64]string) error {
 	lister, err := kv.ListKeysFiltered(ctx, a.prefix+"*")
 	if err != nil {
 		return fmt.Errorf("list processes: %w", err)
 	}
+	present := map[uint64]bool{}
 	for key := range lister.Keys() {
 		id, err := strconv.ParseUint(strings.TrimPrefix(key, a.prefix), 16, 64)
-		if err == nil {
+		if err != nil {
+			continue
+		}
+		present[id] = true
+		if _, found := written[id]; !found {
 			written[id] = "" // whatever it says, it is written anew or removed
+		}
+	}
+	for id := range written {
+		if !present[id] {
+			delete(written, id)
 		}
 	}
 	return nil

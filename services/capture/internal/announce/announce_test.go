@@ -29,6 +29,7 @@ func TestAnnounce(t *testing.T) {
 
 	start := func() (*Announcer, func()) {
 		a := New("node.one")
+		a.readInterval = 100 * time.Millisecond
 		running, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
 		go func() { defer close(done); a.Run(running, conn, slog.Default()) }()
@@ -55,6 +56,18 @@ func TestAnnounce(t *testing.T) {
 	stop()
 	a, stop = start()
 	expect(a, map[uint64]string{3: "three", 4: "four"}) // 2 was left by the instance before
+	if err := conn.JetStream().DeleteKeyValue(ctx, bus.BucketProcesses); err != nil {
+		t.Fatal(err)
+	}
+	expect(a, map[uint64]string{3: "three", 4: "four"})
+	kv, err := conn.KeyValue(ctx, bus.BucketProcesses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Purge(ctx, a.key(3)); err != nil {
+		t.Fatal(err)
+	}
+	expect(a, map[uint64]string{3: "three", 4: "four"})
 	stop()
 }
 
