@@ -118,12 +118,12 @@ func TestBackgroundWork(t *testing.T) {
 func TestReaderThread(t *testing.T) {
 	t.Parallel()
 	traffic := decodertest.New()
-	in, out := connected(traffic, 2)
-	for range 2 {
+	in, out := connected(traffic, 3)
+	for _, end := range []*decodertest.End{in[0], in[2]} {
 		traffic.Thread = 7
-		in[0].Receive(get("/"))
+		end.Receive(get("/"))
 		traffic.Thread = 8 // older than the request
-		in[0].Send(reply)
+		end.Send(reply)
 	}
 	traffic.Thread = 7
 	in[1].Receive(get("/open"))

@@ -74,9 +74,18 @@ func TestNotForEver(t *testing.T) {
 		{"reader of requests that others answer", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Served(Thread(1), key(7), Thread(2), 6)
+			k.Serve(Thread(1), request(9, 6))
+			k.Served(Thread(1), key(9), Thread(2), 6)
 			k.Serve(Thread(1), request(8, 7))
 		}, th(1), 10, 8, inferred, true},
+		{"reader of one connection, on which others write", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 5))
+			k.Served(Goroutine(1), key(7), Goroutine(2), 6)
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 7})
+		}, g(1, 0), 10, 7, same, false},
 		{"reader of requests that threads answer which it makes for them", func(k *Tracker) {
+			k.Serve(Thread(1), request(6, 3))
+			k.Served(Thread(1), key(6), Thread(1), 4)
 			k.Serve(Thread(1), request(7, 5))
 			k.Started(Thread(2), Thread(1), 5)
 			k.Served(Thread(1), key(7), Thread(2), 6)

@@ -331,7 +331,8 @@ func (k *task) turned(at int64, key identity.Key) {
 }
 
 // Served says that the response to key, which id read, was written by writer (0: not known, or nobody). A task that
-// leaves its answers to others hands requests on, unless it made the other one for the request.
+// reads requests of several connections and leaves their answers to others hands requests on, unless it made the other
+// one for the request. The goroutine or thread of a single connection may have its answers written for it.
 func (t *Tracker) Served(id Task, key identity.Key, writer Task, end int64) {
 	k := t.find(id)
 	if k == nil {
@@ -339,11 +340,12 @@ func (t *Tracker) Served(id Task, key identity.Key, writer Task, end int64) {
 	}
 	for i := range k.serving {
 		if k.serving[i].Key == key {
+			several := k.loop || k.last.End != 0 && k.last.Key.Flow != key.Flow
 			k.last = k.serving[i]
 			k.last.End = end
 			k.serving = slices.Delete(k.serving, i, i+1)
 			t.hold(-requestBytes)
-			k.moves = k.moves || writer != 0 && writer != id && !t.worksFor(writer, id, k.last.Start)
+			k.moves = k.moves || several && writer != 0 && writer != id && !t.worksFor(writer, id, k.last.Start)
 			return
 		}
 	}
