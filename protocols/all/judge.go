@@ -37,8 +37,8 @@ var speaking = func() (list []*protocols.Protocol) {
 	return list
 }()
 
-// Judge says what a connection speaks that was seen from its beginning. The node asks it before it publishes anything of
-// the connection, the decoder before it takes anything of it for a request.
+// Judge says what a connection speaks that was seen from its beginning. The node asks it before it publishes anything
+// of the connection, the decoder before it takes anything of it for a request.
 func Judge(t *Talk) Verdict {
 	if t.ServerFirst {
 		if v := greeting(t); v.Guess == protocols.No || len(t.Client) == 0 {

@@ -293,9 +293,9 @@ func isInteger(rest []byte, whole bool) bool {
 // that it does not serve.
 var refusals = []string{"-ERR ", "-DENIED ", "-NOAUTH ", "-LOADING ", "-MASTERDOWN ", "-NOPROTO ", "-BUSY "}
 
-// reply judges whether b begins with a reply. Where a connection opens, a server only speaks first to refuse; that alone
-// proves nothing, because the errors of POP3 look the same. Elsewhere the reply must be beyond doubt; a string on its own
-// is one only from an end that is known to be the server, because it may be an argument.
+// reply judges whether b begins with a reply. Where a connection opens, a server only speaks first to refuse; that
+// alone proves nothing, because the errors of POP3 look the same. Elsewhere the reply must be beyond doubt; a string on
+// its own is one only from an end that is known to be the server, because it may be an argument.
 func reply(b []byte, how protocols.Evidence, server bool) protocols.Guess {
 	if how == protocols.Opening {
 		for _, r := range refusals {

@@ -94,7 +94,8 @@ func (r *Redactor) open(c *Connection, ev *kernel.Event) (earlier []kernel.Event
 	return nil, false
 }
 
-// take adds the bytes with which ev goes on. Those of the first event of a connection are not copied: most tell at once.
+// take adds the bytes with which ev goes on. Those of the first event of a connection are not copied: most tell at
+// once.
 func (b *beginning) take(ev *kernel.Event, first bool) {
 	run := ev.Payload
 	if len(ev.Segments) > 0 {
