@@ -41,7 +41,7 @@ func text(b []byte, least int) bool {
 			}
 		}
 	}
-	if len(b) < least {
+	if !hasRun(b, least) {
 		return false
 	}
 	var r run
@@ -59,6 +59,21 @@ func text(b []byte, least int) bool {
 		}
 	}
 	return r.random(least)
+}
+
+// hasRun reports whether b has a run long enough to be looked at. Most texts have none, and it is quick.
+func hasRun(b []byte, least int) bool {
+	n := 0
+	for _, c := range b {
+		if c != '-' && c != '.' && c != '/' && c != '_' && c != ' ' && c != ':' {
+			if n++; n >= least {
+				return true
+			}
+			continue
+		}
+		n = 0
+	}
+	return false
 }
 
 // run is what is known of a run of letters and digits.
