@@ -240,7 +240,13 @@ func BeginsMethod(b []byte) bool {
 }
 
 // IsMethod reports whether b is a method that is well known.
-func IsMethod(b []byte) bool { return methods[string(b)] }
+func IsMethod(b []byte) bool {
+	switch string(b) {
+	case "GET", "POST", "PUT", "DELETE", "HEAD": // nearly all there are, without hashing
+		return true
+	}
+	return methods[string(b)]
+}
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 

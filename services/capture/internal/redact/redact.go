@@ -26,6 +26,7 @@ const (
 type Redactor struct {
 	rules    *rules
 	out      writer
+	plain    [headerKinds]screenedValue
 	withheld int // bytes of events of connections that are not recognised yet
 }
 

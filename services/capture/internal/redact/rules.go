@@ -159,7 +159,8 @@ func (t *nameTable) find(name []byte) uint8 {
 	what := uint8(0)
 	if t.first[len(name)]&(1<<(name[0]&31)) != 0 {
 		for _, m := range t.names[len(name)] {
-			if equalFold(name, m.name) {
+			// The last letter tells most of those apart that agree in length and first letter.
+			if last := len(name) - 1; name[last]|0x20 == m.name[last]|0x20 && equalFold(name, m.name) {
 				what = m.what
 				break
 			}
