@@ -173,10 +173,13 @@ __noinline int follow(void)
  * say where it goes on. As far as a value may reach that is shipped whole; of HTTP, whose messages are larger, near the
  * beginning.
  */
-static __always_inline bool find_framing(struct work *w, u8 protocol)
+__noinline int find_framing(u64 protocol)
 {
 	u32 end = protocol == PROTOCOL_REDIS ? BODY_BYTES : HEAD_BYTES;
+	struct work *w = current_work();
 
+	if (!w)
+		return false;
 	for (u32 i = 0; i < BODY_BYTES; i += FRAMING_STEP) {
 		if (i >= end || i + FRAMING_STEP > w->filled)
 			return false;
@@ -262,6 +265,15 @@ __noinline int scan_step(u64 from)
 	return true;
 }
 
+/* scan_step() from the beginning of s->payload to the end of the head. */
+static __always_inline void scan_head(struct work *w)
+{
+	for (u32 i = 0; i < SCAN_BYTES; i += SCAN_STEP) {
+		if (i >= w->filled || !scan_step(i))
+			return;
+	}
+}
+
 /*
  * Reads the head of HTTP at the beginning of s->payload, and sets w->line and w->at to where framing goes on if it is
  * certain. A response to HEAD and a 304 say how long the body would be: what comes instead of it begins an event, which
@@ -269,19 +281,17 @@ __noinline int scan_step(u64 from)
  */
 static __always_inline void read_head(struct scratch *s, struct work *w)
 {
-	u32 first = *(volatile u32 *)s->payload, status;
-	bool response = first == FOUR('H', 'T', 'T', 'P');
+	bool response;
+	u32 status;
 	u64 end;
 
+	response = *(volatile u32 *)s->payload == FOUR('H', 'T', 'T', 'P');
 	/* A method, or the version of a response. */
 	if (!is_upper(s->payload[0]) || !is_upper(s->payload[1]) || !is_upper(s->payload[2]))
 		return;
 	w->head_end = w->number = 0;
 	w->sized = w->coded = w->unsure = 0;
-	for (u32 i = 0; i < SCAN_BYTES; i += SCAN_STEP) {
-		if (i >= w->filled || !scan_step(i))
-			break;
-	}
+	scan_head(w);
 	end = w->head_end;
 	asm volatile("" : "+r"(end));
 	if (!end || end > w->filled) {
@@ -314,33 +324,39 @@ static __always_inline void read_head(struct scratch *s, struct work *w)
 }
 
 /*
- * Whether a small event ends with what tells the length of a long body or value: a server may send a head, and a client
+ * Whether a small event may end with what tells the length of a long body or value: a server may send a head, and a client
  * a command up to its value, by itself.
  */
-static __always_inline void read_small_head(struct scratch *s, struct work *w, u8 protocol)
+static __always_inline bool ends_with_length(struct scratch *s, struct work *w, u8 protocol)
 {
-	u64 length = w->filled, at;
+	u64 at = w->filled - 4;
 	u8 *end;
 
-	asm volatile("" : "+r"(length));
-	if (length < 8 || length > SMALL_BYTES)
-		return;
-	end = s->payload + length - 4;
+	/* The compiler must not check another value in the place of this one: verifiers before 5.15 lose the bound. */
+	asm volatile("" : "+r"(at));
+	if (at > SMALL_BYTES)
+		return false;
+	end = s->payload + at;
+	if (protocol == PROTOCOL_HTTP1) /* most requests that end with their head have no body */
+		return *(volatile u32 *)end == FOUR('\r', '\n', '\r', '\n') && s->payload[0] != 'G' && s->payload[1] != 'E';
+	return end[3] == '\n' && is_digit(end[1]) && is_digit(end[0]);
+}
+
+/* Reads that length. */
+static __always_inline void read_length(struct scratch *s, struct work *w, u8 protocol)
+{
+	u64 at;
+
 	if (protocol == PROTOCOL_HTTP1) {
-		/* Most requests that end with their head have no body. */
-		if (*(volatile u32 *)end == FOUR('\r', '\n', '\r', '\n') && s->payload[0] != 'G' && s->payload[1] != 'E')
-			read_head(s, w);
+		read_head(s, w);
 		if (w->line == LINE_HEAD)
 			w->line = LINE_UNKNOWN;
 		return;
 	}
-	/* Five digits at least, and their line end. */
-	if (end[3] != '\n' || !is_digit(end[1]) || !is_digit(end[0]))
-		return;
 	for (int i = 3; i < 16; i++) {
-		at = length - i;
+		at = w->filled - i;
 		asm volatile("" : "+r"(at));
-		if (i > length || at > SMALL_BYTES)
+		if (at > SMALL_BYTES)
 			return;
 		if (s->payload[at] == '$') {
 			w->line = LINE_LENGTH;

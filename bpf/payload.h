@@ -53,7 +53,10 @@ struct work {
 	u32 line;     /* enum line */
 	u8 sized, coded, unsure;
 	u8 token; /* enum protocol: with whose token the event begins */
-	/* An event of several records. */
+	/* What transfer() leaves to others, whose stacks would not fit on top of its own. */
+	u32 next;    /* enum next */
+	u32 flags;   /* of the event's records */
+	u64 offset;  /* of the event */
 	u64 told;    /* bytes of the event that records told of */
 	u64 shipped; /* bytes of it that they held */
 	u64 iov_at;  /* position of the buffer iov_first in the event */

@@ -438,15 +438,21 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 	}
 }
 
+/* To be bounded where it is used: verifiers before 5.15 forget the bound of what was on the stack since. */
+static __always_inline u64 payload_size(struct work *w)
+{
+	u64 size = w->filled;
+
+	asm volatile("" : "+r"(size));
+	return size;
+}
+
 /* Sends a record of `length` bytes from `offset` on, and what is in the payload of them. */
 static __always_inline void tell(struct scratch *s, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
 {
-	u64 size = w->filled;
+	u64 size;
 	long failed;
 
-	asm volatile("" : "+r"(size));
-	if (size > PAYLOAD_MAX + CHUNK_MAX)
-		return;
 	if (w->unreadable) {
 		count_loss(LOSS_PAYLOAD_UNREADABLE, length - w->filled);
 		flags |= FLAG_UNREADABLE;
@@ -458,10 +464,16 @@ static __always_inline void tell(struct scratch *s, struct work *w, struct conne
 	if (w->filled && w->filled < length && w->segments) {
 		fill_record(&s->cut.head, w, c, offset, length, flags);
 		s->cut.head.segments = w->segments;
+		size = payload_size(w);
+		if (size > PAYLOAD_MAX + CHUNK_MAX)
+			return;
 		failed = send_record(&s->cut, sizeof(s->cut) + size, w->filled);
 	} else {
 		fill_record(&s->whole.head, w, c, offset, length, flags);
 		s->whole.head.segments = 0;
+		size = payload_size(w);
+		if (size > PAYLOAD_MAX + CHUNK_MAX)
+			return;
 		failed = send_record(&s->whole.head, sizeof(s->whole.head) + size, w->filled);
 	}
 	if (failed)
@@ -493,10 +505,10 @@ static __always_inline void begin_following(struct scratch *s, struct work *w, u
  * framing or body is shipped as long as the budget lasts. `last`: whatever is left goes into this one. False when the
  * event is done.
  */
-__noinline int transfer_part(u64 offset, u64 flags, u64 last)
+__noinline int transfer_part(u64 last)
 {
 	struct scratch *s = current_scratch();
-	u64 told, rest, hole = 0, length, room, keep, tail, iov_at;
+	u64 offset, flags, told, rest, hole = 0, length, room, keep, tail, iov_at;
 	u32 iov_first;
 	struct direction *d;
 	struct connection *c;
@@ -512,6 +524,8 @@ __noinline int transfer_part(u64 offset, u64 flags, u64 last)
 		return false;
 	d = &c->sides[w->side & 1];
 	protocol = c->facts.protocol;
+	offset = w->offset;
+	flags = w->flags;
 	told = w->told;
 	rest = w->count - told;
 	w->filled = w->segments = w->unreadable = w->keep = 0;
@@ -557,7 +571,7 @@ __noinline int transfer_part(u64 offset, u64 flags, u64 last)
 	if (w->line) {
 		d->budget = message_bytes;
 	} else if (keep > d->budget) {
-		if (find_framing(w, protocol)) {
+		if (find_framing(protocol)) {
 			d->budget = message_bytes;
 			if (protocol == PROTOCOL_REDIS)
 				follow();
@@ -608,8 +622,6 @@ __noinline int transfer_part(u64 offset, u64 flags, u64 last)
 	return w->told < w->count;
 }
 
-#define PARTS_MAX 512
-
 /* Whether the event is shipped in parts: not if it is small, or most likely the middle of a body. */
 static __always_inline bool in_parts(struct scratch *s, struct work *w, struct connection *c, struct direction *d)
 {
@@ -621,31 +633,47 @@ static __always_inline bool in_parts(struct scratch *s, struct work *w, struct c
 }
 
 /* What the bytes of a small event, which are shipped, say of those that follow. */
-static __always_inline void follow_small(struct scratch *s, struct work *w, struct connection *c, struct direction *d, u64 offset)
+__noinline int follow_small(void)
 {
+	struct scratch *s = current_scratch();
+	struct direction *d;
+	struct connection *c;
+	struct work *w;
+
+	if (!s)
+		return 0;
+	w = &s->work;
+	c = connection_at(w->key);
+	if (!c)
+		return 0;
+	d = &c->sides[w->side & 1];
 	w->line = d->line & ~LINE_BODY;
 	if (!d->line || w->token) {
 		w->line = LINE_UNKNOWN;
-		read_small_head(s, w, c->facts.protocol);
-	} else if (d->line & LINE_BODY && d->frame >= offset + w->count) {
-		/* The beginning of a message may be in few bytes, which the next event completes. */
-		if (w->count > HELD_MAX && c->facts.protocol == PROTOCOL_HTTP1)
-			w->filled = 0;
-		return;
+		if (ends_with_length(s, w, c->facts.protocol))
+			read_length(s, w, c->facts.protocol);
 	} else if (w->line == LINE_MESSAGE) {
 		w->line = LINE_UNKNOWN;
 	} else {
-		w->at = d->frame - offset;
+		w->at = d->frame - w->offset;
 		w->number = d->number;
 		follow();
 	}
 	d->line = w->line;
 	d->number = w->number;
-	d->frame = offset + w->at;
+	d->frame = w->offset + w->at;
+	return 0;
 }
 
-/* Sends the records of one transfer. */
-static __noinline int transfer(struct scratch *s, struct work *w, struct connection *c)
+/* What is to be done of an event that transfer_event() has looked at. */
+enum next {
+	NEXT_NOTHING,
+	NEXT_PARTS,  /* its records are to be sent, in parts */
+	NEXT_FOLLOW, /* its record was sent; what it says of the bytes that follow is to be read */
+};
+
+/* Sends the record of an event, or says that there are several. */
+static __noinline int transfer_event(struct scratch *s, struct work *w, struct connection *c)
 {
 	struct direction *d = &c->sides[w->side & 1];
 	u16 flags = 0;
@@ -655,8 +683,8 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 		return 0;
 	w->filled = w->segments = w->unreadable = w->token = 0;
 	if (!is_wanted(s, w, c, d)) {
-		d->started = d->line =
-			0; /* the position is not followed any more, but where only counting tells it to both ends alike */
+		/* The position is not followed any more, but where only counting tells it to both ends alike. */
+		d->started = d->line = 0;
 		if (c->facts.transport == TRANSPORT_UNIX)
 			d->next += w->count;
 		return 0;
@@ -675,21 +703,53 @@ static __noinline int transfer(struct scratch *s, struct work *w, struct connect
 	}
 	if (flags & FLAG_CONCURRENT || (w->token == PROTOCOL_HTTP1 && w->count > SMALL_BYTES))
 		d->line = LINE_UNKNOWN;
+	w->offset = offset;
+	w->flags = flags;
 	if (w->filled) {
-		follow_small(s, w, c, d, offset);
+		/* Within a body nothing is needed. The beginning of a message may be in few bytes, which the next event
+		 * completes. */
+		if (d->line & LINE_BODY && !w->token && d->frame >= offset + w->count) {
+			if (w->count > HELD_MAX && c->facts.protocol == PROTOCOL_HTTP1)
+				w->filled = 0;
+		} else if (d->line || ends_with_length(s, w, c->facts.protocol)) {
+			w->next = NEXT_FOLLOW;
+		}
 	} else if (!w->unreadable && w->count && (w->buffer || w->iov)) {
 		if (in_parts(s, w, c, d)) {
-			w->told = w->shipped = w->iov_at = w->iov_first = 0;
-			for (u32 i = 0; i < PARTS_MAX; i++) {
-				if (!transfer_part(offset, flags, i == PARTS_MAX - 1))
-					break;
-			}
+			w->next = NEXT_PARTS;
 			return 0;
 		}
 		gather(head_bytes(s, w, c, d));
 	}
 	tell(s, w, c, offset, w->count, flags);
 	return 0;
+}
+
+#define PARTS_MAX 512
+
+__noinline int transfer_parts(void)
+{
+	struct work *w = current_work();
+
+	if (!w)
+		return 0;
+	w->told = w->shipped = w->iov_at = w->iov_first = 0;
+	for (u32 i = 0; i < PARTS_MAX; i++) {
+		if (!transfer_part(i == PARTS_MAX - 1))
+			break;
+	}
+	return 0;
+}
+
+/* Sends the records of one transfer. */
+static __always_inline void transfer(struct scratch *s, struct work *w, struct connection *c)
+{
+	w->next = NEXT_NOTHING;
+	transfer_event(s, w, c);
+	if (w->next == NEXT_PARTS)
+		transfer_parts();
+	else if (w->next == NEXT_FOLLOW)
+		follow_small();
 }
 
 #endif

@@ -81,7 +81,7 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 		for range r.Items() {
 			p.Segments = append(p.Segments, uint32(r.Uint()))
 		}
-		p.Unreadable = r.Bool()
+		p.setBits(r)
 		p.Meta = ReadMeta(r)
 		if !wellFormed(&p) || p.Offset <= s.end || p.Offset+uint64(p.Length) < p.Offset ||
 			len(s.pending) > 0 && s.pending[len(s.pending)-1].Offset > p.Offset {

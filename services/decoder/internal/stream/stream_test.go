@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"millrace.dev/services/decoder/internal/snapshot"
 )
 
 // TestOrder pushes the events of a stream with a little disorder, repetition and holes, and reads back every byte in
@@ -93,6 +95,40 @@ func TestBounded(t *testing.T) {
 		if len(s.pending) > maxPending+1 || s.waiting > maxPendingBytes+100 {
 			t.Fatalf("%d events wait", len(s.pending))
 		}
+	}
+}
+
+// What one call moved and several records told of is one event, also where a part waits for its turn over a restart.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	var s Stream
+	s.StartAt(0)
+	s.Push(&Event{Offset: 0, Length: 3, Payload: []byte("abc")})
+	first := s.Meta().Serial
+	for _, waiting := range []bool{true, false} {
+		s.Push(&Event{Offset: 6, Length: 3, Payload: []byte("ghi"), Part: true, Unreadable: waiting})
+		s.Settle()
+		var w snapshot.Writer
+		s.AppendState(&w)
+		r := snapshot.NewReader(w.B)
+		s.RestoreState(r)
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+	}
+	s.Push(&Event{Offset: 3, Length: 3, Payload: []byte("def"), Part: true})
+	if string(s.Bytes()) != "abcdefghi" {
+		t.Fatalf("%q", s.Bytes())
+	}
+	for range 3 {
+		if s.Meta().Serial != first || s.AtEventStart() != (s.Offset() == 0) {
+			t.Errorf("at %d: event %d, start %v", s.Offset(), s.Meta().Serial, s.AtEventStart())
+		}
+		s.Skip(3)
+	}
+	s.Push(&Event{Offset: 9, Length: 1, Payload: []byte("j")})
+	if s.Meta().Serial != first+1 || !s.AtEventStart() {
+		t.Errorf("event %d, start %v", s.Meta().Serial, s.AtEventStart())
 	}
 }
 
