@@ -64,9 +64,8 @@ var needed = []struct {
 	{39, "CAP_BPF", true, true, "nothing can be captured"},
 	{38, "CAP_PERFMON", true, true, "nothing can be captured"},
 	{19, "CAP_SYS_PTRACE", false, false, "executables, environments and sockets of other users' processes cannot be read: no language, no listening ports, no OTEL_SERVICE_NAME"},
-	{2, "CAP_DAC_READ_SEARCH", false, false, "executables that only their owner may read are not inspected"},
+	{2, "CAP_DAC_READ_SEARCH", false, false, "environments and descriptors of other users' processes cannot be read, which only their owner may: no listening ports, no OTEL_SERVICE_NAME; nor executables of that kind, nor tracefs"},
 	{21, "CAP_SYS_ADMIN", false, false, "connections that were open before the start are found only in this network namespace until they move data"},
-	{12, "CAP_NET_ADMIN", false, false, "nothing in this version; network flows will need it"},
 }
 
 func (r *doctor) capabilities() {
