@@ -110,9 +110,9 @@ struct candidate {
 };
 
 /*
- * TCP connections that have not moved data, by address of the sock: most of a node's idle ones. The oldest make room, so
- * they cannot fill a table that others need. One that is not found here, or that was entered nowhere because its process
- * is ignored, is looked at when it moves data: late_connection().
+ * TCP connections that have not moved data, by address of the sock: most of a node's idle ones. The oldest make room,
+ * so they cannot fill a table that others need. One that is not found here, or that was entered nowhere because its
+ * process is ignored, is looked at when it moves data: late_connection().
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -239,7 +239,8 @@ __noinline int header_at(u64 at)
 	return 0;
 }
 
-/* Looks for headers that frame the body, and for the end of the head, at SCAN_STEP positions. False when it is found. */
+/* Looks for headers that frame the body, and for the end of the head, at SCAN_STEP positions. False when it is found.
+ */
 __noinline int scan_step(u64 from)
 {
 	struct scratch *s = current_scratch();
@@ -324,8 +325,8 @@ static __always_inline void read_head(struct scratch *s, struct work *w)
 }
 
 /*
- * Whether a small event may end with what tells the length of a long body or value: a server may send a head, and a client
- * a command up to its value, by itself.
+ * Whether a small event may end with what tells the length of a long body or value: a server may send a head, and a
+ * client a command up to its value, by itself.
  */
 static __always_inline bool ends_with_length(struct scratch *s, struct work *w, u8 protocol)
 {

@@ -56,8 +56,8 @@ enum loss_cause {
 	LOSS_CAUSES = 8,
 };
 
-/* Tables of a fixed size that refuse an entry when they are full. What that loses is counted behind the causes, for each
- * table; user space reports the sum as LOSS_TABLE_FULL. */
+/* Tables of a fixed size that refuse an entry when they are full. What that loses is counted behind the causes, for
+ * each table; user space reports the sum as LOSS_TABLE_FULL. */
 enum table { TABLE_CONNECTIONS, TABLE_POLICIES, TABLE_LISTENERS, TABLES };
 
 /*

@@ -170,8 +170,8 @@ type Decoder struct {
 	// ExchangeTimeout is how long a request waits for its response since its end may have been missed, because events
 	// were lost or its node is silent. A request on an open connection of which nothing was lost is never given up.
 	ExchangeTimeout time.Duration `yaml:"exchange_timeout" range:"100ms..24h"`
-	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them. The node blanks them
-	// unless capture.redact.literals is off.
+	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them. The node blanks
+	// them unless capture.redact.literals is off.
 	KeepStatements bool `yaml:"keep_statements"`
 }
 

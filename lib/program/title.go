@@ -17,8 +17,8 @@ func Arguments(cmdline []byte, cut bool) (args []string, title bool) {
 	if len(args) > 1 {
 		return args, false
 	}
-	// Arguments end with one zero byte. A title that is shorter than what it replaces is followed by several (of zeros or
-	// of spaces), one that is longer by none: fs/proc/base.c, get_mm_cmdline.
+	// Arguments end with one zero byte. A title that is shorter than what it replaces is followed by several (of zeros
+	// or of spaces), one that is longer by none: fs/proc/base.c, get_mm_cmdline.
 	zeros := len(cmdline) - len(text)
 	if trimmed := strings.TrimRight(text, " "); trimmed != text || zeros > 1 || zeros == 0 && !cut {
 		return []string{trimmed}, trimmed != ""

@@ -38,8 +38,8 @@ const (
 	// Linger is how long a service that nobody goes on for keeps working after a signal to stop, so that signals to all
 	// services of a machine may come one after the other.
 	Linger = time.Second
-	// StopTimeout bounds a stop after a signal: a stage reads to the end of its stream for up to 8 s, and hands over for
-	// up to 8 s.
+	// StopTimeout bounds a stop after a signal: a stage reads to the end of its stream for up to 8 s, and hands over
+	// for up to 8 s.
 	StopTimeout = 20 * time.Second
 )
 
@@ -48,8 +48,8 @@ var errStopTimeout = errors.New("did not stop within 20 s")
 
 // Main is the main function of a service's command: it reads flags and configuration, runs the service until it fails
 // or the process gets SIGTERM or SIGINT, and gives the exit code. After the first signal the service has [StopTimeout]
-// to stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as Go
-// does.
+// to stop; a second one ends the process at once. A panic, in whichever goroutine, ends the process with its stack, as
+// Go does.
 func Main(name string, run Run) int { return mainOf(command{name: name, run: run}) }
 
 // MainBeforeBus is [Main] for a service that works before there is a connection to NATS: it runs at once, and its

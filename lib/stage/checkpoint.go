@@ -35,8 +35,8 @@ type checkpoint struct {
 	// writer names the chunks: <key>.<writer>.<number>. Empty when the snapshot is inline.
 	writer string
 	chunks uint64
-	// skipped are the sequences of records that are in quarantine and not handed in, ascending. A checkpoint with some is
-	// of version 2.
+	// skipped are the sequences of records that are in quarantine and not handed in, ascending. A checkpoint with some
+	// is of version 2.
 	skipped []uint64
 	inline  []byte
 }

@@ -36,10 +36,10 @@ type Output interface {
 // last checkpoint that was written and gets the records after it again. A processor that is an io.Closer is closed when
 // it is discarded.
 type Processor interface {
-	// Process handles records in stream order. Malformed records are counted and skipped by the processor. An error, or a
-	// panic, while ctx has not ended, means that it cannot handle these records: they are handed in again after a pause,
-	// then one by one, and one at which it fails three times more is skipped for good. So Process blocks on what is away
-	// outside, for example a backend: the stage then shows lag, not memory. It must return when ctx ends.
+	// Process handles records in stream order. Malformed records are counted and skipped by the processor. An error, or
+	// a panic, while ctx has not ended, means that it cannot handle these records: they are handed in again after a
+	// pause, then one by one, and one at which it fails three times more is skipped for good. So Process blocks on what
+	// is away outside, for example a backend: the stage then shows lag, not memory. It must return when ctx ends.
 	Process(ctx context.Context, records []Record, out Output) error
 	// Tick tells the stream's time, which never goes back: that of the next record before it is handed in when it was
 	// stored 100 ms or more after the time told last, and that of marks, which instances put into the stream while they

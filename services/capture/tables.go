@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// memoryPerConnection is the machine's memory for which one connection is followed if the configuration has no number.
+	// memoryPerConnection is the machine's memory for which one connection is followed if the configuration has no
+	// number.
 	memoryPerConnection          = 512 << 10
 	minConnections, mostByMemory = 16384, 262144
 )

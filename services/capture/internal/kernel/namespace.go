@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// iterateSockets runs the iterator over the TCP sockets of every network namespace that a process is in, and gives those
-// that it could not enter.
+// iterateSockets runs the iterator over the TCP sockets of every network namespace that a process is in, and gives
+// those that it could not enter.
 func iterateSockets(program *ebpf.Program) (unvisited []uint32, err error) {
 	iterator, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {

@@ -124,8 +124,8 @@ func TestPartialWrites(t *testing.T) {
 	total(t, r.of(server, Receive))
 }
 
-// Lengths are exact, whatever moves. What the framing says is body is not shipped; where the framing is not known, payload
-// is bounded by the message's budget.
+// Lengths are exact, whatever moves. What the framing says is body is not shipped; where the framing is not known,
+// payload is bounded by the message's budget.
 func TestLongTransfer(t *testing.T) {
 	const size, budget = 10 << 20, 64 << 10
 	head := response(size)[:512]

@@ -79,8 +79,8 @@ type rawListening struct {
 // ListeningChanges grows each time that a socket begins or ends to listen. Safe for concurrent use with Run.
 func (k *Kernel) ListeningChanges() uint64 { return k.counter("listening_changes") }
 
-// Listeners gives the sockets that listen, in all network namespaces but those of [Kernel.Unvisited]. Safe for concurrent
-// use with Run.
+// Listeners gives the sockets that listen, in all network namespaces but those of [Kernel.Unvisited]. Safe for
+// concurrent use with Run.
 func (k *Kernel) Listeners() ([]Listener, error) {
 	for range 3 {
 		var out []Listener
@@ -100,6 +100,6 @@ func (k *Kernel) Listeners() ([]Listener, error) {
 	return nil, ebpf.ErrIterationAborted
 }
 
-// Unvisited are the network namespaces whose sockets from before capture are not known, for lack of a permission to enter
-// them.
+// Unvisited are the network namespaces whose sockets from before capture are not known, for lack of a permission to
+// enter them.
 func (k *Kernel) Unvisited() []uint32 { return k.unvisited }

@@ -59,7 +59,8 @@ func fenced(t *testing.T, options Options) (r *recorder, join func() *child) {
 }
 
 func init() {
-	// hoard makes Times idle connections to a listener of its own, and leaves them open; with Data it moves some on each.
+	// hoard makes Times idle connections to a listener of its own, and leaves them open; with Data it moves some on
+	// each.
 	childCommands["hoard"] = func(c *command) (r reply, err error) {
 		l, err := (&command{Do: "listen", Address: "127.0.0.1:0"}).run()
 		if err != nil {

@@ -21,8 +21,8 @@ const (
 	clockInterval = time.Second
 	// lossInterval is how long a loss waits for a batch that reports it before an empty batch does.
 	lossInterval = time.Second
-	// aliveInterval is how often a partition that follows connections of this node hears of it at least, so that what is
-	// silent because nothing happens is not taken for what is gone.
+	// aliveInterval is how often a partition that follows connections of this node hears of it at least, so that what
+	// is silent because nothing happens is not taken for what is gone.
 	aliveInterval = 30 * time.Second
 	// sweepInterval is how often connections are swept, and closedFor how long one that was closed is kept for late
 	// events.

@@ -32,8 +32,8 @@ type Listeners interface {
 	ListeningChanges() uint64
 	// Listening lists them, but for those in the network namespaces that Unvisited gives.
 	Listening() ([]Listener, error)
-	// Unvisited are the namespaces of which nothing is known. They are looked at by way of /proc/PID/net/tcp, which costs
-	// the kernel a walk over all connections of the node for each (1.5 ms and more).
+	// Unvisited are the namespaces of which nothing is known. They are looked at by way of /proc/PID/net/tcp, which
+	// costs the kernel a walk over all connections of the node for each (1.5 ms and more).
 	Unvisited() []uint32
 }
 
@@ -48,8 +48,8 @@ type ports struct {
 	found map[uint32][]uint64
 }
 
-// refresh looks again and gives the ports of the processes whose ports may have changed. Descriptors are read only of the
-// processes in fresh, of those that began to listen, and of those that held a socket that listens no more.
+// refresh looks again and gives the ports of the processes whose ports may have changed. Descriptors are read only of
+// the processes in fresh, of those that began to listen, and of those that held a socket that listens no more.
 func (p *ports) refresh(fresh map[uint32]bool) map[uint32][]uint32 {
 	again := map[uint32]bool{}
 	maps.Copy(again, fresh)
@@ -194,8 +194,8 @@ func (p *ports) listening(pid uint32) map[uint64]uint16 {
 }
 
 // readListeners reads /proc/net/tcp. The kernel lists listening sockets before all others (tcp_seek_last_pos in
-// net/ipv4/tcp_ipv4.c), so reading ends at the first that is not. That is no cheap call all the same: the kernel fills a
-// page before it returns, and with few listeners walks its whole table of connections for it.
+// net/ipv4/tcp_ipv4.c), so reading ends at the first that is not. That is no cheap call all the same: the kernel fills
+// a page before it returns, and with few listeners walks its whole table of connections for it.
 func readListeners(r io.Reader, out map[uint64]uint16) {
 	scanner := bufio.NewScanner(r)
 	scanner.Scan() // The heading.

@@ -115,8 +115,8 @@ func (r *Redactor) fold(d *direction) {
 	}
 }
 
-// hasControls reports whether b holds a control character other than a tab. It looks at eight bytes at a time: in a byte
-// below 0x20 the first term borrows, in 0x7f the second one does (Warren, Hacker's Delight, section 6-1).
+// hasControls reports whether b holds a control character other than a tab. It looks at eight bytes at a time: in a
+// byte below 0x20 the first term borrows, in 0x7f the second one does (Warren, Hacker's Delight, section 6-1).
 func hasControls(b []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for len(b) >= 8 {

@@ -12,8 +12,8 @@ import (
 	"millrace.dev/services/capture/internal/kernel"
 )
 
-// The leak corpus: each place where a secret can be, with each shape of secret, at both ends, cut at every byte and with
-// holes. Nothing of it may be among the bytes that are published.
+// The leak corpus: each place where a secret can be, with each shape of secret, at both ends, cut at every byte and
+// with holes. Nothing of it may be among the bytes that are published.
 
 // place is a conversation with SECRET where the secret goes. Lines that begin with '<' are the server's.
 type place struct {
@@ -151,17 +151,65 @@ func redisPlaces(secret string) (list []place) {
 		list = append(list, place{name: fmt.Sprintf("redis %q", text), text: command("PING") + text, tokens: false})
 	}
 	for _, words := range [][]string{
-		{"AUTH", "S"}, {"AUTH", "u", "S"}, {"auth", "S", "S"}, {"HELLO", "3", "AUTH", "u", "S"}, {"HELLO", "3", "SETNAME", "x", "AUTH", "u", "S"},
-		{"HELLO", "S"}, {"ACL", "SETUSER", "u", "on", ">S"}, {"ACL", "SETUSER", "u", "#S"}, {"CONFIG", "SET", "requirepass", "S"}, {"CONFIG", "SET", "a", "b", "masterauth", "S"},
-		{"CONFIG", "SET", "primaryauth", "S"}, {"MIGRATE", "h", "1", "k", "0", "1", "AUTH", "S"}, {"MIGRATE", "h", "1", "", "0", "1", "AUTH2", "u", "S"},
-		{"MODULE", "LOADEX", "/m.so", "CONFIG", "x.password", "S", "ARGS", "S"}, {"MODULE", "LOAD", "/m.so", "S"}, {"REPLCONF", "auth", "S"}, {"REPLCONF", "S"},
-		{"FUNCTION", "LOAD", "#!lua name=x\nS"}, {"FUNCTION", "LOAD", "REPLACE", "S"}, {"FUNCTION", "RESTORE", "S"}, {"SCRIPT", "LOAD", "return 'S'"}, {"EVAL", "return 'S'", "0", "S"},
-		{"SENTINEL", "SET", "m", "auth-pass", "S"}, {"SENTINEL", "CONFIG", "SET", "sentinel-pass", "S"}, {"SENTINEL", "S"}, {"SET", "k", "S"}, {"SET", "k", "v", "S"},
-		{"MSET", "a", "S", "b", "S"}, {"HSET", "k", "f", "S", "g", "S"}, {"HMSET", "k", "f", "S"}, {"LPUSH", "k", "a", "S"}, {"PUBLISH", "c", "S"}, {"ECHO", "S"}, {"PING", "S"},
-		{"GET", "k", "S"}, {"XADD", "k", "*", "f", "S"}, {"ZADD", "k", "1", "S"}, {"GETSET", "k", "S"}, {"SETEX", "k", "9", "S"}, {"CLIENT", "SETNAME", "S"}, {"CLIENT", "SETINFO", "lib-name", "S"},
-		{"CLIENT", "KILL", "USER", "S"}, {"S"}, {"S", "a"}, {"NOSUCH", "S"}, {"JSON.SET", "k", "$", "S"}, {"FT.SEARCH", "i", "S"}, {"CONFIG", "S"}, {"ACL", "S"}, {"FCALL", "f", "1", "k", "S"},
-		{"DEBUG", "S"}, {"ACL", "DRYRUN", "u", "SET", "k", "S"}, {"COMMAND", "GETKEYS", "SET", "k", "S"}, {"RESTORE", "k", "0", "S"}, {"APPEND", "k", "S"}, {"SPUBLISH", "c", "S"},
-		{"", "S"}, {"AUTH"}, {"JSON.S", "x"},
+		{"AUTH", "S"},
+		{"AUTH", "u", "S"},
+		{"auth", "S", "S"},
+		{"HELLO", "3", "AUTH", "u", "S"},
+		{"HELLO", "3", "SETNAME", "x", "AUTH", "u", "S"},
+		{"HELLO", "S"},
+		{"ACL", "SETUSER", "u", "on", ">S"},
+		{"ACL", "SETUSER", "u", "#S"},
+		{"CONFIG", "SET", "requirepass", "S"},
+		{"CONFIG", "SET", "a", "b", "masterauth", "S"},
+		{"CONFIG", "SET", "primaryauth", "S"},
+		{"MIGRATE", "h", "1", "k", "0", "1", "AUTH", "S"},
+		{"MIGRATE", "h", "1", "", "0", "1", "AUTH2", "u", "S"},
+		{"MODULE", "LOADEX", "/m.so", "CONFIG", "x.password", "S", "ARGS", "S"},
+		{"MODULE", "LOAD", "/m.so", "S"},
+		{"REPLCONF", "auth", "S"},
+		{"REPLCONF", "S"},
+		{"FUNCTION", "LOAD", "#!lua name=x\nS"},
+		{"FUNCTION", "LOAD", "REPLACE", "S"},
+		{"FUNCTION", "RESTORE", "S"},
+		{"SCRIPT", "LOAD", "return 'S'"},
+		{"EVAL", "return 'S'", "0", "S"},
+		{"SENTINEL", "SET", "m", "auth-pass", "S"},
+		{"SENTINEL", "CONFIG", "SET", "sentinel-pass", "S"},
+		{"SENTINEL", "S"},
+		{"SET", "k", "S"},
+		{"SET", "k", "v", "S"},
+		{"MSET", "a", "S", "b", "S"},
+		{"HSET", "k", "f", "S", "g", "S"},
+		{"HMSET", "k", "f", "S"},
+		{"LPUSH", "k", "a", "S"},
+		{"PUBLISH", "c", "S"},
+		{"ECHO", "S"},
+		{"PING", "S"},
+		{"GET", "k", "S"},
+		{"XADD", "k", "*", "f", "S"},
+		{"ZADD", "k", "1", "S"},
+		{"GETSET", "k", "S"},
+		{"SETEX", "k", "9", "S"},
+		{"CLIENT", "SETNAME", "S"},
+		{"CLIENT", "SETINFO", "lib-name", "S"},
+		{"CLIENT", "KILL", "USER", "S"},
+		{"S"},
+		{"S", "a"},
+		{"NOSUCH", "S"},
+		{"JSON.SET", "k", "$", "S"},
+		{"FT.SEARCH", "i", "S"},
+		{"CONFIG", "S"},
+		{"ACL", "S"},
+		{"FCALL", "f", "1", "k", "S"},
+		{"DEBUG", "S"},
+		{"ACL", "DRYRUN", "u", "SET", "k", "S"},
+		{"COMMAND", "GETKEYS", "SET", "k", "S"},
+		{"RESTORE", "k", "0", "S"},
+		{"APPEND", "k", "S"},
+		{"SPUBLISH", "c", "S"},
+		{"", "S"},
+		{"AUTH"},
+		{"JSON.S", "x"},
 	} {
 		for i, word := range words {
 			words[i] = strings.ReplaceAll(word, "S", "\x00")

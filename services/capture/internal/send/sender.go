@@ -75,8 +75,8 @@ type Sender struct {
 	published atomic.Uint64
 }
 
-// New makes a sender that keeps at most limit bytes, compressed as bus.compression says but for the first few that wait.
-// A single batch larger than that is kept until a newer one comes.
+// New makes a sender that keeps at most limit bytes, compressed as bus.compression says but for the first few that
+// wait. A single batch larger than that is kept until a newer one comes.
 func New(limit int, compression string) *Sender {
 	return &Sender{limit: limit, compression: compression, wake: make(chan struct{}, 1)}
 }

@@ -54,8 +54,8 @@ func (k *task) bits() [5]*bool { return [5]*bool{&k.loop, &k.born, &k.moves, &k.
 
 // Layouts of what AppendState writes.
 const (
-	// LayoutLoops has no more of a task's bits than whether it is an event loop: one that has a creator is taken to be as
-	// old as it says, and a process with a request to serve.
+	// LayoutLoops has no more of a task's bits than whether it is an event loop: one that has a creator is taken to be
+	// as old as it says, and a process with a request to serve.
 	LayoutLoops Layout = iota + 1
 	// LayoutBits has no tasks that have ended.
 	LayoutBits

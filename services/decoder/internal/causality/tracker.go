@@ -99,8 +99,8 @@ var unknownTurn = identity.Key{Offset: 1}
 // Tracker knows the tasks of one process. It is not safe for concurrent use.
 type Tracker struct {
 	young, old map[Task]*task
-	// ended are the tasks that served requests and have ended, the latest last: what a process did that one of them made
-	// may be reported later than their end.
+	// ended are the tasks that served requests and have ended, the latest last: what a process did that one of them
+	// made may be reported later than their end.
 	ended []Task
 	limit int
 	held  int

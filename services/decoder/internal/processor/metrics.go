@@ -104,8 +104,8 @@ func (m *Metrics) hide(p *Processor) {
 	}
 }
 
-// maxProtocols and maxOutcomes are more than the highest number of each that there is. What is beyond counts as unspecified;
-// a test fails when a schema outgrows them.
+// maxProtocols and maxOutcomes are more than the highest number of each that there is. What is beyond counts as
+// unspecified; a test fails when a schema outgrows them.
 const (
 	maxProtocols = 64
 	maxOutcomes  = 8

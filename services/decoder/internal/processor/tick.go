@@ -22,8 +22,8 @@ const (
 	gapTicks = 50
 	// expireTicks is every how many steps exchanges are looked through, forgetTicks processes.
 	expireTicks, forgetTicks = 10, 100
-	// silentTicks is after how many steps without a batch a node may be gone: capture sends one at least every 30 seconds
-	// to each partition for which it follows connections.
+	// silentTicks is after how many steps without a batch a node may be gone: capture sends one at least every 30
+	// seconds to each partition for which it follows connections.
 	silentTicks = 1200
 	// maxSteps bounds the steps that are gone through one by one where the stream tells no time in between.
 	maxSteps = int64(time.Hour) / step

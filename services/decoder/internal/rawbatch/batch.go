@@ -138,8 +138,8 @@ func processID(m []byte) (id uint64, ok bool) {
 	return id, true
 }
 
-// HasLoops reports whether the threads of a process, of which it gets the encoded Process message, are event loops: those
-// of Node.js are.
+// HasLoops reports whether the threads of a process, of which it gets the encoded Process message, are event loops:
+// those of Node.js are.
 func HasLoops(process []byte) (loops bool) {
 	var f wire.Field
 	var ok bool

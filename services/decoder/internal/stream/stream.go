@@ -105,8 +105,8 @@ type Stream struct {
 	Duplicates uint64
 	// Missing counts bytes that were wanted and never came. The counters may be set back by their reader.
 	Missing uint64
-	// Hidden counts bytes that were passed over because what came before them was missing or not understood. Messages in
-	// them are not seen.
+	// Hidden counts bytes that were passed over because what came before them was missing or not understood. Messages
+	// in them are not seen.
 	Hidden uint64
 	// Malformed counts events that contradicted themselves.
 	Malformed uint64

@@ -118,8 +118,8 @@ func (t *trie) restore(in *reader, b *branch, depth int) {
 	}
 }
 
-// SkipOld gives what follows a snapshot of the first format, in which low-cardinality mode alone had learnt: it is learnt
-// anew.
+// SkipOld gives what follows a snapshot of the first format, in which low-cardinality mode alone had learnt: it is
+// learnt anew.
 func SkipOld(snapshot []byte) (rest []byte, err error) {
 	in := reader{b: snapshot}
 	for range in.uint(maxTries + 1) {

@@ -11,8 +11,8 @@ import (
 type trie struct {
 	root  branch
 	nodes int
-	// refused are the routes of requests that were refused and whose paths are not known, as far as the segments tell them
-	// by themselves: the parts of an interface of which none has answered yet.
+	// refused are the routes of requests that were refused and whose paths are not known, as far as the segments tell
+	// them by themselves: the parts of an interface of which none has answered yet.
 	refused map[string]struct{}
 }
 

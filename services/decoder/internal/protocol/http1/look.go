@@ -54,8 +54,8 @@ func requestLine(line []byte) (method, target []byte, minor byte, ok bool) {
 	return method, target, line[last+7], true
 }
 
-// longRequest splits the beginning of a request line whose end is not there: a well-known method, and a target that is as
-// long as what is kept, or has its end.
+// longRequest splits the beginning of a request line whose end is not there: a well-known method, and a target that is
+// as long as what is kept, or has its end.
 func longRequest(b []byte) (method, target []byte, ok bool) {
 	method, target, ok = bytes.Cut(b, []byte{' '})
 	if !ok || !known.IsMethod(method) || len(target) == 0 || target[0] != '/' && target[0] != 'h' && target[0] != '*' {

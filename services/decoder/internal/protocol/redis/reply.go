@@ -234,9 +234,9 @@ func (p *parser) fail(text []byte) {
 }
 
 // cut goes on behind a gap in a reply, where what is missing hides how the reply goes on. A client that waits for each
-// reply has, with its next request, received all of this one: then the reply ended with the byte before. That is known of
-// no client for certain, so a reply that is not the only one waited for, or does not end with a line end, is given up. It
-// reports whether the reply is followed.
+// reply has, with its next request, received all of this one: then the reply ended with the byte before. That is known
+// of no client for certain, so a reply that is not the only one waited for, or does not end with a line end, is given
+// up. It reports whether the reply is followed.
 func (p *parser) cut(c *protocol.Conn) bool {
 	x := p.resp.x
 	if x == nil || c.Open() != 1 || !x.RequestDone() || c.Pipelined() {
