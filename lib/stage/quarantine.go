@@ -62,10 +62,12 @@ func isNewer(message []byte, highest uint32) (version uint32, newer bool) {
 	}
 	var f wire.Field
 	found := uint64(0)
-	for ok := true; len(message) > 0; {
-		if message, ok = f.Next(message); !ok {
+	for len(message) > 0 {
+		rest, ok := f.Next(message)
+		if !ok {
 			return 0, false
 		}
+		message = rest
 		if f.ID == 1 && f.Type == wire.Varint {
 			found = f.Number
 		}

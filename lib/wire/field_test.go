@@ -34,10 +34,12 @@ func seeds() [][]byte {
 // accepts reports whether all of the message is read.
 func accepts(m []byte) bool {
 	var f Field
-	for ok := true; len(m) > 0; {
-		if m, ok = f.Next(m); !ok {
+	for len(m) > 0 {
+		rest, ok := f.Next(m)
+		if !ok {
 			return false
 		}
+		m = rest
 	}
 	return true
 }
