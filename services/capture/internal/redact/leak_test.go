@@ -89,6 +89,7 @@ func httpPlaces() (list []place) {
 	for _, target := range []string{"/p?SECRET=1", "/p/SECRET", "/p/SECRET/x?a=1", "/SECRET", "/p/x=1/SECRET.json"} {
 		list = append(list, place{name: "target " + target, text: "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n", tokens: true})
 	}
+	list = append(list, place{name: "first method", text: "SECRET /a HTTP/1.1\r\nHost: x\r\n\r\n", tokens: true})
 	for name, text := range map[string]string{
 		"connect userinfo":        "CONNECT u:SECRET@h:443 HTTP/1.1\r\nHost: h\r\n\r\n",
 		"version":                 "GET /a HTTP/1.1SECRET\r\nHost: x\r\n\r\n",

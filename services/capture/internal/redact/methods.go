@@ -1,6 +1,9 @@
 package redact
 
-import "millrace.dev/protocols/http1"
+import (
+	"millrace.dev/protocols/http1"
+	"millrace.dev/services/capture/internal/secret"
+)
 
 // ownMethod is a method that is not well known, with which the first request of a connection began.
 type ownMethod struct {
@@ -8,7 +11,8 @@ type ownMethod struct {
 	length uint8
 }
 
-// learn remembers the method of the request that opened the connection, if it is not a well-known one.
+// learn remembers the method of the request that opened the connection, if it is not a well-known one. Any token may be
+// a method, also one that is a credential: what looks like one is not learned, and its request line is dropped.
 func (c *Connection) learn(request []byte) {
 	for len(request) > 0 && (request[0] == '\r' || request[0] == '\n') {
 		request = request[1:]
@@ -17,7 +21,7 @@ func (c *Connection) learn(request []byte) {
 	for n < len(request) && n < http1.MaxMethod && http1.IsToken(request[n]) {
 		n++
 	}
-	if !http1.IsMethod(request[:n]) {
+	if !http1.IsMethod(request[:n]) && !secret.Text(request[:n]) {
 		c.own = &ownMethod{length: uint8(n)}
 		copy(c.own.text[:], request[:n])
 	}
