@@ -208,7 +208,7 @@ func (p *pipeline) captureApart(ctx context.Context, env *service.Env) error {
 		}
 		return conn, nil
 	}}
-	return capture.Run(ctx, &apart)
+	return capture.RunBeside(ctx, &apart, besides(env.Config))
 }
 
 // open starts the embedded NATS server if the configuration names no other, connects, and makes the streams.

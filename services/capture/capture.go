@@ -36,7 +36,12 @@ const minRing = 256 << 10
 // Run captures until ctx ends, from before there is a connection to NATS: what it sees until then waits in the send
 // buffer. It fails when the kernel side cannot be loaded, with an error that says what is missing
 // and what to do ([Doctor] says more), or when the bus connection is closed.
-func Run(ctx context.Context, env *service.Env) error {
+//
+// Unless capture.drop_privileges is off, the whole process keeps only what capture needs of its privileges from then on.
+func Run(ctx context.Context, env *service.Env) error { return RunBeside(ctx, env, Beside{}) }
+
+// RunBeside is [Run] in a process that other parts of Millrace share.
+func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 	env.Telemetry.SetReady(component, errors.New("starting"))
 	cfg := env.Config.Capture
 	node, err := cfg.NodeName()
@@ -72,6 +77,9 @@ func Run(ctx context.Context, env *service.Env) error {
 	report(env.Telemetry.Log, k.Features())
 	inventory.Watch(listeners{k})
 	with.source, with.features = k, k.Features()
+	if cfg.DropPrivileges {
+		drop(env.Telemetry.Log, needs(with.probes)|others.needs())
+	}
 	return run(ctx, env, with)
 }
 
@@ -94,6 +102,7 @@ func report(log *slog.Logger, features []kernel.Feature) {
 // goProbes are probes of Go runtimes that may be closed; nil where the kernel cannot have them.
 type goProbes interface {
 	pipeline.Runtimes
+	NeedAdmin() bool
 	Close() error
 }
 

@@ -110,6 +110,7 @@ func startCapture(t *testing.T, change func(*config.Config)) *collector {
 	cfg := config.Default()
 	cfg.Capture.Node = "test-node"
 	cfg.Telemetry.LogLevel = "error"
+	cfg.Capture.DropPrivileges = false // this process has more tests to run
 	if change != nil {
 		change(cfg)
 	}
@@ -336,7 +337,7 @@ func TestDoctor(t *testing.T) {
 	if err := Doctor(t.Context(), config.Default(), &out); err != nil {
 		t.Logf("this machine cannot capture: %v", err)
 	}
-	for _, want := range []string{"kernel", "BTF", "CAP_BPF", "ring buffer", "cgroup", "lockdown"} {
+	for _, want := range []string{"kernel", "BTF", "CAP_BPF", "ring buffer", "cgroup", "lockdown", "drop privileges"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}

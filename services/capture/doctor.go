@@ -33,6 +33,7 @@ func Doctor(ctx context.Context, cfg *config.Config, w io.Writer) error {
 	r.lockdown()
 	r.limits()
 	r.cgroup(cfg.Capture.CgroupPrefix)
+	r.privileges(cfg.Capture.DropPrivileges)
 	r.say("ok", "ring buffer", fmt.Sprintf("%d KiB configured (capture.ring_buffer); when it is full, events are lost and counted as ring_full",
 		max(int(cfg.Capture.RingBuffer), minRing)>>10))
 	if err := ctx.Err(); err != nil {
@@ -135,6 +136,16 @@ func (r *doctor) cgroup(prefix string) {
 	default:
 		r.say("ok", "cgroup", "version 1 or mixed: containers are found; capture.cgroup_prefix would need version 2")
 	}
+}
+
+// privileges says what capture keeps. What Go probes need is known when they are loaded.
+func (r *doctor) privileges(drop bool) {
+	if drop {
+		r.say("ok", "drop privileges", "once started, capture keeps "+needs(nil).String()+
+			", and CAP_SYS_ADMIN for probes of Go programs where the kernel asks for it; no_new_privs and a system call filter")
+		return
+	}
+	r.say("limited", "drop privileges", "capture keeps all capabilities that it was started with: capture.drop_privileges is off")
 }
 
 // features loads the kernel side and reports what became active.

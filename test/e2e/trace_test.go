@@ -126,27 +126,33 @@ func TestTraces(t *testing.T) {
 		{"Python threads", []string{interpreter, "testdata/node.py"}, 320},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			redis, port := redisServer(t)
-			c, addressC := node(t, callgraph.Node{Role: "c", Delay: 2 * time.Millisecond}, test.command...)
-			b, addressB := node(t, callgraph.Node{Role: "b", Next: addressC, Redis: fmt.Sprintf("127.0.0.1:%d", port)}, test.command...)
-			a, addressA := node(t, callgraph.Node{Role: "a", Next: addressB}, test.command...)
-			time.Sleep(attach)
-			text, err := json.Marshal(callgraph.Node{Role: "load", Next: addressA, Requests: test.requests, Concurrency: 32})
-			if err != nil {
-				t.Fatal(err)
-			}
-			load := exec.Command(os.Args[0])
-			load.Env = append(os.Environ(), callgraph.Environment+"="+string(text))
-			if out, err := load.CombinedOutput(); err != nil {
-				t.Fatalf("load: %v\n%s", err, out)
-			}
-			if truthOnly {
-				return
-			}
-			g := graph{load: load.Process.Pid, a: a, b: b, c: c, redis: redis.pid(), parents: parents}
-			g.check(t, o, test.requests)
+			traces(t, o, test.command, test.requests)
 		})
 	}
+}
+
+// traces starts the call graph's processes, all of them by command, and compares the spans with what they did.
+func traces(t *testing.T, o *observed, command []string, requests int) {
+	t.Helper()
+	redis, port := redisServer(t)
+	c, addressC := node(t, callgraph.Node{Role: "c", Delay: 2 * time.Millisecond}, command...)
+	b, addressB := node(t, callgraph.Node{Role: "b", Next: addressC, Redis: fmt.Sprintf("127.0.0.1:%d", port)}, command...)
+	a, addressA := node(t, callgraph.Node{Role: "a", Next: addressB}, command...)
+	time.Sleep(attach)
+	text, err := json.Marshal(callgraph.Node{Role: "load", Next: addressA, Requests: requests, Concurrency: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := exec.Command(os.Args[0])
+	load.Env = append(os.Environ(), callgraph.Environment+"="+string(text))
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("load: %v\n%s", err, out)
+	}
+	if truthOnly {
+		return
+	}
+	g := graph{load: load.Process.Pid, a: a, b: b, c: c, redis: redis.pid(), parents: parents}
+	g.check(t, o, requests)
 }
 
 // graph holds the processes of the call graph.

@@ -34,7 +34,9 @@ func Binary(directory string) (string, error) {
 // Build builds a main package into directory and gives the binary's path.
 func Build(directory, pkg string) (string, error) {
 	path := filepath.Join(directory, filepath.Base(pkg))
-	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
+	command := exec.Command("go", "build", "-o", path, pkg)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile does
+	out, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}

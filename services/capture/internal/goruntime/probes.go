@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 )
 
 // Maps of the capture object that the probes share. All are needed and stay the caller's.
@@ -93,6 +94,14 @@ func NewProbes(maps Maps, options Options) (*Probes, error) {
 	}
 	p.swept.Go(p.sweep)
 	return p, nil
+}
+
+// NeedAdmin says whether attaching takes CAP_SYS_ADMIN on this kernel: where probes are perf events, not uprobe_multi
+// links (before Linux 6.6), kernels ask for it that have the fix of CVE-2025-38466, and those of some distributions.
+func (p *Probes) NeedAdmin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.kernel.multi || features.HaveBPFLinkUprobeMulti() != nil
 }
 
 // Discovered tells that the thread group pid runs the program exe, and is to be captured. It gives the offsets of goid

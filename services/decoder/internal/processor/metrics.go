@@ -15,7 +15,6 @@ type Metrics struct {
 	batches, batchesLost, batchesAgain prometheus.Counter
 	malformed                          *prometheus.CounterVec
 	events                             prometheus.Counter
-	captureLost                        *prometheus.CounterVec
 	lostBytes, duplicateBytes          prometheus.Counter
 	hiddenBytes                        prometheus.Counter
 	exchanges                          *prometheus.CounterVec
@@ -49,7 +48,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		batchesAgain:   counter("batches_duplicate_total", "Raw batches that came again and were dropped."),
 		malformed:      vector("malformed_total", "Input that was refused, by what it was.", "what"),
 		events:         counter("events_total", "Kernel events that were decoded."),
-		captureLost:    vector("capture_lost_events_total", "Events that capture reports as lost, by cause.", "cause"),
 		lostBytes:      counter("stream_lost_bytes_total", "Bytes of byte streams that were wanted and never came."),
 		hiddenBytes:    counter("stream_hidden_bytes_total", "Bytes that were passed over because what came before them was missing or not understood: messages in them are not seen."),
 		duplicateBytes: counter("stream_duplicate_bytes_total", "Bytes of byte streams that came again and were dropped."),
@@ -63,7 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
-		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.captureLost, m.lostBytes, m.hiddenBytes, m.duplicateBytes,
+		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.lostBytes, m.hiddenBytes, m.duplicateBytes,
 			m.exchanges, m.links, m.calls, m.givenUp, m.forgotten, m.connections, m.silent,
 			m.ofNodes("nodes", "Nodes that say how far they are in a partition of this instance.",
 				func(sum float64, s nodesShown) float64 { return sum + float64(s.number) }),
@@ -133,7 +131,6 @@ type tally struct {
 	malformed                                         map[string]uint64
 	givenUp                                           map[given]uint64
 	forgotten                                         map[string]uint64
-	captureLost                                       map[millracev1.LossCause]uint64
 }
 
 // given is why a connection is no longer looked at, and what it was taken for.
@@ -197,9 +194,6 @@ func (m *Metrics) add(t *tally) {
 	for what, n := range t.forgotten {
 		m.forgotten.WithLabelValues(what).Add(float64(n))
 	}
-	for cause, n := range t.captureLost {
-		m.captureLost.WithLabelValues(causeName(cause)).Add(float64(n))
-	}
 	m.connections.Add(float64(t.connections))
 	*t = tally{}
 }
@@ -229,16 +223,6 @@ func outcomeName(n int) string {
 	names := [...]string{"", "complete", "closed", "reset", "lost", "expired", "one_way"}
 	if n < len(names) {
 		return names[n]
-	}
-	return "other"
-}
-
-func causeName(c millracev1.LossCause) string {
-	names := [...]string{
-		"unspecified", "ring_full", "table_full", "payload_unreadable", "send_buffer_full", "not_observable", "malformed", "no_offset",
-	}
-	if c >= 0 && int(c) < len(names) {
-		return names[c]
 	}
 	return "other"
 }

@@ -154,7 +154,6 @@ func (p *Processor) decode(record *stage.Record) {
 	}
 	p.tally.batches++
 	for i := range b.Losses {
-		count(&p.tally.captureLost, b.Losses[i].Cause, b.Losses[i].Events)
 		switch b.Losses[i].Cause {
 		case millracev1.LossCause_LOSS_CAUSE_RING_FULL, millracev1.LossCause_LOSS_CAUSE_SEND_BUFFER_FULL:
 			p.lose(p.node)
