@@ -14,8 +14,10 @@ import (
 
 const (
 	healthInterval = time.Second
-	// lingerTime is how long a table that refuses nothing more is still said to be full, so that one that is full again
-	// and again is not a line of log each time.
+	// unreadyTime is how long after the last refusal readiness still fails: a few looks.
+	unreadyTime = 3 * time.Second
+	// lingerTime is how long the log waits before it says that nothing more is refused, so that what is full again and
+	// again is not a line of log each time.
 	lingerTime = 30 * time.Second
 )
 
@@ -87,7 +89,7 @@ func (h *health) judge(name, what string, refused uint64, now time.Time) error {
 		f.since = time.Time{}
 		h.tel.Log.Info("no more traffic is lost to this", "full", name, "lost", refused)
 	}
-	if f.since.IsZero() {
+	if f.since.IsZero() || now.Sub(f.since) > unreadyTime {
 		return nil
 	}
 	return errors.New(what)

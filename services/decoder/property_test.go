@@ -188,7 +188,7 @@ func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	p := decoder.New(decoder.Options{Partitions: 4})
 	good, _ := p.Snapshot(nil)
-	for name, b := range map[string][]byte{"nothing": nil, "a later version": {9}, "a part": good[:len(good)-1], "more": append(good, 0)} {
+	for name, b := range map[string][]byte{"nothing": nil, "a later version": {99}, "a part": good[:len(good)-1], "more": append(good, 0)} {
 		err := p.Restore(b)
 		if err == nil {
 			t.Errorf("%s was restored", name)
