@@ -121,8 +121,8 @@ type Capture struct {
 	MaxConnections int `yaml:"max_connections" range:"0..16777216"`
 	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
 	CgroupPrefix string `yaml:"cgroup_prefix"`
-	// DropPrivileges takes from the process, once capture has started, the capabilities that it no longer needs, the way
-	// to new ones, and system calls that no part of Millrace makes. In the all-in-one that goes for all parts.
+	// DropPrivileges takes from the process, once capture has started, the capabilities that it no longer needs, the
+	// way to new ones, and system calls that no part of Millrace makes. In the all-in-one that goes for all parts.
 	DropPrivileges bool `yaml:"drop_privileges"`
 	// Redact says what is blanked before anything leaves the node.
 	Redact Redact `yaml:"redact"`

@@ -37,7 +37,8 @@ const minRing = 256 << 10
 // buffer. It fails when the kernel side cannot be loaded, with an error that says what is missing
 // and what to do ([Doctor] says more), or when the bus connection is closed.
 //
-// Unless capture.drop_privileges is off, the whole process keeps only what capture needs of its privileges from then on.
+// Unless capture.drop_privileges is off, the whole process keeps only what capture needs of its privileges from then
+// on.
 func Run(ctx context.Context, env *service.Env) error { return RunBeside(ctx, env, Beside{}) }
 
 // RunBeside is [Run] in a process that other parts of Millrace share.

@@ -46,8 +46,8 @@ func privileges(t *testing.T, pid int) map[string]string {
 	return first
 }
 
-// Once it has started, Millrace keeps a few capabilities on every thread and can get no others, and all that it observes
-// it still does: traffic, and the goroutines of programs that start later.
+// Once it has started, Millrace keeps a few capabilities on every thread and can get no others, and all that it
+// observes it still does: traffic, and the goroutines of programs that start later.
 func TestPrivileges(t *testing.T) {
 	o := own(t, "decoder:\n  keep_statements: true\n")
 	s := newScene(t)

@@ -50,8 +50,8 @@ const (
 	missing = 0x00050000 | uint32(unix.ENOSYS)
 )
 
-// program is the filter. A call of another architecture, or of x32, ends the process: its numbers mean other things, and
-// nobody makes one but to get around the list.
+// program is the filter. A call of another architecture, or of x32, ends the process: its numbers mean other things,
+// and nobody makes one but to get around the list.
 func program() ([]unix.SockFilter, error) {
 	const load, equal, atLeast, anyOf, give = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
 		unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, unix.BPF_RET | unix.BPF_K
@@ -93,8 +93,8 @@ func filter() error {
 		return err
 	}
 	const setModeFilter = 1
-	// SPEC_ALLOW: before Linux 5.16 a filter would slow all code of the process down against speculation, which is about
-	// code that is not trusted from the start.
+	// SPEC_ALLOW: before Linux 5.16 a filter would slow all code of the process down against speculation, which is
+	// about code that is not trusted from the start.
 	const flags = unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	thread, _, code := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, flags, uintptr(unsafe.Pointer(&prog)))

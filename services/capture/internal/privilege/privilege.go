@@ -92,8 +92,8 @@ func bound(keep Set) error {
 	return nil
 }
 
-// limit removes everything but keep from the permitted and effective sets, and empties the inheritable and, with it, the
-// ambient set.
+// limit removes everything but keep from the permitted and effective sets, and empties the inheritable and, with it,
+// the ambient set.
 func limit(keep Set) (kept Set, err error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
