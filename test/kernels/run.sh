@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
 tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks|TestJoinedBeforeItIsKnown)$'}
 # Emulation is slow, and slower beside other work. Most of it is the verifier of 5.10: it follows some 650,000 steps for
-# each loading of the programs, which takes two minutes there and two seconds on a machine.
+# each loading of the programs, which takes minutes there and about three seconds on a machine.
 export VM_TIMEOUT=${VM_TIMEOUT:-1500}
 logs=build/kernels
 mkdir -p "$logs"
