@@ -75,9 +75,12 @@ type Protocol struct {
 	Confirm func(a Answered) Guess
 }
 
-// Recognise asks every protocol of the list about b, which is not empty. The surest wins. If two are equally sure, or
-// one that is less sure needs more bytes, the answer is More and nil: wait for more, or for the other end.
+// Recognise asks every protocol of the list about b. The surest wins. If two are equally sure, or one that is less sure
+// needs more bytes, the answer is More and nil: wait for more, or for the other end. So it is if b is empty.
 func Recognise(list []*Protocol, b []byte, from End, how Evidence) (*Protocol, Guess) {
+	if len(b) == 0 {
+		return nil, More
+	}
 	var best *Protocol
 	guess, equal := No, false
 	for _, p := range list {

@@ -66,7 +66,7 @@ func Judge(t *Talk) Verdict {
 	return v
 }
 
-// greeting judges a server that speaks first.
+// greeting judges a server that speaks first. Its first bytes may be among those that are missing.
 func greeting(t *Talk) Verdict {
 	p, g := protocols.Recognise(speaking, t.Server, protocols.Server, protocols.Opening)
 	if g == protocols.More {

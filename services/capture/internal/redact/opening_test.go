@@ -183,3 +183,14 @@ func TestWithheldIsBounded(t *testing.T) {
 		t.Errorf("%d connections were given up, %d bytes are withheld", given, h.r.withheld)
 	}
 }
+
+// TestGreetingMissing: a server that speaks first may begin with bytes that were not copied.
+func TestGreetingMissing(t *testing.T) {
+	t.Parallel()
+	h := newClient(t, on)
+	got := h.event(kernel.Receive, "ready\r\n", []kernel.Segment{{At: 0}, {At: 30, Length: 7}}, 37)
+	got += h.piece(send("GET / HTTP/1.1\r\nAuthorization: secret\r\n\r\n"))
+	if strings.Contains(got, "ready") || strings.Contains(got, "secret") {
+		t.Errorf("%q left the node", got)
+	}
+}
