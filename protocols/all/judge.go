@@ -17,8 +17,8 @@ type Talk struct {
 	Behind bool
 }
 
-// Verdict is what a connection speaks.
-type Verdict struct {
+// Judgement is what a connection speaks.
+type Judgement struct {
 	// Guess is Sure, No, or More: wait.
 	Guess protocols.Guess
 	// Protocol is what the connection speaks with Sure. Otherwise it is what it was likely taken for, nil for nothing.
@@ -39,14 +39,14 @@ var speaking = func() (list []*protocols.Protocol) {
 
 // Judge says what a connection speaks that was seen from its beginning. The node asks it before it publishes anything
 // of the connection, the decoder before it takes anything of it for a request.
-func Judge(t *Talk) Verdict {
+func Judge(t *Talk) Judgement {
 	if t.ServerFirst {
 		if v := greeting(t); v.Guess == protocols.No || len(t.Client) == 0 {
 			return v
 		}
 	}
 	if len(t.Client) == 0 {
-		return Verdict{Guess: protocols.More}
+		return Judgement{Guess: protocols.More}
 	}
 	if t.Behind {
 		return request(t, t.Client)
@@ -55,7 +55,7 @@ func Judge(t *Talk) Verdict {
 	asked := t.Client
 	if g == protocols.Sure {
 		if asked = asked[min(len(asked), preface.Length):]; len(asked) == 0 {
-			return Verdict{Guess: wait(t.ClientCut), Preface: preface}
+			return Judgement{Guess: wait(t.ClientCut), Preface: preface}
 		}
 	}
 	v := request(t, asked)
@@ -67,16 +67,16 @@ func Judge(t *Talk) Verdict {
 }
 
 // greeting judges a server that speaks first. Its first bytes may be among those that are missing.
-func greeting(t *Talk) Verdict {
+func greeting(t *Talk) Judgement {
 	p, g := protocols.Recognise(speaking, t.Server, protocols.Server, protocols.Opening)
 	if g == protocols.More {
 		g = wait(t.ServerCut && len(t.Client) == 0)
 	}
-	return Verdict{Guess: g, Protocol: p}
+	return Judgement{Guess: g, Protocol: p}
 }
 
 // request judges what the client sent behind a preface.
-func request(t *Talk, asked []byte) Verdict {
+func request(t *Talk, asked []byte) Judgement {
 	p, g := protocols.Recognise(speaking, asked, protocols.Client, protocols.Opening)
 	switch {
 	case g == protocols.More:
@@ -89,7 +89,7 @@ func request(t *Talk, asked []byte) Verdict {
 	default:
 		g = p.Confirm(protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut})
 	}
-	return Verdict{Guess: g, Protocol: p}
+	return Judgement{Guess: g, Protocol: p}
 }
 
 // Recognise judges bytes that are not known to begin a connection, for protocols that are decoded.

@@ -6,8 +6,8 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
+	"millrace.dev/protocols/decode/all"
 	"millrace.dev/services/decoder/internal/processor"
-	"millrace.dev/services/decoder/internal/protocol/registry"
 )
 
 // Options of a decoder. The zero value of each field stands for its default.
@@ -44,7 +44,7 @@ func New(o Options) stage.Processor {
 		KeepStatements:  o.Config.KeepStatements,
 		Metrics:         o.Metrics,
 		Pool:            o.Pool,
-		Protocols:       registry.Protocols,
+		Protocols:       all.List,
 	}
 	if p.Partitions <= 0 {
 		p.Partitions = bus.DefaultPartitions

@@ -14,15 +14,15 @@ import (
 	"millrace.dev/test/internal/traffic"
 )
 
-// verdict is what the comparison found.
-type verdict struct {
+// comparison is what the comparison found.
+type comparison struct {
 	truth, repeats int
 	metrics        string // what was compared
 	wrong          map[string]int
 	examples       []string
 }
 
-func (v *verdict) note(what, format string, arguments ...any) {
+func (v *comparison) note(what, format string, arguments ...any) {
 	v.wrong[what]++
 	if v.wrong[what] <= 3 {
 		v.examples = append(v.examples, what+": "+fmt.Sprintf(format, arguments...))
@@ -30,8 +30,8 @@ func (v *verdict) note(what, format string, arguments ...any) {
 }
 
 // compare says in what the spans at the backend differ from the truth.
-func compare(truth []traffic.Span, got map[string]backend.Received) *verdict {
-	v := &verdict{truth: len(truth), wrong: map[string]int{}}
+func compare(truth []traffic.Span, got map[string]backend.Received) *comparison {
+	v := &comparison{truth: len(truth), wrong: map[string]int{}}
 	traces := map[string]string{}
 	for _, s := range truth {
 		traces[s.ID] = s.Trace
@@ -115,7 +115,7 @@ func (d *deployment) check() {
 	d.metrics(v, want)
 	d.points(v, want)
 	d.reports()
-	d.verdict(v)
+	d.comparison(v)
 	for _, line := range d.losses() {
 		d.t.Error("counted as lost:", line)
 	}
@@ -139,8 +139,8 @@ func (d *deployment) arrived(truth []traffic.Span, limit time.Duration) {
 	}
 }
 
-// verdict reports.
-func (d *deployment) verdict(v *verdict) {
+// comparison reports.
+func (d *deployment) comparison(v *comparison) {
 	d.t.Helper()
 	if v.repeats > 0 && !d.repeats {
 		v.note("repeats", "%d, although no exporter was killed", v.repeats)

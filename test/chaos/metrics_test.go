@@ -176,7 +176,7 @@ func unlike(want, got map[string]measured) (names []string) {
 }
 
 // metrics compares the deltas with the truth and waits a little for the last window.
-func (d *deployment) metrics(v *verdict, want map[string]measured) {
+func (d *deployment) metrics(v *comparison, want map[string]measured) {
 	var got map[string]measured
 	var batches, repeated, missing int
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Second) {

@@ -10,7 +10,7 @@ import (
 
 // points compares the points that exporters sent with the truth. It waits for the boundary after the last delta, and
 // then for those at which what is too much would show.
-func (d *deployment) points(v *verdict, want map[string]measured) {
+func (d *deployment) points(v *comparison, want map[string]measured) {
 	d.t.Helper()
 	var all backend.Points
 	var got map[string]measured

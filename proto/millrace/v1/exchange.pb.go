@@ -204,13 +204,75 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{2}
 }
 
+// Family says which metrics count an exchange.
+type Family int32
+
+const (
+	// None but those of all exchanges.
+	Family_FAMILY_UNSPECIFIED Family = 0
+	Family_FAMILY_HTTP        Family = 1
+	Family_FAMILY_RPC         Family = 2
+	Family_FAMILY_DATABASE    Family = 3
+	Family_FAMILY_MESSAGING   Family = 4
+	Family_FAMILY_DNS         Family = 5
+)
+
+// Enum value maps for Family.
+var (
+	Family_name = map[int32]string{
+		0: "FAMILY_UNSPECIFIED",
+		1: "FAMILY_HTTP",
+		2: "FAMILY_RPC",
+		3: "FAMILY_DATABASE",
+		4: "FAMILY_MESSAGING",
+		5: "FAMILY_DNS",
+	}
+	Family_value = map[string]int32{
+		"FAMILY_UNSPECIFIED": 0,
+		"FAMILY_HTTP":        1,
+		"FAMILY_RPC":         2,
+		"FAMILY_DATABASE":    3,
+		"FAMILY_MESSAGING":   4,
+		"FAMILY_DNS":         5,
+	}
+)
+
+func (x Family) Enum() *Family {
+	p := new(Family)
+	*p = x
+	return p
+}
+
+func (x Family) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Family) Descriptor() protoreflect.EnumDescriptor {
+	return file_millrace_v1_exchange_proto_enumTypes[3].Descriptor()
+}
+
+func (Family) Type() protoreflect.EnumType {
+	return &file_millrace_v1_exchange_proto_enumTypes[3]
+}
+
+func (x Family) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Family.Descriptor instead.
+func (Family) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{3}
+}
+
 // ExchangeBatch is the unit of publication; it carries the processes that its exchanges refer to.
 type ExchangeBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
-	Version       uint32      `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Processes     []*Process  `protobuf:"bytes,2,rep,name=processes,proto3" json:"processes,omitempty"`
-	Exchanges     []*Exchange `protobuf:"bytes,3,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
+	Version   uint32      `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Processes []*Process  `protobuf:"bytes,2,rep,name=processes,proto3" json:"processes,omitempty"`
+	Exchanges []*Exchange `protobuf:"bytes,3,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
+	// Names of attributes; Attribute.name is an index into it.
+	Names         []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,6 +324,13 @@ func (x *ExchangeBatch) GetProcesses() []*Process {
 func (x *ExchangeBatch) GetExchanges() []*Exchange {
 	if x != nil {
 		return x.Exchanges
+	}
+	return nil
+}
+
+func (x *ExchangeBatch) GetNames() []string {
+	if x != nil {
+		return x.Names
 	}
 	return nil
 }
@@ -473,7 +542,25 @@ type Exchange struct {
 	//
 	//	*Exchange_Http
 	//	*Exchange_Redis
-	Detail        isExchange_Detail `protobuf_oneof:"detail"`
+	Detail isExchange_Detail `protobuf_oneof:"detail"`
+	// Which metrics count the exchange.
+	Family Family `protobuf:"varint,32,opt,name=family,proto3,enum=millrace.v1.Family" json:"family,omitempty"`
+	// Kind of the span; unspecified: by side.
+	Kind SpanKind `protobuf:"varint,33,opt,name=kind,proto3,enum=millrace.v1.SpanKind" json:"kind,omitempty"`
+	// Name of the span without a route, of few different values.
+	Operation string `protobuf:"bytes,34,opt,name=operation,proto3" json:"operation,omitempty"`
+	// What the protocol calls failed, at this side: error.type of the span. Empty: nothing failed.
+	ErrorType    string `protobuf:"bytes,35,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
+	ErrorMessage string `protobuf:"bytes,36,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	// Path in which the enricher looks for a route; empty if the protocol has none.
+	Path string `protobuf:"bytes,37,opt,name=path,proto3" json:"path,omitempty"`
+	// Server as the client named it, and the port if it named one.
+	ServerName string `protobuf:"bytes,38,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	ServerPort uint32 `protobuf:"varint,39,opt,name=server_port,json=serverPort,proto3" json:"server_port,omitempty"`
+	// What the protocol adds to the span, with the names of the OpenTelemetry semantic conventions.
+	Attributes []*Attribute `protobuf:"bytes,40,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Contexts that messages of the exchange carried: links of the span.
+	Links         []*TraceContext `protobuf:"bytes,48,rep,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -785,6 +872,76 @@ func (x *Exchange) GetRedis() *RedisExchange {
 	return nil
 }
 
+func (x *Exchange) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
+}
+
+func (x *Exchange) GetKind() SpanKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SpanKind_SPAN_KIND_UNSPECIFIED
+}
+
+func (x *Exchange) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Exchange) GetErrorType() string {
+	if x != nil {
+		return x.ErrorType
+	}
+	return ""
+}
+
+func (x *Exchange) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
+	}
+	return ""
+}
+
+func (x *Exchange) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Exchange) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *Exchange) GetServerPort() uint32 {
+	if x != nil {
+		return x.ServerPort
+	}
+	return 0
+}
+
+func (x *Exchange) GetAttributes() []*Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *Exchange) GetLinks() []*TraceContext {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
 type isExchange_Detail interface {
 	isExchange_Detail()
 }
@@ -800,6 +957,191 @@ type Exchange_Redis struct {
 func (*Exchange_Http) isExchange_Detail() {}
 
 func (*Exchange_Redis) isExchange_Detail() {}
+
+// Attribute is an attribute of a span.
+type Attribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into ExchangeBatch.names.
+	Name uint32 `protobuf:"varint,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Types that are valid to be assigned to Value:
+	//
+	//	*Attribute_Text
+	//	*Attribute_Number
+	//	*Attribute_Real
+	//	*Attribute_Yes
+	//	*Attribute_Texts
+	Value         isAttribute_Value `protobuf_oneof:"value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attribute) Reset() {
+	*x = Attribute{}
+	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attribute) ProtoMessage() {}
+
+func (x *Attribute) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
+func (*Attribute) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Attribute) GetName() uint32 {
+	if x != nil {
+		return x.Name
+	}
+	return 0
+}
+
+func (x *Attribute) GetValue() isAttribute_Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Attribute) GetText() string {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *Attribute) GetNumber() int64 {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Number); ok {
+			return x.Number
+		}
+	}
+	return 0
+}
+
+func (x *Attribute) GetReal() float64 {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Real); ok {
+			return x.Real
+		}
+	}
+	return 0
+}
+
+func (x *Attribute) GetYes() bool {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Yes); ok {
+			return x.Yes
+		}
+	}
+	return false
+}
+
+func (x *Attribute) GetTexts() *TextList {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Texts); ok {
+			return x.Texts
+		}
+	}
+	return nil
+}
+
+type isAttribute_Value interface {
+	isAttribute_Value()
+}
+
+type Attribute_Text struct {
+	Text string `protobuf:"bytes,2,opt,name=text,proto3,oneof"`
+}
+
+type Attribute_Number struct {
+	Number int64 `protobuf:"zigzag64,3,opt,name=number,proto3,oneof"`
+}
+
+type Attribute_Real struct {
+	Real float64 `protobuf:"fixed64,4,opt,name=real,proto3,oneof"`
+}
+
+type Attribute_Yes struct {
+	Yes bool `protobuf:"varint,5,opt,name=yes,proto3,oneof"`
+}
+
+type Attribute_Texts struct {
+	Texts *TextList `protobuf:"bytes,6,opt,name=texts,proto3,oneof"`
+}
+
+func (*Attribute_Text) isAttribute_Value() {}
+
+func (*Attribute_Number) isAttribute_Value() {}
+
+func (*Attribute_Real) isAttribute_Value() {}
+
+func (*Attribute_Yes) isAttribute_Value() {}
+
+func (*Attribute_Texts) isAttribute_Value() {}
+
+// TextList is the value of an attribute that is a list.
+type TextList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Texts         []string               `protobuf:"bytes,1,rep,name=texts,proto3" json:"texts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextList) Reset() {
+	*x = TextList{}
+	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextList) ProtoMessage() {}
+
+func (x *TextList) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextList.ProtoReflect.Descriptor instead.
+func (*TextList) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TextList) GetTexts() []string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
 
 // HttpExchange holds what HTTP adds. Names follow the OpenTelemetry semantic conventions for HTTP.
 type HttpExchange struct {
@@ -827,7 +1169,7 @@ type HttpExchange struct {
 
 func (x *HttpExchange) Reset() {
 	*x = HttpExchange{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1181,7 @@ func (x *HttpExchange) String() string {
 func (*HttpExchange) ProtoMessage() {}
 
 func (x *HttpExchange) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1194,7 @@ func (x *HttpExchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpExchange.ProtoReflect.Descriptor instead.
 func (*HttpExchange) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{4}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HttpExchange) GetMethod() string {
@@ -940,7 +1282,7 @@ type RedisExchange struct {
 
 func (x *RedisExchange) Reset() {
 	*x = RedisExchange{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1294,7 @@ func (x *RedisExchange) String() string {
 func (*RedisExchange) ProtoMessage() {}
 
 func (x *RedisExchange) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1307,7 @@ func (x *RedisExchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisExchange.ProtoReflect.Descriptor instead.
 func (*RedisExchange) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{5}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RedisExchange) GetCommand() string {
@@ -1014,11 +1356,12 @@ var File_millrace_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
-	"\x1amillrace/v1/exchange.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\x1a\x15millrace/v1/raw.proto\"\x92\x01\n" +
+	"\x1amillrace/v1/exchange.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\x1a\x15millrace/v1/raw.proto\x1a\x16millrace/v1/span.proto\"\xa8\x01\n" +
 	"\rExchangeBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x122\n" +
 	"\tprocesses\x18\x02 \x03(\v2\x14.millrace.v1.ProcessR\tprocesses\x123\n" +
-	"\texchanges\x18\x03 \x03(\v2\x15.millrace.v1.ExchangeR\texchanges\"Q\n" +
+	"\texchanges\x18\x03 \x03(\v2\x15.millrace.v1.ExchangeR\texchanges\x12\x14\n" +
+	"\x05names\x18\x04 \x03(\tR\x05names\"Q\n" +
 	"\vExchangeKey\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\x06R\x04flow\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
@@ -1029,7 +1372,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\x80\f\n" +
+	"tracestate\"\xf9\x0e\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -1074,8 +1417,33 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x0fcontext_unknown\x18+ \x01(\bR\x0econtextUnknown\x12#\n" +
 	"\rcause_unknown\x18, \x01(\bR\fcauseUnknown\x12/\n" +
 	"\x04http\x18\x1e \x01(\v2\x19.millrace.v1.HttpExchangeH\x00R\x04http\x122\n" +
-	"\x05redis\x18\x1f \x01(\v2\x1a.millrace.v1.RedisExchangeH\x00R\x05redisB\b\n" +
-	"\x06detail\"\xac\x02\n" +
+	"\x05redis\x18\x1f \x01(\v2\x1a.millrace.v1.RedisExchangeH\x00R\x05redis\x12+\n" +
+	"\x06family\x18  \x01(\x0e2\x13.millrace.v1.FamilyR\x06family\x12)\n" +
+	"\x04kind\x18! \x01(\x0e2\x15.millrace.v1.SpanKindR\x04kind\x12\x1c\n" +
+	"\toperation\x18\" \x01(\tR\toperation\x12\x1d\n" +
+	"\n" +
+	"error_type\x18# \x01(\tR\terrorType\x12#\n" +
+	"\rerror_message\x18$ \x01(\tR\ferrorMessage\x12\x12\n" +
+	"\x04path\x18% \x01(\tR\x04path\x12\x1f\n" +
+	"\vserver_name\x18& \x01(\tR\n" +
+	"serverName\x12\x1f\n" +
+	"\vserver_port\x18' \x01(\rR\n" +
+	"serverPort\x126\n" +
+	"\n" +
+	"attributes\x18( \x03(\v2\x16.millrace.v1.AttributeR\n" +
+	"attributes\x12/\n" +
+	"\x05links\x180 \x03(\v2\x19.millrace.v1.TraceContextR\x05linksB\b\n" +
+	"\x06detail\"\xb1\x01\n" +
+	"\tAttribute\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\rR\x04name\x12\x14\n" +
+	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x18\n" +
+	"\x06number\x18\x03 \x01(\x12H\x00R\x06number\x12\x14\n" +
+	"\x04real\x18\x04 \x01(\x01H\x00R\x04real\x12\x12\n" +
+	"\x03yes\x18\x05 \x01(\bH\x00R\x03yes\x12-\n" +
+	"\x05texts\x18\x06 \x01(\v2\x15.millrace.v1.TextListH\x00R\x05textsB\a\n" +
+	"\x05value\" \n" +
+	"\bTextList\x12\x14\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xac\x02\n" +
 	"\fHttpExchange\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x12\n" +
@@ -1113,7 +1481,16 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\rOUTCOME_RESET\x10\x03\x12\x10\n" +
 	"\fOUTCOME_LOST\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_EXPIRED\x10\x05\x12\x13\n" +
-	"\x0fOUTCOME_ONE_WAY\x10\x06B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
+	"\x0fOUTCOME_ONE_WAY\x10\x06*|\n" +
+	"\x06Family\x12\x16\n" +
+	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFAMILY_HTTP\x10\x01\x12\x0e\n" +
+	"\n" +
+	"FAMILY_RPC\x10\x02\x12\x13\n" +
+	"\x0fFAMILY_DATABASE\x10\x03\x12\x14\n" +
+	"\x10FAMILY_MESSAGING\x10\x04\x12\x0e\n" +
+	"\n" +
+	"FAMILY_DNS\x10\x05B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
 
 var (
 	file_millrace_v1_exchange_proto_rawDescOnce sync.Once
@@ -1127,41 +1504,50 @@ func file_millrace_v1_exchange_proto_rawDescGZIP() []byte {
 	return file_millrace_v1_exchange_proto_rawDescData
 }
 
-var file_millrace_v1_exchange_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_millrace_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_millrace_v1_exchange_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_millrace_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_millrace_v1_exchange_proto_goTypes = []any{
 	(Side)(0),             // 0: millrace.v1.Side
 	(CauseKind)(0),        // 1: millrace.v1.CauseKind
 	(Outcome)(0),          // 2: millrace.v1.Outcome
-	(*ExchangeBatch)(nil), // 3: millrace.v1.ExchangeBatch
-	(*ExchangeKey)(nil),   // 4: millrace.v1.ExchangeKey
-	(*TraceContext)(nil),  // 5: millrace.v1.TraceContext
-	(*Exchange)(nil),      // 6: millrace.v1.Exchange
-	(*HttpExchange)(nil),  // 7: millrace.v1.HttpExchange
-	(*RedisExchange)(nil), // 8: millrace.v1.RedisExchange
-	(*Process)(nil),       // 9: millrace.v1.Process
-	(Protocol)(0),         // 10: millrace.v1.Protocol
-	(Transport)(0),        // 11: millrace.v1.Transport
+	(Family)(0),           // 3: millrace.v1.Family
+	(*ExchangeBatch)(nil), // 4: millrace.v1.ExchangeBatch
+	(*ExchangeKey)(nil),   // 5: millrace.v1.ExchangeKey
+	(*TraceContext)(nil),  // 6: millrace.v1.TraceContext
+	(*Exchange)(nil),      // 7: millrace.v1.Exchange
+	(*Attribute)(nil),     // 8: millrace.v1.Attribute
+	(*TextList)(nil),      // 9: millrace.v1.TextList
+	(*HttpExchange)(nil),  // 10: millrace.v1.HttpExchange
+	(*RedisExchange)(nil), // 11: millrace.v1.RedisExchange
+	(*Process)(nil),       // 12: millrace.v1.Process
+	(Protocol)(0),         // 13: millrace.v1.Protocol
+	(Transport)(0),        // 14: millrace.v1.Transport
+	(SpanKind)(0),         // 15: millrace.v1.SpanKind
 }
 var file_millrace_v1_exchange_proto_depIdxs = []int32{
-	9,  // 0: millrace.v1.ExchangeBatch.processes:type_name -> millrace.v1.Process
-	6,  // 1: millrace.v1.ExchangeBatch.exchanges:type_name -> millrace.v1.Exchange
-	4,  // 2: millrace.v1.Exchange.key:type_name -> millrace.v1.ExchangeKey
+	12, // 0: millrace.v1.ExchangeBatch.processes:type_name -> millrace.v1.Process
+	7,  // 1: millrace.v1.ExchangeBatch.exchanges:type_name -> millrace.v1.Exchange
+	5,  // 2: millrace.v1.Exchange.key:type_name -> millrace.v1.ExchangeKey
 	0,  // 3: millrace.v1.Exchange.side:type_name -> millrace.v1.Side
-	10, // 4: millrace.v1.Exchange.protocol:type_name -> millrace.v1.Protocol
+	13, // 4: millrace.v1.Exchange.protocol:type_name -> millrace.v1.Protocol
 	2,  // 5: millrace.v1.Exchange.outcome:type_name -> millrace.v1.Outcome
-	11, // 6: millrace.v1.Exchange.transport:type_name -> millrace.v1.Transport
-	4,  // 7: millrace.v1.Exchange.cause:type_name -> millrace.v1.ExchangeKey
+	14, // 6: millrace.v1.Exchange.transport:type_name -> millrace.v1.Transport
+	5,  // 7: millrace.v1.Exchange.cause:type_name -> millrace.v1.ExchangeKey
 	1,  // 8: millrace.v1.Exchange.cause_kind:type_name -> millrace.v1.CauseKind
-	5,  // 9: millrace.v1.Exchange.context:type_name -> millrace.v1.TraceContext
-	4,  // 10: millrace.v1.Exchange.cause_candidate:type_name -> millrace.v1.ExchangeKey
-	7,  // 11: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
-	8,  // 12: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	6,  // 9: millrace.v1.Exchange.context:type_name -> millrace.v1.TraceContext
+	5,  // 10: millrace.v1.Exchange.cause_candidate:type_name -> millrace.v1.ExchangeKey
+	10, // 11: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
+	11, // 12: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
+	3,  // 13: millrace.v1.Exchange.family:type_name -> millrace.v1.Family
+	15, // 14: millrace.v1.Exchange.kind:type_name -> millrace.v1.SpanKind
+	8,  // 15: millrace.v1.Exchange.attributes:type_name -> millrace.v1.Attribute
+	6,  // 16: millrace.v1.Exchange.links:type_name -> millrace.v1.TraceContext
+	9,  // 17: millrace.v1.Attribute.texts:type_name -> millrace.v1.TextList
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_exchange_proto_init() }
@@ -1171,17 +1557,25 @@ func file_millrace_v1_exchange_proto_init() {
 	}
 	file_millrace_v1_process_proto_init()
 	file_millrace_v1_raw_proto_init()
+	file_millrace_v1_span_proto_init()
 	file_millrace_v1_exchange_proto_msgTypes[3].OneofWrappers = []any{
 		(*Exchange_Http)(nil),
 		(*Exchange_Redis)(nil),
+	}
+	file_millrace_v1_exchange_proto_msgTypes[4].OneofWrappers = []any{
+		(*Attribute_Text)(nil),
+		(*Attribute_Number)(nil),
+		(*Attribute_Real)(nil),
+		(*Attribute_Yes)(nil),
+		(*Attribute_Texts)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_exchange_proto_rawDesc), len(file_millrace_v1_exchange_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -142,23 +142,66 @@ const (
 	Protocol_PROTOCOL_TLS Protocol = 3
 	// No known protocol: payload is no longer shipped.
 	Protocol_PROTOCOL_UNKNOWN Protocol = 4
+	// HTTP/2, RFC 9113.
+	Protocol_PROTOCOL_HTTP2 Protocol = 5
+	// gRPC over HTTP/2.
+	Protocol_PROTOCOL_GRPC Protocol = 6
+	// PostgreSQL, protocol version 3.
+	Protocol_PROTOCOL_POSTGRESQL Protocol = 7
+	// MySQL and MariaDB.
+	Protocol_PROTOCOL_MYSQL Protocol = 8
+	// MongoDB's wire protocol.
+	Protocol_PROTOCOL_MONGODB Protocol = 9
+	Protocol_PROTOCOL_KAFKA   Protocol = 10
+	// DNS over UDP and TCP, RFC 1035.
+	Protocol_PROTOCOL_DNS Protocol = 11
+	// Memcached, text and meta commands.
+	Protocol_PROTOCOL_MEMCACHED Protocol = 12
+	// Elasticsearch and OpenSearch over HTTP.
+	Protocol_PROTOCOL_ELASTICSEARCH Protocol = 13
+	// GraphQL over HTTP.
+	Protocol_PROTOCOL_GRAPHQL Protocol = 14
+	// Frames of a WebSocket, RFC 6455.
+	Protocol_PROTOCOL_WEBSOCKET Protocol = 15
 )
 
 // Enum value maps for Protocol.
 var (
 	Protocol_name = map[int32]string{
-		0: "PROTOCOL_UNSPECIFIED",
-		1: "PROTOCOL_HTTP1",
-		2: "PROTOCOL_REDIS",
-		3: "PROTOCOL_TLS",
-		4: "PROTOCOL_UNKNOWN",
+		0:  "PROTOCOL_UNSPECIFIED",
+		1:  "PROTOCOL_HTTP1",
+		2:  "PROTOCOL_REDIS",
+		3:  "PROTOCOL_TLS",
+		4:  "PROTOCOL_UNKNOWN",
+		5:  "PROTOCOL_HTTP2",
+		6:  "PROTOCOL_GRPC",
+		7:  "PROTOCOL_POSTGRESQL",
+		8:  "PROTOCOL_MYSQL",
+		9:  "PROTOCOL_MONGODB",
+		10: "PROTOCOL_KAFKA",
+		11: "PROTOCOL_DNS",
+		12: "PROTOCOL_MEMCACHED",
+		13: "PROTOCOL_ELASTICSEARCH",
+		14: "PROTOCOL_GRAPHQL",
+		15: "PROTOCOL_WEBSOCKET",
 	}
 	Protocol_value = map[string]int32{
-		"PROTOCOL_UNSPECIFIED": 0,
-		"PROTOCOL_HTTP1":       1,
-		"PROTOCOL_REDIS":       2,
-		"PROTOCOL_TLS":         3,
-		"PROTOCOL_UNKNOWN":     4,
+		"PROTOCOL_UNSPECIFIED":   0,
+		"PROTOCOL_HTTP1":         1,
+		"PROTOCOL_REDIS":         2,
+		"PROTOCOL_TLS":           3,
+		"PROTOCOL_UNKNOWN":       4,
+		"PROTOCOL_HTTP2":         5,
+		"PROTOCOL_GRPC":          6,
+		"PROTOCOL_POSTGRESQL":    7,
+		"PROTOCOL_MYSQL":         8,
+		"PROTOCOL_MONGODB":       9,
+		"PROTOCOL_KAFKA":         10,
+		"PROTOCOL_DNS":           11,
+		"PROTOCOL_MEMCACHED":     12,
+		"PROTOCOL_ELASTICSEARCH": 13,
+		"PROTOCOL_GRAPHQL":       14,
+		"PROTOCOL_WEBSOCKET":     15,
 	}
 )
 
@@ -1075,13 +1118,25 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_CLIENT\x10\x01\x12\x0f\n" +
-	"\vROLE_SERVER\x10\x02*t\n" +
+	"\vROLE_SERVER\x10\x02*\xe6\x02\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePROTOCOL_HTTP1\x10\x01\x12\x12\n" +
 	"\x0ePROTOCOL_REDIS\x10\x02\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x03\x12\x14\n" +
-	"\x10PROTOCOL_UNKNOWN\x10\x04*\xbb\x02\n" +
+	"\x10PROTOCOL_UNKNOWN\x10\x04\x12\x12\n" +
+	"\x0ePROTOCOL_HTTP2\x10\x05\x12\x11\n" +
+	"\rPROTOCOL_GRPC\x10\x06\x12\x17\n" +
+	"\x13PROTOCOL_POSTGRESQL\x10\a\x12\x12\n" +
+	"\x0ePROTOCOL_MYSQL\x10\b\x12\x14\n" +
+	"\x10PROTOCOL_MONGODB\x10\t\x12\x12\n" +
+	"\x0ePROTOCOL_KAFKA\x10\n" +
+	"\x12\x10\n" +
+	"\fPROTOCOL_DNS\x10\v\x12\x16\n" +
+	"\x12PROTOCOL_MEMCACHED\x10\f\x12\x1a\n" +
+	"\x16PROTOCOL_ELASTICSEARCH\x10\r\x12\x14\n" +
+	"\x10PROTOCOL_GRAPHQL\x10\x0e\x12\x16\n" +
+	"\x12PROTOCOL_WEBSOCKET\x10\x0f*\xbb\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fEVENT_KIND_SEND\x10\x01\x12\x16\n" +

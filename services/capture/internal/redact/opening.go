@@ -138,7 +138,7 @@ func (r *Redactor) withhold(c *Connection, o *opening, ev *kernel.Event) {
 }
 
 // recognised begins the protocol in both directions.
-func (r *Redactor) recognised(c *Connection, v *all.Verdict, talk *all.Talk, client bool) {
+func (r *Redactor) recognised(c *Connection, v *all.Judgement, talk *all.Talk, client bool) {
 	c.recognise(v.Protocol)
 	c.prefaceEnd = uint32(v.Preface.Length)
 	c.prefaceKeep = uint32(v.Preface.Keep)

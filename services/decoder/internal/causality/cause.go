@@ -3,7 +3,7 @@ package causality
 import (
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/stream"
+	"millrace.dev/protocols/decode/stream"
 )
 
 // Cause is what [Tracker.Cause] found.
@@ -15,13 +15,13 @@ type Cause struct {
 	Candidate bool
 }
 
-// Verdict says how a search ended.
-type Verdict uint8
+// Answer says how a search ended.
+type Answer uint8
 
 // Verdicts.
 const (
 	// Unknown: nothing is known that could be the cause. If somebody made the process, the search goes on there.
-	Unknown Verdict = iota
+	Unknown Answer = iota
 	// Found: there is a cause, or a candidate.
 	Found
 	// Nobody: what was done is known not to be for a request, or not to be for one of those that made the process.
@@ -40,27 +40,27 @@ type Call struct {
 }
 
 // Cause finds the request that caused what actor a began.
-func (t *Tracker) Cause(a *stream.Actor, c Call) (Cause, Verdict) {
+func (t *Tracker) Cause(a *stream.Actor, c Call) (Cause, Answer) {
 	id := TaskOf(a)
 	s := search{Call: c, kind: millracev1.CauseKind_CAUSE_KIND_SAME_TASK, asOf: c.At}
-	found, verdict := t.search(id, &s)
-	if verdict == Unknown {
+	found, answer := t.search(id, &s)
+	if answer == Unknown {
 		t.unclaimed(id, c.At)
 		if t.serves { // its makers have nothing to do with what a server does for others
-			verdict = Nobody
+			answer = Nobody
 		}
 	}
-	return found, verdict
+	return found, answer
 }
 
 // CauseOfChild finds the request that caused what a process did that the given task of this one made at the given time.
-func (t *Tracker) CauseOfChild(maker Task, made int64, c Call) (Cause, Verdict) {
+func (t *Tracker) CauseOfChild(maker Task, made int64, c Call) (Cause, Answer) {
 	s := search{Call: c, kind: millracev1.CauseKind_CAUSE_KIND_CHILD_TASK, asOf: min(made, c.At), made: true}
-	found, verdict := t.search(maker, &s)
-	if verdict == Unknown && t.serves {
-		verdict = Nobody
+	found, answer := t.search(maker, &s)
+	if answer == Unknown && t.serves {
+		answer = Nobody
 	}
-	return found, verdict
+	return found, answer
 }
 
 // search is a walk from the task that acts to the one that serves.
@@ -74,14 +74,14 @@ type search struct {
 	made bool
 }
 
-func (t *Tracker) search(id Task, s *search) (Cause, Verdict) {
+func (t *Tracker) search(id Task, s *search) (Cause, Answer) {
 	for range maxChain {
 		k := t.find(id)
 		if id == 0 || k == nil || k.ended && !s.made { // what has ended acts no more: the id is another's
 			break
 		}
-		if c, verdict := k.serves(s); verdict != Unknown {
-			return c, verdict
+		if c, answer := k.serves(s); answer != Unknown {
+			return c, answer
 		}
 		if h, ok := k.handedOver(s.Socket, s.asOf); ok {
 			// From here on only the giver's work counts: a worker's creator has nothing to do with it.
@@ -103,7 +103,7 @@ func (t *Tracker) search(id Task, s *search) (Cause, Verdict) {
 }
 
 // serves gives the request that the task was serving at s.asOf, if that was open when the call was made.
-func (k *task) serves(s *search) (Cause, Verdict) {
+func (k *task) serves(s *search) (Cause, Answer) {
 	turnAt := s.asOf
 	if !s.made && s.Opened != 0 {
 		turnAt = min(turnAt, s.Opened)

@@ -5,8 +5,8 @@ import (
 
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/snapshot"
-	"millrace.dev/services/decoder/internal/stream"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
 )
 
 func key(n uint64) identity.Key { return identity.Key{Flow: n} }
@@ -146,8 +146,8 @@ func TestNotForEver(t *testing.T) {
 			k := New(nil)
 			tt.setup(k)
 			for range 2 { // again after a restart
-				c, verdict := k.Cause(tt.actor, Call{Socket: 1, At: tt.at})
-				if c.Key.Flow != tt.want || c.Kind != tt.kind || c.Candidate != tt.candidate || (verdict == Found) != (tt.want != 0) {
+				c, answer := k.Cause(tt.actor, Call{Socket: 1, At: tt.at})
+				if c.Key.Flow != tt.want || c.Kind != tt.kind || c.Candidate != tt.candidate || (answer == Found) != (tt.want != 0) {
 					t.Fatalf("got %d %v %v, want %d %v %v", c.Key.Flow, c.Kind, c.Candidate, tt.want, tt.kind, tt.candidate)
 				}
 				k = restored(t, k)
@@ -166,7 +166,7 @@ func TestCauseOfChild(t *testing.T) {
 		made, at int64
 		want     uint64
 		kind     millracev1.CauseKind
-		verdict  Verdict
+		answer   Answer
 	}{
 		{"by the thread that serves", func(k *Tracker) { k.Serve(Thread(1), request(7, 5)) }, Thread(1), 6, 10, 7, child, Found},
 		{"by a goroutine of the one that serves", func(k *Tracker) {
@@ -206,9 +206,9 @@ func TestCauseOfChild(t *testing.T) {
 			k := New(nil)
 			tt.setup(k)
 			k = restored(t, k)
-			c, verdict := k.CauseOfChild(tt.maker, tt.made, Call{Socket: 1, At: tt.at})
-			if c.Key.Flow != tt.want || c.Kind != tt.kind || verdict != tt.verdict {
-				t.Fatalf("got %d %v %v, want %d %v %v", c.Key.Flow, c.Kind, verdict, tt.want, tt.kind, tt.verdict)
+			c, answer := k.CauseOfChild(tt.maker, tt.made, Call{Socket: 1, At: tt.at})
+			if c.Key.Flow != tt.want || c.Kind != tt.kind || answer != tt.answer {
+				t.Fatalf("got %d %v %v, want %d %v %v", c.Key.Flow, c.Kind, answer, tt.want, tt.kind, tt.answer)
 			}
 		})
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"millrace.dev/lib/identity"
-	"millrace.dev/services/decoder/internal/snapshot"
+	"millrace.dev/protocols/decode/snapshot"
 )
 
 // AppendState writes the tracker to w.

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"millrace.dev/lib/identity"
-	"millrace.dev/services/decoder/internal/stream"
+	"millrace.dev/protocols/decode/stream"
 )
 
 // Limits of one process.

@@ -5,8 +5,8 @@ import (
 
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/snapshot"
-	"millrace.dev/services/decoder/internal/stream"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
 )
 
 const (
@@ -122,8 +122,8 @@ func TestCause(t *testing.T) {
 			k := New(nil)
 			tt.setup(k)
 			for range 2 { // again after a restart
-				c, verdict := k.Cause(tt.actor, Call{Socket: 1, At: tt.at})
-				if c.Key.Flow != tt.want || c.Kind != tt.kind || c.Candidate || (verdict == Found) != (tt.want != 0) {
+				c, answer := k.Cause(tt.actor, Call{Socket: 1, At: tt.at})
+				if c.Key.Flow != tt.want || c.Kind != tt.kind || c.Candidate || (answer == Found) != (tt.want != 0) {
 					t.Fatalf("got %d %v %v, want %d %v", c.Key.Flow, c.Kind, c.Candidate, tt.want, tt.kind)
 				}
 				w := &snapshot.Writer{}
@@ -148,7 +148,7 @@ func TestBounded(t *testing.T) {
 	if n := len(k.young) + len(k.old); n > 2*generation {
 		t.Fatalf("%d tasks are remembered", n)
 	}
-	if _, verdict := k.Cause(&stream.Actor{Goroutine: 1}, Call{At: 10}); verdict != Found {
+	if _, answer := k.Cause(&stream.Actor{Goroutine: 1}, Call{At: 10}); answer != Found {
 		t.Fatal("a task that is serving was forgotten")
 	}
 }
@@ -159,10 +159,10 @@ func TestNewConnectionOfAnEventLoop(t *testing.T) {
 	k.Serve(Thread(1), request(7, 5))
 	k.Serve(Thread(1), request(8, 6)) // opens a connection at 7
 	k.Serve(Thread(1), request(9, 8))
-	if c, verdict := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 7}); verdict != Found || c.Key.Flow != 8 {
+	if c, answer := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 7}); answer != Found || c.Key.Flow != 8 {
 		t.Errorf("written at 10 on a connection opened at 7: %d", c.Key.Flow)
 	}
-	if c, verdict := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 0}); verdict != Found || c.Key.Flow != 9 {
+	if c, answer := k.Cause(&stream.Actor{Thread: 1}, Call{1, 10, 0}); answer != Found || c.Key.Flow != 9 {
 		t.Errorf("written at 10 on an older connection: %d", c.Key.Flow)
 	}
 }

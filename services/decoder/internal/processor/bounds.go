@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
 )
 
 // Bounds of the state of a partition, in bytes as they are counted here: not less than they take in a snapshot, so that
@@ -45,7 +45,7 @@ func (w *worker) measure(c *connection) {
 	if held > maxConnectionBytes {
 		count(&w.tally.givenUp, given{"connection too large", c.protocol}, 1)
 		if c.parser != nil {
-			c.conn.FinishAll(protocol.Lost, max(c.send.Last().End, c.receive.Last().End))
+			c.conn.FinishAll(decode.Lost, max(c.send.Last().End, c.receive.Last().End))
 		}
 		c.turnOpaque()
 		held = 0

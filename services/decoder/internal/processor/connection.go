@@ -2,9 +2,9 @@ package processor
 
 import (
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/rawbatch"
-	"millrace.dev/services/decoder/internal/stream"
 
 	"millrace.dev/lib/bus"
 )
@@ -18,8 +18,8 @@ type connection struct {
 	owner         *process
 	node          *node
 	send, receive stream.Stream
-	conn          protocol.Conn
-	parser        protocol.Parser
+	conn          decode.Conn
+	parser        decode.Parser
 	protocol      millracev1.Protocol
 	role          millracev1.Role
 	partition     int
@@ -40,7 +40,7 @@ type connection struct {
 	endOffset uint64
 	endTime   int64
 
-	closing   protocol.Outcome // 0: not closed
+	closing   decode.Outcome // 0: not closed
 	closedAt  int64
 	closeTick uint64
 	awaited   bool // is in Processor.waiting
@@ -60,7 +60,7 @@ func (p *Processor) connectionOf(facts *rawbatch.Connection) *connection {
 	c := p.connections[key]
 	if c != nil && c.sendFlow != facts.SendFlow { // the socket's number came again
 		p.run()
-		p.remove(c, protocol.Lost, untilNow)
+		p.remove(c, decode.Lost, untilNow)
 		c = nil
 	}
 	if c == nil {
@@ -126,7 +126,7 @@ func (c *connection) acted(a *stream.Actor) bool {
 
 // doubt notes that at the stream's time now something was lost that may have been responses to what is open.
 func (c *connection) doubt(now int64) {
-	c.conn.Each(func(x *protocol.Exchange) {
+	c.conn.Each(func(x *decode.Exchange) {
 		if x.DoubtAt == 0 {
 			x.DoubtAt, c.doubtful = max(now, 1), true
 		}
@@ -136,12 +136,12 @@ func (c *connection) doubt(now int64) {
 // believe notes that no response to what is open was missed.
 func (c *connection) believe() {
 	c.doubtful = false
-	c.conn.Each(func(x *protocol.Exchange) { x.DoubtAt = 0 })
+	c.conn.Each(func(x *decode.Exchange) { x.DoubtAt = 0 })
 }
 
-func (c *connection) attach(found *protocol.Protocol, client bool, keepStatements bool) {
+func (c *connection) attach(found *decode.Protocol, client bool, keepStatements bool) {
 	c.protocol = found.Number
-	c.parser = found.New(protocol.Options{KeepStatements: keepStatements})
+	c.parser = found.New(decode.Options{KeepStatements: keepStatements})
 	c.orient(client)
 	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it
 		c.conn.Requests.Joined = true
@@ -185,7 +185,7 @@ func (p *Processor) evict() {
 func (p *Processor) evictOne(reason string) {
 	c := p.recent.previous
 	count(&p.tally.givenUp, given{reason, c.protocol}, 1)
-	p.remove(c, protocol.Lost, untilNow)
+	p.remove(c, decode.Lost, untilNow)
 }
 
 // untilNow stands for the end of an exchange of which only is known that it lasts until now.
@@ -193,16 +193,16 @@ const untilNow = int64(-1)
 
 // remove ends what is open on the connection, at a node time or untilNow, and forgets it. Nothing of it may be waiting
 // in the round.
-func (p *Processor) remove(c *connection, outcome protocol.Outcome, at int64) {
+func (p *Processor) remove(c *connection, outcome decode.Outcome, at int64) {
 	if c.parser != nil {
 		w := p.seat(c)
 		c.send.GiveUpGaps()
 		c.receive.GiveUpGaps()
-		ending := protocol.Ended
-		if outcome == protocol.Lost {
-			ending = protocol.Left
+		ending := decode.Ended
+		if outcome == decode.Lost {
+			ending = decode.Left
 		}
-		if c.parser.Parse(&c.conn, ending) == protocol.GiveUp {
+		if c.parser.Parse(&c.conn, ending) == decode.GiveUp {
 			c.conn.Drop()
 		}
 		for x := c.conn.Oldest(); x != nil; x = c.conn.Oldest() {

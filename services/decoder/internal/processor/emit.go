@@ -9,8 +9,8 @@ import (
 	"millrace.dev/lib/identity"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
 	"millrace.dev/services/decoder/internal/causality"
-	"millrace.dev/services/decoder/internal/protocol"
 )
 
 // spillBytes is the size at which what waits for a partition is published before the end of the call.
@@ -100,7 +100,7 @@ func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
 }
 
 // exchange adds x, encoded but for its cause.
-func (o *emitter) exchange(c *connection, x *protocol.Exchange, encoded []byte) {
+func (o *emitter) exchange(c *connection, x *decode.Exchange, encoded []byte) {
 	s := &o.exchanges[c.partition]
 	named := false
 	for _, q := range s.processes {
@@ -116,14 +116,14 @@ func (o *emitter) exchange(c *connection, x *protocol.Exchange, encoded []byte) 
 }
 
 // appendCause writes the fields of Exchange that are known only when all that happened before in the process is.
-func appendCause(b []byte, x *protocol.Exchange) []byte {
+func appendCause(b []byte, x *decode.Exchange) []byte {
 	switch {
 	case x.CauseKind&candidate != 0:
 		b = appendNumber(b, 21, uint64(x.CauseKind&^candidate))
-		b = appendKey(b, 29, x.Cause)
+		b = appendKey(b, 29, identity.Key(x.Cause))
 		return appendFlag(b, 47, x.HostForwarded)
 	case x.CauseKind != 0:
-		b = appendKey(b, 20, x.Cause)
+		b = appendKey(b, 20, identity.Key(x.Cause))
 		b = appendNumber(b, 21, uint64(x.CauseKind))
 	}
 	b = appendFlag(b, 23, x.Forwarded)
@@ -132,14 +132,14 @@ func appendCause(b []byte, x *protocol.Exchange) []byte {
 }
 
 // appendStart writes the last fields of a Link that tells of the start of x.
-func appendStart(b []byte, x *protocol.Exchange) []byte {
+func appendStart(b []byte, x *decode.Exchange) []byte {
 	b = appendContext(b, 5, &x.Context)
 	b = appendFixed(b, 7, uint64(x.Start+x.ClockOffset))
 	return appendFlag(b, 10, x.ContextUnknown && !x.Context.Valid)
 }
 
 // appendExchange writes x but for its cause.
-func appendExchange(b []byte, c *connection, x *protocol.Exchange) []byte {
+func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendKey(b, 1, c.requestKey(x, c.conn.Client))
 	b = append(b, c.encoded...)
 	b = append(b, 4<<3, byte(x.Outcome))
@@ -203,7 +203,7 @@ func appendKey(b []byte, field protowire.Number, k identity.Key) []byte {
 	return appendBytes(b, field, n)
 }
 
-func appendContext(b []byte, field protowire.Number, c *protocol.Context) []byte {
+func appendContext(b []byte, field protowire.Number, c *decode.Context) []byte {
 	if !c.Valid {
 		return b
 	}

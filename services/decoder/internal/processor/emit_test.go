@@ -7,7 +7,7 @@ import (
 
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
@@ -26,12 +26,12 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 			}
 			c.conn.Client = true
 			c.encode()
-			x := &protocol.Exchange{
+			x := &decode.Exchange{
 				Offset: 1 << 33, Stream: 3, Start: 10, ResponseStart: 20, End: 30, ClockOffset: 1000, RequestBytes: 300, ResponseBytes: 1 << 40,
-				RequestBodyBytes: 2, ResponseBodyBytes: 1 << 20, Estimated: true, Cause: identity.Key{Flow: 1, Offset: 2}, CauseKind: 2,
-				Forwarded: true, HostForwarded: true, Retransmits: 4, LostBytes: 5, Task: 1<<63 | 12, Concurrent: true, Outcome: protocol.Closed,
+				RequestBodyBytes: 2, ResponseBodyBytes: 1 << 20, Estimated: true, Cause: decode.Key{Flow: 1, Offset: 2}, CauseKind: 2,
+				Forwarded: true, HostForwarded: true, Retransmits: 4, LostBytes: 5, Task: 1<<63 | 12, Concurrent: true, Outcome: decode.Closed,
 				Detail: []byte{1<<3 | 2, 1, 'G'}, DetailField: 31,
-				Context: protocol.Context{TraceID: [16]byte{1}, SpanID: 9, Flags: flags, Valid: true, State: []byte(state)},
+				Context: decode.Context{TraceID: [16]byte{1}, SpanID: 9, Flags: flags, Valid: true, State: []byte(state)},
 			}
 			var got millracev1.Exchange
 			if err := got.UnmarshalVT(appendCause(appendExchange(nil, c, x), x)); err != nil {
@@ -55,7 +55,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 			}
 			var o emitter
 			o.init(1)
-			cause := append(appendKey(nil, 3, x.Cause), 4<<3, x.CauseKind)
+			cause := append(appendKey(nil, 3, identity.Key(x.Cause)), 4<<3, x.CauseKind)
 			o.add(&o.links[0], 2, linkClient, appendKey(nil, 2, identity.Key{Flow: 4, Offset: 200}), cause, appendStart(nil, x))
 			var batch millracev1.LinkBatch
 			if err := batch.UnmarshalVT(o.links[0].message); err != nil {

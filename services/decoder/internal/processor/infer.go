@@ -7,10 +7,10 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/all"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/proxy"
-	"millrace.dev/services/decoder/internal/protocol"
-	"millrace.dev/services/decoder/internal/snapshot"
-	"millrace.dev/services/decoder/internal/stream"
 )
 
 // Limits of guessing a protocol.
@@ -156,8 +156,8 @@ func look(s *stream.Stream) (*protocols.Protocol, protocols.Guess) {
 }
 
 // parserOf gives the decoder's half of a protocol, nil if there is none.
-func (w *worker) parserOf(p *protocols.Protocol) *protocol.Protocol {
-	i := slices.IndexFunc(w.options.Protocols, func(q protocol.Protocol) bool { return q.Number == p.Number && p.Decoded })
+func (w *worker) parserOf(p *protocols.Protocol) *decode.Protocol {
+	i := slices.IndexFunc(w.options.Protocols, func(q decode.Protocol) bool { return q.Number == p.Number && p.Decoded })
 	if i < 0 {
 		return nil
 	}

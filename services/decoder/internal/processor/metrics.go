@@ -7,7 +7,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/all"
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
 )
 
 // Metrics counts what decoders do. One Metrics serves all partitions of an instance; it is safe for concurrent use.
@@ -110,7 +110,7 @@ const (
 )
 
 // ended counts an exchange.
-func (t *tally) ended(p millracev1.Protocol, o protocol.Outcome) {
+func (t *tally) ended(p millracev1.Protocol, o decode.Outcome) {
 	if p < 0 || p >= maxProtocols {
 		p = 0
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
 )
 
 // TestEveryProtocolHasItsCount: no protocol and no outcome of the schema is counted as another.
@@ -12,29 +12,29 @@ func TestEveryProtocolHasItsCount(t *testing.T) {
 	t.Parallel()
 	var c tally
 	for number := range millracev1.Protocol_name {
-		c.ended(millracev1.Protocol(number), protocol.Complete)
+		c.ended(millracev1.Protocol(number), decode.Complete)
 	}
 	for outcome := range millracev1.Outcome_name {
-		c.ended(0, protocol.Outcome(outcome))
+		c.ended(0, decode.Outcome(outcome))
 	}
 	for number := range millracev1.Protocol_name {
-		if got := c.exchanges[number][protocol.Complete]; number != 0 && got != 1 {
+		if got := c.exchanges[number][decode.Complete]; number != 0 && got != 1 {
 			t.Errorf("protocol %d: %d", number, got)
 		}
 	}
 	for outcome := range millracev1.Outcome_name {
-		if want := uint64(1); protocol.Outcome(outcome) != protocol.Complete && c.exchanges[0][outcome] != want {
+		if want := uint64(1); decode.Outcome(outcome) != decode.Complete && c.exchanges[0][outcome] != want {
 			t.Errorf("outcome %d: %d", outcome, c.exchanges[0][outcome])
 		}
 	}
 	for _, number := range []millracev1.Protocol{8, 9, maxProtocols - 1, maxProtocols, -1, 1 << 30} {
 		before := c.exchanges
-		c.ended(number, protocol.Closed)
+		c.ended(number, decode.Closed)
 		want := number
 		if number < 0 || number >= maxProtocols {
 			want = 0
 		}
-		if c.exchanges[want][protocol.Closed] != before[want][protocol.Closed]+1 {
+		if c.exchanges[want][decode.Closed] != before[want][decode.Closed]+1 {
 			t.Errorf("protocol %d counts as another", number)
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/causality"
-	"millrace.dev/services/decoder/internal/protocol"
-	"millrace.dev/services/decoder/internal/stream"
 )
 
 // note is something that a connection has to say to what it shares with others: the tasks of processes, and the output.
@@ -17,7 +17,7 @@ import (
 // of events.
 type note struct {
 	c     *connection
-	x     *protocol.Exchange // not used again before the note is acted on
+	x     *decode.Exchange // not used again before the note is acted on
 	actor stream.Actor
 	at    int64
 	// Range of the worker's arena; at split the cause of a call goes in.
@@ -63,7 +63,7 @@ func (p *Processor) act(w *worker, n *note) {
 		}
 		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x, false), writer, n.at)
 	case noteResumed:
-		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), x.Cause, x.CauseKind&candidate != 0, n.at)
+		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
 		p.out.exchange(c, x, w.arena[n.from:n.to])
 	case noteAwait:
@@ -97,13 +97,13 @@ func (p *Processor) called(w *worker, n *note) {
 			p.out.scratch = told
 		}
 	case cause.Candidate:
-		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)|candidate
+		x.Cause, x.CauseKind = decode.Key(cause.Key), uint8(cause.Kind)|candidate
 		p.tally.calls[callCandidate]++
 	default:
 		p.tally.calls[cause.Kind]++
-		x.Cause, x.CauseKind = cause.Key, uint8(cause.Kind)
+		x.Cause, x.CauseKind = decode.Key(cause.Key), uint8(cause.Kind)
 		x.Forwarded = x.Context.Valid && cause.Span != 0 && cause.Span == x.Context.SpanID && cause.Trace == x.Context.TraceID
-		told = append(appendKey(p.out.scratch[:0], 3, x.Cause), 4<<3, x.CauseKind)
+		told = append(appendKey(p.out.scratch[:0], 3, identity.Key(x.Cause)), 4<<3, x.CauseKind)
 		p.out.scratch = told
 		ask := &p.out.links[bus.ConnectionPartition(x.Cause.Flow, p.options.Partitions)]
 		p.out.add(ask, 2, linkAsk, key, told)
@@ -134,14 +134,14 @@ func (p *Processor) isBlind(q *process, n *node) bool {
 // cause finds what caused what actor a of q began: a request that q serves, or that a process serves which made q for
 // it.
 func (p *Processor) cause(q *process, a *stream.Actor, c causality.Call) (causality.Cause, bool) {
-	found, verdict := q.tasks.Cause(a, c)
-	for i := 0; verdict == causality.Unknown && i < len(q.makers); i++ {
+	found, answer := q.tasks.Cause(a, c)
+	for i := 0; answer == causality.Unknown && i < len(q.makers); i++ {
 		m := &q.makers[i]
 		if maker := p.processes[m.process]; maker != nil {
-			found, verdict = maker.tasks.CauseOfChild(m.task, m.at, c)
+			found, answer = maker.tasks.CauseOfChild(m.task, m.at, c)
 		}
 	}
-	return found, verdict == causality.Found
+	return found, answer == causality.Found
 }
 
 // actor gives the process of an actor on c.
@@ -153,7 +153,7 @@ func (p *Processor) actor(c *connection, a *stream.Actor) *process {
 }
 
 // requestKey is the key of x at a client's or a server's end.
-func (c *connection) requestKey(x *protocol.Exchange, client bool) identity.Key {
+func (c *connection) requestKey(x *decode.Exchange, client bool) identity.Key {
 	flow := c.sendFlow
 	if !client {
 		flow = identity.Reverse(flow)

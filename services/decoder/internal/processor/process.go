@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
 	"millrace.dev/services/decoder/internal/causality"
-	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
@@ -121,7 +121,7 @@ func (p *Processor) exit(q *process, at int64) {
 	q.exited = true
 	for o := p.recent.next; o != &p.recent; o = o.next {
 		if o.owner == q {
-			p.closeLater(o, protocol.Closed, at)
+			p.closeLater(o, decode.Closed, at)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
-	"millrace.dev/services/decoder/internal/protocol"
+	"millrace.dev/protocols/decode"
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
@@ -31,7 +31,7 @@ type Options struct {
 	// Pool of the process; nil: one core.
 	Pool *Pool
 	// Protocols that are decoded.
-	Protocols []protocol.Protocol
+	Protocols []decode.Protocol
 }
 
 // Event flags of raw.proto.
@@ -238,15 +238,15 @@ func (p *Processor) handle(c *connection, e *rawbatch.Event, m []byte) {
 	case millracev1.EventKind_EVENT_KIND_OPEN:
 	case millracev1.EventKind_EVENT_KIND_CLOSE:
 		if c != nil {
-			p.closeLater(c, protocol.Closed, int64(e.Time))
+			p.closeLater(c, decode.Closed, int64(e.Time))
 		}
 	case millracev1.EventKind_EVENT_KIND_RESET:
 		if c != nil {
-			p.closeLater(c, protocol.Reset, int64(e.Time))
+			p.closeLater(c, decode.Reset, int64(e.Time))
 		}
 	case millracev1.EventKind_EVENT_KIND_END_OF_CAPTURE:
 		if c != nil {
-			p.closeLater(c, protocol.Lost, int64(e.Time))
+			p.closeLater(c, decode.Lost, int64(e.Time))
 		}
 	case millracev1.EventKind_EVENT_KIND_PROCESS_EXIT:
 		if q := p.ownerOf(c, e); q != nil {

@@ -10,8 +10,8 @@ import (
 
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/services/decoder/internal/rawbatch"
-	"millrace.dev/services/decoder/internal/snapshot"
 )
 
 const (

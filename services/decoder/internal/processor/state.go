@@ -9,11 +9,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/causality"
-	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
-	"millrace.dev/services/decoder/internal/snapshot"
-	"millrace.dev/services/decoder/internal/stream"
 )
 
 // Versions of snapshots: the first value in them. Raise snapshotVersion with every change of the state's layout, and
@@ -250,7 +250,7 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	c.attempts = int(r.Uint())
 	c.opaque, c.doubtful, c.ended = r.Bool(), r.Bool(), r.Bool()
 	c.endOffset, c.endTime = r.Uint(), r.Int()
-	c.closing, c.closedAt, c.closeTick = protocol.Outcome(r.Uint()), r.Int(), r.Uint()
+	c.closing, c.closedAt, c.closeTick = decode.Outcome(r.Uint()), r.Int(), r.Uint()
 	c.awaited, c.waitTick = r.Bool(), r.Uint()
 	if version > 4 {
 		c.preface = restorePreface(r)
@@ -272,16 +272,16 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 }
 
 func (p *Processor) restoreParser(c *connection, client bool, r *snapshot.Reader, version uint64) {
-	i := slices.IndexFunc(p.options.Protocols, func(q protocol.Protocol) bool { return q.Number == c.protocol })
+	i := slices.IndexFunc(p.options.Protocols, func(q decode.Protocol) bool { return q.Number == c.protocol })
 	if i < 0 {
 		r.Fail()
 		return
 	}
-	c.parser = p.options.Protocols[i].New(protocol.Options{KeepStatements: p.options.KeepStatements})
+	c.parser = p.options.Protocols[i].New(decode.Options{KeepStatements: p.options.KeepStatements})
 	c.orient(client)
 	c.conn.RestoreState(r, version)
 	if version < 7 { // it was the time at which the exchange had waited for too long
-		c.conn.Each(func(x *protocol.Exchange) {
+		c.conn.Each(func(x *decode.Exchange) {
 			if x.Since != 0 {
 				x.Since = max(x.Since-step-int64(p.options.ExchangeTimeout), 1)
 			}
@@ -290,7 +290,7 @@ func (p *Processor) restoreParser(c *connection, client bool, r *snapshot.Reader
 			}
 		})
 	}
-	c.conn.Each(func(x *protocol.Exchange) {
+	c.conn.Each(func(x *decode.Exchange) {
 		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
 		detail := appendBytes(nil, protowire.Number(x.DetailField), x.Detail)
 		if (&millracev1.Exchange{}).UnmarshalVT(detail) != nil {

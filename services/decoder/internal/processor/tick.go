@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"millrace.dev/lib/stage"
-	"millrace.dev/services/decoder/internal/protocol"
-	"millrace.dev/services/decoder/internal/stream"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 )
 
 const (
@@ -86,15 +86,15 @@ func (p *Processor) idle() bool {
 	waits := false
 	for c := p.recent.next; c != &p.recent && !waits; c = c.next {
 		if c.parser != nil && c.conn.Open() > 0 {
-			c.conn.Each(func(x *protocol.Exchange) { waits = waits || !x.Patient && !x.Reported() })
+			c.conn.Each(func(x *decode.Exchange) { waits = waits || !x.Patient && !x.Reported() })
 		}
 	}
 	return !waits
 }
 
-func (p *Processor) closeLater(c *connection, outcome protocol.Outcome, at int64) {
+func (p *Processor) closeLater(c *connection, outcome decode.Outcome, at int64) {
 	if c.closing != 0 {
-		if outcome == protocol.Reset {
+		if outcome == decode.Reset {
 			c.closing = outcome
 		}
 		return
@@ -189,21 +189,21 @@ func (p *Processor) expire() {
 		w := p.seat(c)
 		if x := c.conn.Newest(); !x.IsStarted() && p.hasWaited(x, silentSince) {
 			since, doubtAt := x.Since, x.DoubtAt
-			c.parser.Parse(&c.conn, protocol.Left) // what is known of half a request goes into its exchange
+			c.parser.Parse(&c.conn, decode.Left) // what is known of half a request goes into its exchange
 			if c.conn.Newest() == x {
 				x.Since, x.DoubtAt = since, doubtAt
 			}
 		}
-		c.conn.Each(func(x *protocol.Exchange) {
+		c.conn.Each(func(x *decode.Exchange) {
 			switch {
 			case x.Since == 0:
 				x.Since = p.now
 			case x.Patient || !p.hasWaited(x, silentSince):
 			case x.Responding() && c.lastData+int64(p.options.ExchangeTimeout) > p.now: // it is being answered
 			default:
-				outcome := protocol.Expired
+				outcome := decode.Expired
 				if x.DoubtAt != 0 {
-					outcome = protocol.Lost
+					outcome = decode.Lost
 				}
 				c.conn.Expire(x, outcome, p.untilNow(x))
 			}
@@ -214,7 +214,7 @@ func (p *Processor) expire() {
 }
 
 // untilNow is the node time now, as x shows it: by the time that the stream has told since x began.
-func (p *Processor) untilNow(x *protocol.Exchange) int64 {
+func (p *Processor) untilNow(x *decode.Exchange) int64 {
 	if x.Since == 0 {
 		return x.Start
 	}
@@ -222,7 +222,7 @@ func (p *Processor) untilNow(x *protocol.Exchange) int64 {
 }
 
 // hasWaited reports whether x has waited for the timeout since its response may have been missed.
-func (p *Processor) hasWaited(x *protocol.Exchange, silentSince int64) bool {
+func (p *Processor) hasWaited(x *decode.Exchange, silentSince int64) bool {
 	doubtful := cmp.Or(x.DoubtAt, silentSince)
 	return x.Since != 0 && doubtful != 0 && p.now-max(x.Since, doubtful) > int64(p.options.ExchangeTimeout)
 }

@@ -2,10 +2,10 @@ package processor
 
 import (
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/causality"
-	"millrace.dev/services/decoder/internal/protocol"
 	"millrace.dev/services/decoder/internal/rawbatch"
-	"millrace.dev/services/decoder/internal/stream"
 )
 
 // maxFree bounds the exchanges that a worker keeps for reuse.
@@ -21,8 +21,8 @@ type worker struct {
 	direct *Processor // acts on notes at once; nil: notes are kept
 	notes  []note
 	arena  []byte // encoded parts of notes
-	free   []*protocol.Exchange
-	done   []*protocol.Exchange // free when the notes were acted on
+	free   []*decode.Exchange
+	done   []*decode.Exchange // free when the notes were acted on
 
 	event rawbatch.Event
 	move  stream.Event
@@ -114,19 +114,19 @@ func (w *worker) parse(c *connection) {
 				w.say(&note{kind: noteLost, c: c})
 			}
 		}
-		ending := protocol.Open
+		ending := decode.Open
 		if c.noMoreResponses() {
-			ending = protocol.Ended
+			ending = decode.Ended
 		}
 		switch c.parser.Parse(&c.conn, ending) {
-		case protocol.GiveUp:
+		case decode.GiveUp:
 			w.giveUp(c)
-		case protocol.Opaque:
-			c.conn.FinishAll(protocol.Closed, c.conn.Responses.Last().End)
+		case decode.Opaque:
+			c.conn.FinishAll(decode.Closed, c.conn.Responses.Last().End)
 			c.turnOpaque()
 		default:
-			if ending == protocol.Ended && c.conn.Open() > 0 {
-				c.conn.FinishAll(protocol.Closed, c.endTime)
+			if ending == decode.Ended && c.conn.Open() > 0 {
+				c.conn.FinishAll(decode.Closed, c.endTime)
 			}
 		}
 	}
@@ -147,18 +147,18 @@ func (w *worker) parse(c *connection) {
 	w.measure(c)
 }
 
-// New implements [protocol.Sink].
-func (w *worker) New() *protocol.Exchange {
+// New implements [decode.Sink].
+func (w *worker) New() *decode.Exchange {
 	if n := len(w.free); n > 0 {
 		x := w.free[n-1]
 		w.free = w.free[:n-1]
 		return x
 	}
-	return &protocol.Exchange{}
+	return &decode.Exchange{}
 }
 
-// Free implements [protocol.Sink].
-func (w *worker) Free(x *protocol.Exchange) {
+// Free implements [decode.Sink].
+func (w *worker) Free(x *decode.Exchange) {
 	if w.direct == nil {
 		w.done = append(w.done, x)
 		return
@@ -166,7 +166,7 @@ func (w *worker) Free(x *protocol.Exchange) {
 	w.recycle(x)
 }
 
-func (w *worker) recycle(x *protocol.Exchange) {
+func (w *worker) recycle(x *decode.Exchange) {
 	if len(w.free) < maxFree && cap(x.Detail) <= 4096 {
 		w.free = append(w.free, x)
 	}
@@ -203,9 +203,9 @@ func trim[T any](s []T, limit int) []T {
 	return s
 }
 
-// Started implements [protocol.Sink]: it notes that a call has begun, or which task serves a request, and the links
+// Started implements [decode.Sink]: it notes that a call has begun, or which task serves a request, and the links
 // that say so to those who resolve traces.
-func (w *worker) Started(pc *protocol.Conn, x *protocol.Exchange) {
+func (w *worker) Started(pc *decode.Conn, x *decode.Exchange) {
 	c := pc.Owner.(*connection)
 	x.ClockOffset = w.clock
 	x.Retransmits = c.retransmits
@@ -244,7 +244,7 @@ func (c *connection) serving(a *stream.Actor) causality.Task {
 }
 
 // serve notes that x, the oldest request of its connection, is being served.
-func (w *worker) serve(c *connection, x *protocol.Exchange) {
+func (w *worker) serve(c *connection, x *decode.Exchange) {
 	if x.Serving || x.Ignore {
 		return
 	}
@@ -252,8 +252,8 @@ func (w *worker) serve(c *connection, x *protocol.Exchange) {
 	w.say(&note{kind: noteServe, c: c, x: x})
 }
 
-// Responded implements [protocol.Sink].
-func (w *worker) Responded(pc *protocol.Conn, x *protocol.Exchange) {
+// Responded implements [decode.Sink].
+func (w *worker) Responded(pc *decode.Conn, x *decode.Exchange) {
 	c := pc.Owner.(*connection)
 	if x.Serving {
 		w.served(c, x, x.ResponseTime, &pc.Responses.Last().Actor)
@@ -263,13 +263,13 @@ func (w *worker) Responded(pc *protocol.Conn, x *protocol.Exchange) {
 	}
 }
 
-func (w *worker) served(c *connection, x *protocol.Exchange, at int64, writer *stream.Actor) {
+func (w *worker) served(c *connection, x *decode.Exchange, at int64, writer *stream.Actor) {
 	x.Serving = false
 	w.say(&note{kind: noteServed, c: c, x: x, actor: *writer, at: at})
 }
 
-// Finished implements [protocol.Sink].
-func (w *worker) Finished(pc *protocol.Conn, x *protocol.Exchange) {
+// Finished implements [decode.Sink].
+func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 	c := pc.Owner.(*connection)
 	if x.Serving {
 		w.served(c, x, x.End, &stream.Actor{})

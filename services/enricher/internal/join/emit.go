@@ -168,11 +168,11 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	}
 	p.counters.emitted(e, x.Side, other)
 	if p.observer != nil {
-		verdict := p.observer.Observe(joined)
-		if verdict.Drop {
+		decision := p.observer.Observe(joined)
+		if decision.Drop {
 			return
 		}
-		in.Route = verdict.Route
+		in.Route = decision.Route
 	}
 	p.pages.add(p, h.process, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
 }

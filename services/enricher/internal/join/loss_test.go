@@ -45,7 +45,7 @@ type lone struct {
 }
 
 func newLone(t *testing.T) *lone {
-	settings, last := observed(Verdict{})
+	settings, last := observed(Decision{})
 	settings.Partitions = 1
 	return &lone{T: t, Partition: New(0, settings, newCounters(t)), now: epoch, last: last}
 }

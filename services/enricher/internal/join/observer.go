@@ -21,7 +21,7 @@ type Observer interface {
 	// Finish publishes what was added up so far, since nobody may be there when its time comes.
 	Finish(out stage.Output)
 	// Observe takes an exchange and says what is to become of its span.
-	Observe(j *Joined) Verdict
+	Observe(j *Joined) Decision
 	// AppendSnapshot appends the state to dst; Restore is its reverse, on a new observer.
 	AppendSnapshot(dst []byte) []byte
 	Restore(snapshot []byte) error
@@ -47,8 +47,8 @@ type Joined struct {
 	Late bool
 }
 
-// Verdict is what becomes of the span of an exchange.
-type Verdict struct {
+// Decision is what becomes of the span of an exchange.
+type Decision struct {
 	// Route is the low-cardinality form of the path, empty if there is none. Valid until the next call.
 	Route string
 	// Drop: no span is to be made.

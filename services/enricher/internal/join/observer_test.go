@@ -14,12 +14,12 @@ import (
 
 // witness writes down what an observer is told.
 type witness struct {
-	began   int64
-	times   []int64
-	sides   []millracev1.Side
-	verdict Verdict
-	state   uint64
-	ended   int // how often it was told to finish
+	began    int64
+	times    []int64
+	sides    []millracev1.Side
+	decision Decision
+	state    uint64
+	ended    int // how often it was told to finish
 }
 
 func (w *witness) Begin(at int64)                    { w.began = at }
@@ -28,12 +28,12 @@ func (w *witness) Advance(now int64, _ stage.Output) { w.times = append(w.times,
 func (w *witness) Finish(stage.Output) { w.ended++ }
 func (w *witness) Forget()             {}
 
-func (w *witness) Observe(j *Joined) Verdict {
+func (w *witness) Observe(j *Joined) Decision {
 	w.sides = append(w.sides, j.Exchange.Side)
 	if !j.Again {
 		w.state++
 	}
-	return w.verdict
+	return w.decision
 }
 
 func (w *witness) AppendSnapshot(dst []byte) []byte {
@@ -49,11 +49,11 @@ func (w *witness) Restore(snapshot []byte) error {
 }
 
 // observed gives settings with an observer, and the one that was made last.
-func observed(verdict Verdict) (Settings, func() *witness) {
+func observed(decision Decision) (Settings, func() *witness) {
 	var last *witness
 	settings := defaults
 	settings.Observer = func(int) Observer {
-		last = &witness{verdict: verdict}
+		last = &witness{decision: decision}
 		return last
 	}
 	return settings, func() *witness { return last }
@@ -62,7 +62,7 @@ func observed(verdict Verdict) (Settings, func() *witness) {
 // An observer sees each exchange at its time, names the span, and its state is in the snapshot.
 func TestObserver(t *testing.T) {
 	t.Parallel()
-	settings, last := observed(Verdict{Route: "/a/:id"})
+	settings, last := observed(Decision{Route: "/a/:id"})
 	settings.Partitions = 1
 	p := New(0, settings, newCounters(t))
 	out := &keep{}
@@ -108,7 +108,7 @@ func (k *keep) Publish(_, _ string, data []byte) {
 // No span is made of what an observer drops.
 func TestObserverDrops(t *testing.T) {
 	t.Parallel()
-	settings, last := observed(Verdict{Drop: true})
+	settings, last := observed(Decision{Drop: true})
 	settings.Partitions = 1
 	p, out := New(0, settings, newCounters(t)), &keep{}
 	now := time.Unix(0, epoch)
@@ -126,7 +126,7 @@ func TestObserverDrops(t *testing.T) {
 // What is due between two ticks happens at its own time.
 func TestObserverTimes(t *testing.T) {
 	t.Parallel()
-	settings, last := observed(Verdict{})
+	settings, last := observed(Decision{})
 	settings.Partitions = 1
 	p, out := New(0, settings, newCounters(t)), &keep{}
 	x := &millracev1.Exchange{Key: &millracev1.ExchangeKey{Flow: 5, Offset: 1}, Side: serverSide, Process: 1}
@@ -152,7 +152,7 @@ func TestObserverTimes(t *testing.T) {
 func TestFinish(t *testing.T) {
 	t.Parallel()
 	for _, final := range []bool{false, true} {
-		settings, last := observed(Verdict{})
+		settings, last := observed(Decision{})
 		settings.Partitions = 1
 		p, out := New(0, settings, newCounters(t)), &keep{}
 		batch := &millracev1.ExchangeBatch{Version: 1}

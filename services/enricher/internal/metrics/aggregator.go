@@ -135,7 +135,7 @@ func (a *Aggregator) finish(out stage.Output) {
 }
 
 // Observe implements [join.Observer].
-func (a *Aggregator) Observe(j *join.Joined) join.Verdict {
+func (a *Aggregator) Observe(j *join.Joined) join.Decision {
 	own := a.source(j.Process)
 	var peer *source
 	if j.PeerProcess != nil {
@@ -162,7 +162,7 @@ func (a *Aggregator) Observe(j *join.Joined) join.Verdict {
 			a.add(plan)
 		}
 	}
-	return join.Verdict{Route: found.Route, Drop: found.NoSpan || !policy.spans}
+	return join.Decision{Route: found.Route, Drop: found.NoSpan || !policy.spans}
 }
 
 // add adds the exchange to the series of its facts.

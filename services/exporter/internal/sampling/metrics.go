@@ -63,7 +63,7 @@ func NewMetrics(registry prometheus.Registerer, policies *Policies) (*Metrics, e
 		}
 	}
 	for by := nobodyDecided; by < len(policies.names); by++ {
-		reason := policies.reason(verdict{by: by})
+		reason := policies.reason(decision{by: by})
 		m.decided[0] = append(m.decided[0], traces.WithLabelValues("dropped", reason))
 		m.decided[1] = append(m.decided[1], traces.WithLabelValues("kept", reason))
 	}
@@ -78,7 +78,7 @@ func NewMetrics(registry prometheus.Registerer, policies *Policies) (*Metrics, e
 func (m *Metrics) heard(policy int, v vote) { m.votes[policy][v].Inc() }
 
 // decision counts a trace that was decided on at a time of the stream.
-func (m *Metrics) decision(v verdict, t *trace, now int64) {
+func (m *Metrics) decision(v decision, t *trace, now int64) {
 	kept := 0
 	if v.kept {
 		kept = 1

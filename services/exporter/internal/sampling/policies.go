@@ -25,8 +25,8 @@ const (
 	byNobody = "none"
 )
 
-// verdict on a trace.
-type verdict struct {
+// decision on a trace.
+type decision struct {
 	kept bool
 	// by is the index of the policy that decided, or one of the following.
 	by int
@@ -64,19 +64,19 @@ func Compile(cfg *config.Sampling, partitions int) (*Policies, error) {
 //
 // The order of precedence is that of the Collector: dropped, inverted not sampled, sampled, inverted sampled unless
 // some policy says not sampled.
-func (p *Policies) decide(s *subject, heard func(policy int, v vote)) verdict {
+func (p *Policies) decide(s *subject, heard func(policy int, v vote)) decision {
 	if p.head && !s.sampled {
-		return verdict{by: headDecided}
+		return decision{by: headDecided}
 	}
 	if len(p.policies) == 0 {
-		return verdict{kept: true, by: nobodyDecided}
+		return decision{kept: true, by: nobodyDecided}
 	}
 	first := [votes]int{nobodyDecided, nobodyDecided, nobodyDecided, nobodyDecided, nobodyDecided}
 	for i, policy := range p.policies {
 		v := policy.evaluate(s)
 		heard(i, v)
 		if v == dropped {
-			return verdict{by: i}
+			return decision{by: i}
 		}
 		if i < p.drops {
 			continue // That it does not drop says nothing.
@@ -87,17 +87,17 @@ func (p *Policies) decide(s *subject, heard func(policy int, v vote)) verdict {
 	}
 	switch {
 	case first[invertedNotSampled] != nobodyDecided:
-		return verdict{by: first[invertedNotSampled]}
+		return decision{by: first[invertedNotSampled]}
 	case first[sampled] != nobodyDecided:
-		return verdict{kept: true, by: first[sampled]}
+		return decision{kept: true, by: first[sampled]}
 	case first[invertedSampled] != nobodyDecided && first[notSampled] == nobodyDecided:
-		return verdict{kept: true, by: first[invertedSampled]}
+		return decision{kept: true, by: first[invertedSampled]}
 	}
-	return verdict{by: nobodyDecided}
+	return decision{by: nobodyDecided}
 }
 
 // reason names what decided.
-func (p *Policies) reason(v verdict) string {
+func (p *Policies) reason(v decision) string {
 	switch v.by {
 	case headDecided:
 		return byHead

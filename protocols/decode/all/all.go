@@ -1,0 +1,15 @@
+// Package all is the list of protocols that are decoded.
+package all
+
+import (
+	"millrace.dev/protocols/decode"
+	http1 "millrace.dev/protocols/http1/decode"
+	redis "millrace.dev/protocols/redis/decode"
+)
+
+// List holds the decoder's half of each protocol. Each is recognised by the entry of the same number in the list of
+// [millrace.dev/protocols/all].
+var List = []decode.Protocol{
+	http1.Protocol,
+	redis.Protocol,
+}

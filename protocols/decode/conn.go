@@ -1,0 +1,390 @@
+package decode
+
+import (
+	"slices"
+
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
+)
+
+// MaxOpen bounds the requests of one connection that wait for a response; with one more, all of them count as lost.
+const MaxOpen = 32768
+
+// Sink takes what parsers find.
+type Sink interface {
+	// New gives an exchange, reused or new; its memory may hold an old value.
+	New() *Exchange
+	// Started says that the head of a request is complete. Its start, head, context and actors do not change from here
+	// on.
+	Started(c *Conn, x *Exchange)
+	// Responded says that the last byte of the response was moved.
+	Responded(c *Conn, x *Exchange)
+	// Finished ends the exchange. It is called once for each; Free follows, perhaps much later.
+	Finished(c *Conn, x *Exchange)
+	// Free takes the exchange back.
+	Free(x *Exchange)
+}
+
+// Conn is one connection end as its parser sees it.
+type Conn struct {
+	// Requests and Responses are the two directions.
+	Requests, Responses *stream.Stream
+	// Client says that this end sends the requests.
+	Client bool
+	Sink   Sink
+	// Owner is the processor's own.
+	Owner any
+
+	open []*Exchange // in the order of the requests; open[head:] are waiting
+	head int
+	held int // see Held
+	// synced: requests and responses are known to correspond one to one. Not so after a join or a gap.
+	synced bool
+	// pipelined: the client was seen to send a request before the response to the one before it.
+	pipelined bool
+}
+
+// Attach makes c ready for a parser.
+func (c *Conn) Attach() {
+	c.synced = !c.Requests.Joined && !c.Responses.Joined
+	c.pipelined = false
+}
+
+// Open is the number of exchanges that wait.
+func (c *Conn) Open() int { return len(c.open) - c.head }
+
+// exchangeBytes is what an open exchange takes in a snapshot without its texts, at least.
+const exchangeBytes = 336
+
+// Held is about how many bytes the waiting exchanges take in a snapshot.
+func (c *Conn) Held() int { return c.held + exchangeBytes*c.Open() }
+
+// Index gives the position of x among the waiting exchanges plus 1, 0 if x is nil or not waiting.
+func (c *Conn) Index(x *Exchange) int {
+	if x == nil {
+		return 0
+	}
+	return slices.Index(c.open[c.head:], x) + 1
+}
+
+// At is the inverse of Index; nil for 0 and for what is out of range.
+func (c *Conn) At(index int) *Exchange {
+	if index < 1 || index > c.Open() {
+		return nil
+	}
+	return c.open[c.head+index-1]
+}
+
+// Oldest is the exchange whose response is next, nil if none waits.
+func (c *Conn) Oldest() *Exchange {
+	if c.head == len(c.open) {
+		return nil
+	}
+	return c.open[c.head]
+}
+
+// Newest is the exchange that began last, nil if none waits.
+func (c *Conn) Newest() *Exchange {
+	if c.head == len(c.open) {
+		return nil
+	}
+	return c.open[len(c.open)-1]
+}
+
+// Recent gives the n exchanges that began last, or as many as wait. The slice is valid until the next call of Begin.
+func (c *Conn) Recent(n int) []*Exchange { return c.open[max(c.head, len(c.open)-n):] }
+
+// Begin opens an exchange whose first byte is at the position of Requests.
+func (c *Conn) Begin() *Exchange {
+	if c.Open() >= MaxOpen {
+		c.FinishAll(Lost, c.Requests.Meta().End)
+		c.synced = false
+	}
+	m := c.Requests.Meta()
+	if c.head != len(c.open) {
+		// A later send does not prove it: the response in between may be lost, which shows only later.
+		if c.open[len(c.open)-1].serial == m.Serial {
+			c.pipelined = true
+		}
+	} else {
+		c.open, c.head = c.open[:0], 0
+	}
+	c.Requests.TakeLost() // what was lost before this request is not its own
+	x := c.Sink.New()
+	x.reset()
+	x.Offset = c.Requests.Offset()
+	x.Start = m.Begin
+	x.First = m.Actor
+	x.serial = m.Serial
+	if c.head > 64 && c.head*2 > len(c.open) {
+		c.open = slices.Delete(c.open, 0, c.head)
+		c.head = 0
+	}
+	c.open = append(c.open, x)
+	return x
+}
+
+// Started says that what the request says of itself was read, up to the last byte that was taken from Requests.
+func (c *Conn) Started(x *Exchange) {
+	if x.started {
+		return
+	}
+	x.started = true
+	c.hold(x)
+	m := c.Requests.Last()
+	x.Head, x.HeadTime = m.Actor, m.End
+	x.Concurrent = x.Concurrent || c.Requests.Concurrent
+	c.Sink.Started(c, x)
+}
+
+// hold counts the texts of x. What is learned later is little.
+func (c *Conn) hold(x *Exchange) {
+	x.held = len(x.Detail) + len(x.Context.State) + x.Said.size() + len(x.Scratch)
+	c.held += x.held
+}
+
+// EndRequest says that the last byte that was taken from Requests ends the request.
+func (c *Conn) EndRequest(x *Exchange) {
+	if x.requestDone {
+		return
+	}
+	x.requestDone = true
+	x.RequestBytes += c.Requests.Offset() - x.Offset
+	x.RequestEnd = c.Requests.Last().End
+	x.LostBytes += c.Requests.TakeLost()
+	if x.responseDone {
+		c.complete(x)
+	}
+}
+
+// BreakRequest says that the end of the request cannot be found. The exchange goes on with its response; its sizes are
+// estimates.
+func (c *Conn) BreakRequest(x *Exchange) {
+	x.Estimated = true
+	c.EndRequest(x)
+}
+
+// RequestDone reports whether the end of the request was seen.
+func (x *Exchange) RequestDone() bool { return x.requestDone }
+
+// ResponseDone reports whether the end of the response was seen.
+func (x *Exchange) ResponseDone() bool { return x.responseDone }
+
+// Match says to which exchange the response at the position of Responses belongs. With orphan it belongs to none: it
+// answers a request that was not seen, and is to be read and dropped. With neither, wait for a request.
+func (c *Conn) Match() (x *Exchange, orphan bool) {
+	m := c.Responses.Meta()
+	for {
+		x = c.Oldest()
+		if x == nil || x.responseDone {
+			return nil, false
+		}
+		if c.synced {
+			break
+		}
+		// A response cannot begin before its request.
+		if m.Begin < x.Start && m.End < x.Start {
+			return nil, true
+		}
+		// A client that waits for each response has, with its next request, received this one's.
+		if c.pipelined || c.Open() < 2 || c.open[c.head+1].Start > m.Begin {
+			break
+		}
+		c.Abandon(x, Lost, m.Begin)
+	}
+	return x, false
+}
+
+// BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim
+// one).
+func (c *Conn) BeginResponse(x *Exchange) {
+	m := c.Responses.Meta()
+	if x.ResponseStart == 0 {
+		x.ResponseStart = m.Begin
+		x.LostBytes += c.Responses.TakeLost()
+	}
+	x.responding, x.responseAt = true, c.Responses.Offset()
+}
+
+// EndInterim says that the last byte that was taken from Responses ends an interim response to x.
+func (c *Conn) EndInterim(x *Exchange) {
+	x.ResponseBytes += c.Responses.Offset() - x.responseAt
+	x.responding = false
+	x.ResponseTime = c.Responses.Last().End
+}
+
+// EndResponse says that the last byte that was taken from Responses ends the response to x. If the request is still
+// being sent the exchange ends with it.
+func (c *Conn) EndResponse(x *Exchange) {
+	c.EndInterim(x)
+	x.responseDone = true
+	if c.synced && c.Open() > 1 && c.open[c.head+1].Start < x.ResponseStart {
+		c.pipelined = true
+	}
+	x.LostBytes += c.Responses.TakeLost()
+	c.Sink.Responded(c, x)
+	if x.requestDone {
+		c.complete(x)
+	}
+}
+
+func (c *Conn) complete(x *Exchange) {
+	x.Outcome = Complete
+	x.End = max(x.RequestEnd, x.ResponseTime)
+	c.finish(x)
+	// With nothing left that could be out of step, the directions are in step from here on.
+	if !c.synced && c.head == len(c.open) && !c.Requests.Waiting() && !c.Responses.Waiting() {
+		c.synced = c.Responses.Next() == stream.None
+	}
+}
+
+// FinishOneWay ends an exchange that has no response. It must be the newest.
+func (c *Conn) FinishOneWay(x *Exchange) {
+	x.Outcome = OneWay
+	x.End = x.RequestEnd
+	c.finish(x)
+}
+
+// Abandon ends x, the oldest exchange, with what was seen of it.
+func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
+	c.settleSizes(x)
+	if x.responseDone {
+		outcome, at = Complete, max(x.ResponseTime, c.Requests.Last().End)
+	}
+	x.Outcome = outcome
+	x.End = max(at, x.Start)
+	c.finish(x)
+}
+
+// settleSizes takes what has arrived of half-read messages into the sizes of x.
+func (c *Conn) settleSizes(x *Exchange) {
+	if !x.requestDone && x == c.Newest() {
+		x.RequestBytes += c.Requests.Received() - x.Offset
+		x.LostBytes += c.Requests.TakeLost()
+	}
+	if x.responding {
+		x.ResponseBytes += c.Responses.Received() - x.responseAt
+		x.LostBytes += c.Responses.TakeLost()
+		x.responding = false
+	}
+}
+
+// Expire ends x for the sink, but keeps its place: a late response is not taken for another's, and completes x, see
+// [Exchange.Completes].
+func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
+	if x.reported {
+		return
+	}
+	if x.responseDone { // only the end of the request was missed
+		outcome, at = Complete, x.ResponseTime
+	}
+	if !x.started && !x.Ignore {
+		c.Started(x)
+	}
+	// With what was seen so far, to which what follows is added.
+	requestBytes, responseBytes := x.RequestBytes, x.ResponseBytes
+	if !x.requestDone && x == c.Newest() {
+		x.RequestBytes += c.Requests.Received() - x.Offset
+	}
+	if x.responding {
+		x.ResponseBytes += c.Responses.Received() - x.responseAt
+	}
+	x.Outcome = outcome
+	x.End = max(at, x.Start)
+	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
+	x.reported, x.GivenUp = true, true
+	c.Sink.Finished(c, x)
+	x.GivenUp = false
+	x.RequestBytes, x.ResponseBytes = requestBytes, responseBytes
+}
+
+// Each calls f for every waiting exchange, oldest first. f may call Expire.
+func (c *Conn) Each(f func(x *Exchange)) {
+	for _, x := range c.open[c.head:] {
+		f(x)
+	}
+}
+
+// FinishAll ends every waiting exchange.
+func (c *Conn) FinishAll(outcome Outcome, at int64) {
+	for c.head < len(c.open) {
+		c.Abandon(c.open[c.head], outcome, at)
+	}
+}
+
+// Drop ends every waiting exchange without a word: they were never messages of this protocol.
+func (c *Conn) Drop() {
+	for _, x := range c.open[c.head:] {
+		x.Ignore = true
+	}
+	c.FinishAll(Lost, 0)
+}
+
+// RequestGap says that requests may have been missed.
+func (c *Conn) RequestGap() { c.synced = false }
+
+// ResponseGap says that responses, or a part of one, may have been missed. What cannot be matched any more is ended.
+func (c *Conn) ResponseGap() {
+	c.synced = false
+	at := c.Responses.Last().End
+	if c.pipelined {
+		c.FinishAll(Lost, at)
+		c.pipelined = false
+		return
+	}
+	if x := c.Oldest(); x != nil && x.Responding() && !x.responseDone {
+		c.Abandon(x, Lost, at)
+	}
+}
+
+// Pipelined reports whether the client was seen to send a request before the response to the one before it.
+func (c *Conn) Pipelined() bool { return c.pipelined }
+
+// Synced reports whether requests and responses are known to correspond.
+func (c *Conn) Synced() bool { return c.synced }
+
+func (c *Conn) finish(x *Exchange) {
+	if !x.started && !x.Ignore {
+		c.Started(x)
+	}
+	c.held -= x.held
+	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
+	if c.open[c.head] == x {
+		c.open[c.head] = nil
+		c.head++
+		if c.head == len(c.open) {
+			c.open, c.head = c.open[:0], 0
+		}
+	} else {
+		i := slices.Index(c.open[c.head:], x)
+		c.open = slices.Delete(c.open, c.head+i, c.head+i+1)
+	}
+	// What ends without a response was reported as that already.
+	if x.Completes = x.reported && x.responseDone; !x.reported || x.Completes {
+		x.reported = true
+		c.Sink.Finished(c, x)
+	}
+	c.Sink.Free(x)
+}
+
+// AppendState writes the open exchanges to w.
+func (c *Conn) AppendState(w *snapshot.Writer) {
+	w.Bool(c.synced)
+	w.Bool(c.pipelined)
+	w.Uint(uint64(c.Open()))
+	c.Each(func(x *Exchange) { x.appendState(w) })
+}
+
+// RestoreState reads what AppendState wrote into a Conn without exchanges, in a snapshot of the given version.
+func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
+	c.synced, c.pipelined = r.Bool(), r.Bool()
+	for range r.Items() {
+		x := c.Sink.New()
+		x.reset()
+		x.restoreState(r, version)
+		if x.started {
+			c.hold(x)
+		}
+		c.open = append(c.open, x)
+	}
+}

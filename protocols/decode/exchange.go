@@ -1,0 +1,270 @@
+package decode
+
+import (
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
+)
+
+// Outcome says how an exchange ended; the numbers are those of the published enumeration.
+type Outcome uint8
+
+// Outcomes.
+const (
+	Complete Outcome = iota + 1
+	Closed
+	Reset
+	Lost
+	Expired
+	OneWay
+)
+
+// Context is a W3C trace context.
+type Context struct {
+	TraceID [16]byte
+	SpanID  uint64
+	Flags   uint8
+	Valid   bool
+	// State is the tracestate header, at most 512 bytes.
+	State []byte
+}
+
+// Key is the identity of an exchange; see package identity.
+type Key struct{ Flow, Offset, Stream uint64 }
+
+// Said is what the spans and metrics of an exchange say of it beyond times and sizes. Parsers fill it while they read;
+// the texts are copied when the exchange ends. OpenTelemetry's semantic conventions have the names.
+type Said struct {
+	Family Family
+	// Kind of the span; 0: client or server, by side.
+	Kind millracev1.SpanKind
+	// Protocol is what the exchange speaks where that is another than its connection (gRPC over HTTP/2); 0: the same.
+	Protocol millracev1.Protocol
+	// Operation is the name of the span without a route. It has few different values.
+	Operation []byte
+	// ErrorType is what the protocol calls failed, at this side; empty: nothing failed.
+	ErrorType, ErrorMessage []byte
+	// Path is where the enricher looks for a route; empty: there are no routes.
+	Path []byte
+	// ServerName is the server as the client named it, ServerPort the port if it named one.
+	ServerName []byte
+	ServerPort uint32
+	Attributes Attributes
+	// Links are the contexts that messages of the exchange carried; at most MaxLinks.
+	Links []Context
+}
+
+// MaxLinks is how many links a span has at most.
+const MaxLinks = 32
+
+func (s *Said) reset() {
+	*s = Said{
+		Operation: s.Operation[:0], ErrorType: s.ErrorType[:0], ErrorMessage: s.ErrorMessage[:0], Path: s.Path[:0],
+		ServerName: s.ServerName[:0], Attributes: Attributes{s.Attributes.b[:0]}, Links: s.Links[:0],
+	}
+}
+
+// size is about how many bytes s takes in a snapshot.
+func (s *Said) size() int {
+	n := len(s.Operation) + len(s.ErrorType) + len(s.ErrorMessage) + len(s.Path) + len(s.ServerName) + s.Attributes.Len()
+	for i := range s.Links {
+		n += 32 + len(s.Links[i].State)
+	}
+	return n
+}
+
+// Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it no
+// longer than until Sink.Finished returns.
+type Exchange struct {
+	// Offset of the request's first byte.
+	Offset uint64
+	// Stream or correlation id, 0 where the protocol has none.
+	Stream uint64
+	// Start is when the request began, RequestEnd when its last byte was moved; likewise of the response. Node time,
+	// ns; 0: not yet.
+	Start, RequestEnd           int64
+	ResponseStart, ResponseTime int64
+	// End is when the exchange ended.
+	End int64
+	// Sizes in bytes. While the message is being read, RequestBytes and ResponseBytes hold what earlier parts (interim
+	// responses) took.
+	RequestBytes, ResponseBytes         uint64
+	RequestBodyBytes, ResponseBodyBytes uint64
+	// LostBytes that belonged to either message.
+	LostBytes uint64
+	// First is who moved the first byte of the request, Head who moved the last byte of its head.
+	First, Head stream.Actor
+	// HeadTime is when the head was complete. Node time, ns.
+	HeadTime int64
+	Context  Context
+	// Detail is the encoded message of the protocol (HttpExchange, RedisExchange), to which the parser appends fields
+	// as it learns them; DetailField is its field number in Exchange.
+	Detail      []byte
+	DetailField uint8
+	// Said is what the protocol says of the exchange in the words of OpenTelemetry. Protocols that fill it leave
+	// DetailField 0.
+	Said Said
+	// Scratch is the parser's own, for what it must know of the request when the response comes. It is kept over a
+	// restart; parsers bound it.
+	Scratch []byte
+	// Outcome is set when the exchange ends.
+	Outcome Outcome
+	// Estimated: sizes are estimates.
+	Estimated bool
+	// Concurrent: offsets may be swapped.
+	Concurrent bool
+	// Ignore: the exchange is followed, but not published.
+	Ignore bool
+	// Patient: the response may take for ever (a blocking command).
+	Patient bool
+	// ContextUnknown: the head was not read to its end, so whether the request carries a context is not known.
+	ContextUnknown bool
+	// GivenUp: the exchange was given up while its connection is open. Completes: it was given up before, and its
+	// response came after all. Both are set while [Sink.Finished] is called.
+	GivenUp, Completes bool
+	// Authority is a hash of the Host that the request names, 0 if there is none. It is valid until the event after
+	// [Sink.Started].
+	Authority uint32
+	// Flags and Number are the parser's own, for what it must know of the request when the response comes.
+	Flags  uint8
+	Number uint32
+
+	// The following are the processor's own: what caused the exchange (a [millracev1.CauseKind]), who acts in it, and
+	// what was noted when it started.
+	Cause     Key
+	CauseKind uint8
+	Forwarded bool
+	// HostForwarded: the Host of a client's request is one that the process was asked for itself.
+	HostForwarded bool
+	// CauseUnknown: there is no cause, but what would tell may have been missed.
+	CauseUnknown bool
+	Task         uint64
+	Retransmits  uint32
+	ClockOffset  int64
+	// Since is the stream's time when the request began to wait, Unix ns; 0: not known. DoubtAt is when something was
+	// lost that may have been its response; 0: nothing was.
+	Since, DoubtAt int64
+	Serving        bool
+
+	started, requestDone, responseDone, reported bool
+	responseAt                                   uint64 // offset of the response's first byte, while it is being read
+	responding                                   bool
+	serial                                       uint64 // event of the request's first byte
+	held                                         int    // counted in Conn.held
+}
+
+// Reported reports whether the exchange was ended for the sink.
+func (x *Exchange) Reported() bool { return x.reported }
+
+// IsStarted reports whether [Conn.Started] was called.
+func (x *Exchange) IsStarted() bool { return x.started }
+
+// Responding reports whether the first byte of a response was seen.
+func (x *Exchange) Responding() bool { return x.responding || x.ResponseStart != 0 }
+
+func (x *Exchange) reset() {
+	detail, state, said, scratch := x.Detail[:0], x.Context.State[:0], x.Said, x.Scratch[:0]
+	said.reset()
+	*x = Exchange{Detail: detail, Said: said, Scratch: scratch}
+	x.Context.State = state
+}
+
+func (x *Exchange) appendState(w *snapshot.Writer) {
+	w.Uint(x.Offset)
+	w.Uint(x.Stream)
+	w.Int(x.Start)
+	w.Int(x.RequestEnd)
+	w.Int(x.ResponseStart)
+	w.Int(x.ResponseTime)
+	w.Int(x.End)
+	w.Uint(x.RequestBytes)
+	w.Uint(x.ResponseBytes)
+	w.Uint(x.RequestBodyBytes)
+	w.Uint(x.ResponseBodyBytes)
+	w.Uint(x.LostBytes)
+	stream.AppendActor(w, &x.First)
+	stream.AppendActor(w, &x.Head)
+	w.Int(x.HeadTime)
+	w.Bool(x.Context.Valid)
+	if x.Context.Valid {
+		w.Bytes(x.Context.TraceID[:])
+		w.Uint(x.Context.SpanID)
+		w.Uint(uint64(x.Context.Flags))
+	}
+	w.Bytes(x.Context.State)
+	w.Bytes(x.Detail)
+	w.Uint(uint64(x.DetailField))
+	w.Uint(uint64(x.Outcome))
+	w.Uint(uint64(x.Flags))
+	w.Uint(uint64(x.Number))
+	w.Uint(uint64(x.Retransmits))
+	w.Int(x.ClockOffset)
+	w.Int(x.Since)
+	w.Uint(x.responseAt)
+	w.Uint(x.serial)
+	w.Uint(uint64(x.CauseKind))
+	if x.CauseKind != 0 {
+		w.Uint(x.Cause.Flow)
+		w.Uint(x.Cause.Offset)
+		w.Uint(x.Cause.Stream)
+	}
+	w.Uint(x.Task)
+	w.Int(x.DoubtAt)
+	for _, b := range x.bits() {
+		w.Bool(*b)
+	}
+}
+
+func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
+	x.Offset, x.Stream = r.Uint(), r.Uint()
+	x.Start, x.RequestEnd = r.Int(), r.Int()
+	x.ResponseStart, x.ResponseTime = r.Int(), r.Int()
+	x.End = r.Int()
+	x.RequestBytes, x.ResponseBytes = r.Uint(), r.Uint()
+	x.RequestBodyBytes, x.ResponseBodyBytes = r.Uint(), r.Uint()
+	x.LostBytes = r.Uint()
+	x.First, x.Head = stream.ReadActor(r), stream.ReadActor(r)
+	x.HeadTime = r.Int()
+	if x.Context.Valid = r.Bool(); x.Context.Valid {
+		if copy(x.Context.TraceID[:], r.Bytes()) != 16 {
+			r.Fail()
+		}
+		x.Context.SpanID, x.Context.Flags = r.Uint(), uint8(r.Uint())
+	}
+	x.Context.State = r.Bytes()
+	x.Detail = r.Bytes()
+	x.DetailField, x.Outcome = uint8(r.Uint()), Outcome(r.Uint())
+	x.Flags, x.Number = uint8(r.Uint()), uint32(r.Uint())
+	x.Retransmits, x.ClockOffset, x.Since = uint32(r.Uint()), r.Int(), r.Int()
+	x.responseAt = r.Uint()
+	x.serial = r.Uint()
+	if x.CauseKind = uint8(r.Uint()); x.CauseKind != 0 {
+		x.Cause = Key{Flow: r.Uint(), Offset: r.Uint(), Stream: r.Uint()}
+	}
+	x.Task = r.Uint()
+	bits := x.bits()
+	known := len(bits)
+	switch {
+	case version < 7:
+		known = bitsBefore7
+	case version < 9:
+		known = bitsBefore9
+	}
+	if version >= 7 {
+		x.DoubtAt = r.Int()
+	}
+	for _, b := range bits[:known] {
+		*b = r.Bool()
+	}
+}
+
+// bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8.
+const bitsBefore7, bitsBefore9 = 11, 13
+
+func (x *Exchange) bits() [14]*bool {
+	return [14]*bool{
+		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
+		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
+		&x.ContextUnknown, &x.CauseUnknown, &x.HostForwarded,
+	}
+}

@@ -1,0 +1,66 @@
+package decode
+
+import (
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode/snapshot"
+)
+
+// Status is what a parser thinks of its connection.
+type Status uint8
+
+// Verdicts.
+const (
+	// Continue: the connection speaks the protocol.
+	Continue Status = iota
+	// GiveUp: the guess was wrong. Open exchanges are dropped and the protocol is guessed again.
+	GiveUp
+	// Opaque: the connection has left the protocol for good (an upgrade). Nothing that follows is looked at.
+	Opaque
+)
+
+// Ending says whether more of a connection will come.
+type Ending uint8
+
+// Endings.
+const (
+	// Open: more may come.
+	Open Ending = iota
+	// Ended: the connection ended, or the other end did, after all that was sent. No more responses will come.
+	Ended
+	// Left: more may have been said, but nothing of it will be seen.
+	Left
+)
+
+// Options are settings that parsers heed.
+type Options struct {
+	// KeepStatements keeps literals in statements.
+	KeepStatements bool
+}
+
+// Parser is the state of one connection of one protocol.
+type Parser interface {
+	// Parse takes what it can from both streams. With Ended the parser ends what is ended by that; with Ended and Left
+	// it writes into exchanges what it knows of messages that it has not read to their end, and leaves the rest to
+	// [Conn.FinishAll].
+	Parse(c *Conn, ending Ending) Status
+	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see
+	// [Conn.Index]). What outlives an exchange (the dynamic table of HPACK, prepared statements) belongs into it as
+	// well. A change of what is written needs another [Protocol.StateVersion]. RestoreState makes r fail if it reads
+	// what cannot be; it never panics.
+	AppendState(c *Conn, w *snapshot.Writer)
+	RestoreState(c *Conn, r *snapshot.Reader)
+	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is asked
+	// after each call of Parse. The parser bounds it; the processor adds it up, and gives up connections when a
+	// partition holds too much.
+	Held() int
+}
+
+// Protocol is an entry of the list of protocols.
+type Protocol struct {
+	// Number as published. It is recognised by the entry of [millrace.dev/protocols/all] that has the same.
+	Number millracev1.Protocol
+	// StateVersion is that of what AppendState of its parsers writes. A snapshot with another is refused.
+	StateVersion uint64
+	// New makes the parser of a connection.
+	New func(Options) Parser
+}

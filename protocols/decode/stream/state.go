@@ -1,0 +1,144 @@
+package stream
+
+import "millrace.dev/protocols/decode/snapshot"
+
+// AppendState writes the stream to w. Settle must have been called since the last Push.
+func (s *Stream) AppendState(w *snapshot.Writer) {
+	w.Bool(s.started)
+	if !s.started {
+		return
+	}
+	w.Uint(s.pos)
+	w.Uint(s.end)
+	w.Uint(s.serial)
+	w.Uint(s.lost)
+	w.Bool(s.Concurrent)
+	w.Bool(s.Joined)
+	w.Uint(s.Duplicates)
+	w.Uint(s.Malformed)
+	AppendMeta(w, &s.last)
+	w.Uint(uint64(len(s.runs) - s.head))
+	for i := s.head; i < len(s.runs); i++ {
+		r := &s.runs[i]
+		w.Uint(r.n)
+		w.Uint(uint64(r.kind))
+		w.Bool(r.first)
+		w.Bool(r.last)
+		AppendMeta(w, &r.meta)
+	}
+	w.Bytes(s.view)
+	w.Uint(uint64(len(s.pending)))
+	for i := range s.pending {
+		p := &s.pending[i]
+		w.Uint(p.Offset)
+		w.Uint(uint64(p.Length))
+		w.Bytes(p.Payload)
+		w.Uint(uint64(len(p.Segments)))
+		for _, v := range p.Segments {
+			w.Uint(uint64(v))
+		}
+		w.Uint(p.bits())
+		AppendMeta(w, &p.Meta)
+	}
+}
+
+// RestoreState replaces the stream by what AppendState wrote. Contradictions make r fail.
+func (s *Stream) RestoreState(r *snapshot.Reader) {
+	*s = Stream{}
+	s.started = r.Bool()
+	if !s.started {
+		return
+	}
+	s.pos, s.end = r.Uint(), r.Uint()
+	s.serial, s.lost = r.Uint(), r.Uint()
+	s.Concurrent, s.Joined = r.Bool(), r.Bool()
+	s.Duplicates, s.Malformed = r.Uint(), r.Uint()
+	s.last = ReadMeta(r)
+	var total, held uint64
+	for range r.Items() {
+		u := run{n: r.Uint(), kind: Kind(r.Uint()), first: r.Bool(), last: r.Bool(), meta: ReadMeta(r)}
+		if u.kind < Bytes || u.kind > Lost || u.n == 0 {
+			r.Fail()
+			return
+		}
+		if total += u.n; total < u.n {
+			r.Fail()
+			return
+		}
+		if u.kind == Bytes {
+			held += u.n
+		}
+		s.runs = append(s.runs, u)
+	}
+	s.store = r.Bytes()
+	s.view = s.store
+	if held != uint64(len(s.view)) || s.end-s.pos != total {
+		r.Fail()
+		return
+	}
+	for range r.Items() {
+		p := Event{Offset: r.Uint(), Length: uint32(r.Uint()), Payload: r.Bytes()}
+		for range r.Items() {
+			p.Segments = append(p.Segments, uint32(r.Uint()))
+		}
+		p.setBits(r)
+		p.Meta = ReadMeta(r)
+		if !wellFormed(&p) || p.Offset <= s.end || p.Offset+uint64(p.Length) < p.Offset ||
+			len(s.pending) > 0 && s.pending[len(s.pending)-1].Offset > p.Offset {
+			r.Fail()
+			return
+		}
+		s.waiting += p.held()
+		s.pending = append(s.pending, p)
+	}
+}
+
+// Bits of a waiting event.
+const (
+	bitUnreadable = 1 << iota
+	bitPart
+)
+
+func (e *Event) bits() (bits uint64) {
+	if e.Unreadable {
+		bits |= bitUnreadable
+	}
+	if e.Part {
+		bits |= bitPart
+	}
+	return bits
+}
+
+func (e *Event) setBits(r *snapshot.Reader) {
+	bits := r.Uint()
+	if bits > bitUnreadable|bitPart {
+		r.Fail()
+	}
+	e.Unreadable, e.Part = bits&bitUnreadable != 0, bits&bitPart != 0
+}
+
+// AppendMeta writes m to w.
+func AppendMeta(w *snapshot.Writer, m *Meta) {
+	w.Int(m.Begin)
+	w.Int(m.End)
+	w.Uint(m.Serial)
+	AppendActor(w, &m.Actor)
+}
+
+// ReadMeta reads what AppendMeta wrote.
+func ReadMeta(r *snapshot.Reader) Meta {
+	return Meta{Begin: r.Int(), End: r.Int(), Serial: r.Uint(), Actor: ReadActor(r)}
+}
+
+// AppendActor writes a to w.
+func AppendActor(w *snapshot.Writer, a *Actor) {
+	w.Uint(a.Process)
+	w.Uint(a.Goroutine)
+	w.Uint(a.Parent)
+	w.Uint(uint64(a.Thread))
+}
+
+// ReadActor reads what AppendActor wrote.
+func ReadActor(r *snapshot.Reader) Actor {
+	return Actor{Process: r.Uint(), Goroutine: r.Uint(), Parent: r.Uint(), Thread: uint32(r.Uint())}
+}

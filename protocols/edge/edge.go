@@ -1,0 +1,51 @@
+// Package edge is what the node needs of a protocol: a scanner that decides, byte by byte, what of a connection may
+// leave the node. Scanners run in the privileged service. They use bounded memory, allocate nothing per event, and are
+// fuzzed with bytes that are cut, missing and repeated.
+package edge
+
+import "millrace.dev/protocols"
+
+// Status is what a scanner says of a direction after a call.
+type Status uint8
+
+// Statuses.
+const (
+	// Following: the scanner knows where in the syntax the direction is.
+	Following Status = iota
+	// Lost: it does not. Nothing of the direction is kept until [Scanner.Resume] accepts the start of an event.
+	Lost
+	// Opaque: the connection leaves the protocol in an orderly way (an upgrade, encryption). Nothing more of it leaves
+	// the node, but for what the same call kept.
+	Opaque
+	// Broken: the bytes are not of the protocol. The connection is given up; nothing more of it leaves the node.
+	Broken
+)
+
+// Scanner follows both directions of one connection. from is protocols.Client or protocols.Server, never Either.
+//
+// All methods are called by one goroutine.
+type Scanner interface {
+	// Scan reads bytes that follow those before. What it neither keeps nor blanks through w does not leave the node. It
+	// may overwrite bytes of b through w only, and keeps no reference to b.
+	Scan(from protocols.End, b []byte, w *Writer) Status
+	// Skip passes over n bytes that are not there. False: where the syntax goes on is not known; the direction is lost.
+	Skip(from protocols.End, n uint64) bool
+	// Resume says that b begins an event of a direction that is lost, or that was never followed because its beginning
+	// was not seen. It reports whether a message certainly begins here. Then Scan is called with the same bytes.
+	Resume(from protocols.End, b []byte) bool
+}
+
+// Room is the node's half of a protocol. New makes the scanner of a connection; seen says whether both directions were
+// seen from their first byte (without the preface of a load balancer).
+type Room struct {
+	Protocol *protocols.Protocol
+	New      func(r *Rules, seen bool) Scanner
+}
+
+// Rules are the settings that scanners heed. They are the same for all connections, and constant.
+type Rules struct {
+	// Literals: literals of statements, commands and queries are blanked (capture.redact.literals, and
+	// capture.redact.enable). What is never shown - passwords, bind values, rows, bodies - is blanked or dropped
+	// whatever the settings are.
+	Literals bool
+}

@@ -1,0 +1,239 @@
+package decode
+
+import (
+	"bytes"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"millrace.dev/protocols/decode"
+)
+
+// Field numbers of HttpExchange in exchange.proto.
+const (
+	fieldMethod        = 1
+	fieldTarget        = 2
+	fieldHost          = 3
+	fieldStatus        = 4
+	fieldVersion       = 5
+	fieldUserAgent     = 6
+	fieldUpgraded      = 7
+	fieldContentType   = 8
+	fieldInformational = 9
+	// detailField is HttpExchange in Exchange.
+	detailField = 30
+)
+
+func appendText(dst []byte, field protowire.Number, v []byte) []byte {
+	dst = append(dst, byte(field<<3|2))
+	return protowire.AppendBytes(dst, v)
+}
+
+func appendNumber(dst []byte, field protowire.Number, v uint64) []byte {
+	dst = append(dst, byte(field<<3))
+	return protowire.AppendVarint(dst, v)
+}
+
+// is compares a header name without regard to case; lower is in lower case.
+func is(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// header takes one header line. A line that cannot be one says nothing.
+func (d *side) header(line []byte, request bool) {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 1 {
+		return
+	}
+	name := line[:colon]
+	if name[colon-1] == ' ' || name[colon-1] == '\t' { // RFC 9112 section 5.1 forbids it, some send it
+		name = bytes.TrimRight(name, " \t")
+	}
+	// Most headers say nothing to us: decide on the length before the name is looked at.
+	switch len(name) {
+	case 4, 6, 7, 10, 11, 12, 14, 17:
+	default:
+		return
+	}
+	value := trimSpace(line[colon+1:])
+	if bytes.IndexByte(value, '\n') >= 0 { // folded, RFC 9112 section 5.2
+		value = unfold(value)
+	}
+	switch {
+	case is(name, "content-length"):
+		d.contentLength(value)
+	case is(name, "transfer-encoding"):
+		d.coded = true
+		// The final coding decides, RFC 9112 section 6.1.
+		last := value
+		if i := bytes.LastIndexByte(value, ','); i >= 0 {
+			last = trimSpace(value[i+1:])
+		}
+		d.chunked = is(last, "chunked")
+	case d.x == nil:
+	case !request:
+		if is(name, "content-type") && !d.typed {
+			d.typed = true
+			d.x.Detail = appendText(d.x.Detail, fieldContentType, valid(cut(value, maxValue)))
+		}
+	case is(name, "host"):
+		if !d.hosted {
+			d.hosted = true
+			d.x.Detail = appendText(d.x.Detail, fieldHost, valid(cut(value, maxValue)))
+			d.x.Authority = hashOf(value)
+		}
+	case is(name, "user-agent"):
+		d.x.Detail = appendText(d.x.Detail, fieldUserAgent, valid(cut(value, maxValue)))
+		if len(value) >= 8 && is(value[:1], "m") && string(value[1:8]) == "illrace" {
+			d.x.Ignore = true
+		}
+	case is(name, "upgrade"):
+		d.x.Flags |= flagUpgrade
+	case is(name, "traceparent"):
+		// Which of several would be true cannot be known: then there is none, as the standard's own tests demand.
+		if d.x.Flags&flagContext == 0 {
+			traceparent(&d.x.Context, value)
+		} else {
+			d.x.Context.Valid = false
+		}
+		d.x.Flags |= flagContext
+		d.x.ContextUnknown = false
+	case is(name, "tracestate"):
+		d.x.Context.State = tracestate(d.x.Context.State, value)
+	}
+}
+
+// contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section
+// 6.3.
+func (d *side) contentLength(value []byte) {
+	for first := true; first || len(value) > 0; first = false {
+		item := value
+		if i := bytes.IndexByte(value, ','); i >= 0 {
+			item, value = trimSpace(value[:i]), trimSpace(value[i+1:])
+		} else {
+			value = nil
+		}
+		var n uint64
+		if len(item) == 0 || len(item) > 18 {
+			d.badLength = true
+			return
+		}
+		for _, c := range item {
+			if c < '0' || c > '9' {
+				d.badLength = true
+				return
+			}
+			n = n*10 + uint64(c-'0')
+		}
+		if d.sized && n != d.length {
+			d.badLength = true
+			return
+		}
+		d.sized, d.length = true, n
+	}
+}
+
+// maxTracestate is the length of a tracestate that must be passed on, W3C Trace Context section 3.3.1.5.
+const maxTracestate = 512
+
+// tracestate appends the value of one header to the list in dst: several headers are one list, section 3.3.1.1. What is
+// too long loses whole members from its end.
+func tracestate(dst, value []byte) []byte {
+	value = valid(value)
+	room := maxTracestate - len(dst)
+	if len(dst) > 0 {
+		room-- // for the comma
+	}
+	if len(value) > max(room, 0) {
+		value = value[:max(0, bytes.LastIndexByte(value[:max(room, 0)+1], ','))]
+	}
+	if len(value) == 0 {
+		return dst
+	}
+	if len(dst) > 0 {
+		dst = append(dst, ',')
+	}
+	return append(dst, value...)
+}
+
+// traceparent reads a W3C trace context of version 00, or of a later one by its first four fields.
+func traceparent(c *decode.Context, v []byte) {
+	if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' || len(v) > 55 && (v[55] != '-' || string(v[:2]) == "00") {
+		return
+	}
+	var version, flags [1]byte
+	var trace [16]byte
+	var span [8]byte
+	if !unhex(version[:], v[:2]) || version[0] == 0xff || !unhex(trace[:], v[3:35]) || !unhex(span[:], v[36:52]) ||
+		!unhex(flags[:], v[53:55]) || trace == [16]byte{} || span == [8]byte{} {
+		return
+	}
+	c.TraceID, c.Flags, c.Valid, c.SpanID = trace, flags[0], true, 0
+	for _, b := range span {
+		c.SpanID = c.SpanID<<8 | uint64(b)
+	}
+}
+
+// unhex reads lower-case digits, as the standard demands.
+func unhex(dst, src []byte) bool {
+	for i := range dst {
+		hi, lo := digit(src[2*i]), digit(src[2*i+1])
+		if hi > 15 || lo > 15 {
+			return false
+		}
+		dst[i] = hi<<4 | lo
+	}
+	return true
+}
+
+func digit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+func cut(b []byte, n int) []byte {
+	if len(b) > n {
+		return b[:n]
+	}
+	return b
+}
+
+func trimSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	for n := len(b); n > 0 && (b[n-1] == ' ' || b[n-1] == '\t' || b[n-1] == '\r' || b[n-1] == '\n'); n-- {
+		b = b[:n-1]
+	}
+	return b
+}
+
+// unfold makes one line of several.
+func unfold(v []byte) []byte {
+	return bytes.Join(bytes.Fields(v), []byte{' '})
+}
+
+// valid gives v as UTF-8, which protobuf demands of strings.
+func valid(v []byte) []byte {
+	for _, c := range v {
+		if c >= 0x80 {
+			return bytes.ToValidUTF8(v, []byte("\uFFFD"))
+		}
+	}
+	return v
+}
