@@ -501,7 +501,7 @@ static __always_inline bool is_dead(struct sock *sk, struct connection *c)
 
 /*
  * Run by user space, never attached: whether a connection is still there. Its end may have been missed, or the record
- * of it lost; and nothing tells of the end of Unix-domain streams.
+ * of it lost; and the end of Unix-domain streams is not seen.
  */
 SEC("raw_tp")
 int check_connection(struct check *check)

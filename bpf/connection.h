@@ -124,7 +124,7 @@ struct {
 /* CLOSE and RESET records that found no room in the ring buffer. */
 u64 ends_lost = 0;
 
-/* Unix-domain streams, by address of the sock. Nothing tells of their end, so the oldest make room. */
+/* Unix-domain streams, by address of the sock. Their end is not seen, so the oldest make room. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

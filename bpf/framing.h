@@ -16,7 +16,7 @@
 #define LINE_STEP 32   /* bytes that are looked at in one step */
 #define LINE_STEPS 256 /* of one part; beyond it the part is nothing but framing */
 #define SCAN_STEP 16
-#define SCAN_BYTES 4096 /* longest head of HTTP of which the headers are looked at */
+#define SCAN_BYTES 4096 /* longest head of HTTP whose headers are looked at */
 #define HEAD_STEPS 512	/* as LINE_STEPS, in a head: all of a part */
 #define HEAD_PARTS 80	/* most parts of a head, more than 1 MiB */
 

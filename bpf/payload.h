@@ -57,7 +57,7 @@ struct work {
 	u32 next;    /* enum next */
 	u32 flags;   /* of the event's records */
 	u64 offset;  /* of the event */
-	u64 told;    /* bytes of the event that records told of */
+	u64 told;    /* bytes of the event that records report */
 	u64 shipped; /* bytes of it that they held */
 	u64 iov_at;  /* position of the buffer iov_first in the event */
 	u32 iov_first;

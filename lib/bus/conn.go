@@ -52,7 +52,7 @@ func (s State) String() string {
 	}
 }
 
-// Observer is told about the state of a connection: once per failed first attempt, and at each change after that. err
+// Observer gets the state of a connection: once per failed first attempt, and at each change after that. err
 // says why a connection is [Waiting]. It is called from goroutines of the connection, one call at a time, and must not
 // block.
 type Observer func(state State, err error)

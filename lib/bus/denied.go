@@ -14,7 +14,7 @@ import (
 // ErrDenied is the error of what the server does not permit to the credentials of a connection.
 var ErrDenied = errors.New("not permitted with these NATS credentials")
 
-// denialShown is how long a refusal that nobody waited for is told to the observer: longer than it takes for what is
+// denialShown is how long the observer gets a refusal that nobody waited for: longer than it takes for what is
 // tried again to be refused again, so that a state which lasts does not flicker.
 const denialShown = ackTimeout + 5*time.Second
 

@@ -171,7 +171,7 @@ type Decoder struct {
 	// MaxConnections bounds the connections tracked in one partition; beyond it the least recently used is given up.
 	MaxConnections int `yaml:"max_connections" range:"1..10000000"`
 	// ExchangeTimeout is how long a request waits for its response since its end may have been missed, because events
-	// were lost or its node is silent. A request on an open connection of which nothing was lost is never given up.
+	// were lost or its node is silent. A request on an open connection that lost nothing is never given up.
 	ExchangeTimeout time.Duration `yaml:"exchange_timeout" range:"100ms..24h"`
 	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them. The node blanks
 	// them unless capture.redact.literals is off.

@@ -115,7 +115,7 @@ func (s *search) result(name string) (string, bool) {
 	return name, false
 }
 
-// program names what a command line runs, of which words[0] may be an interpreter, a launcher or the program itself.
+// program names what a command line runs; words[0] may be an interpreter, a launcher or the program itself.
 func (s *search) program(words []string) string {
 	if s.depth++; s.depth > maxDepth || len(words) == 0 {
 		return ""

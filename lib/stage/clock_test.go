@@ -24,7 +24,7 @@ func TestBootClock(t *testing.T) {
 }
 
 // What happens to the clocks of a machine. Go's time has wall and monotonic clock in one value, so a wall clock that is
-// set or has slept cannot be made up from outside; here a sleep is told from the boot clock's side: the anchor is one
+// set or has slept cannot be made up from outside; here the boot clock shows a sleep: the anchor is one
 // from before it.
 func TestBootClockAnchor(t *testing.T) {
 	t.Parallel()

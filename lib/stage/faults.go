@@ -54,7 +54,7 @@ func (i *instance) faulty() error {
 	return nil
 }
 
-// unowned is the error of a stage of which partitions have had no owner for longer than a takeover takes.
+// unowned is the error of a stage whose partitions have had no owner for longer than a takeover takes.
 func (i *instance) unowned(now time.Duration) error {
 	partitions, since := i.coordinator.ownerless(now)
 	if len(partitions) == 0 || now-since < 3*i.options.LeaseTTL {

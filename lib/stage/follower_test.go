@@ -38,7 +38,7 @@ func (f *follower) seen() (counts []uint64, owned, closed bool) {
 	return f.counts, f.owned != nil && f.owned(), f.closed
 }
 
-// A processor is told once that nothing was left to read: not before it has all records that were there, those behind a
+// A processor learns once that nothing was left to read: not before it has all records that were there, those behind a
 // checkpoint included.
 func TestFollower(t *testing.T) {
 	t.Parallel()

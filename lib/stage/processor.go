@@ -100,9 +100,9 @@ type Forgetter interface {
 // Watermarker is what a [Processor] may be besides: one whose records tell of things that happened before they were
 // stored, and that knows how far back some may still come. It lowers the time that [Progress] tells.
 type Watermarker interface {
-	// Watermark gives the time before which everything that happened has been processed, given that every record that
-	// was stored before read was: at most read. What is told does not go back when it does. It is called between other
-	// calls of the processor, never concurrently with them.
+	// Watermark gives the time before which everything that happened has been processed, given that every record that was
+	// stored before read was: at most read. The time that a processor gets does not go back when it does. It is called
+	// between other calls of the processor, never concurrently with them.
 	Watermark(read time.Time) time.Time
 	// Witness gives the time before which everything that happened is stored, as far as this partition alone was told;
 	// zero if it was told nothing. See [Options.Watermarks].

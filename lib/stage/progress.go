@@ -12,7 +12,7 @@ import (
 // processor that is a [Watermarker], they also have everything that happened before Time, as far as it knows of what is
 // still to come.
 //
-// It is a fact and stays one, whoever owns the partition when it is told and whatever becomes of the instance that
+// It is a fact and stays one, whoever owns the partition when it is reported and whatever becomes of the instance that
 // tells it.
 type Progress struct {
 	Partition int
@@ -30,7 +30,7 @@ type milestone struct {
 	reached atomic.Int64
 }
 
-// pass notes that everything before told was processed, after which so many outputs were issued, of which some are
+// pass notes that everything before told was processed, after which so many outputs were issued, some of which are
 // stored.
 func (m *milestone) pass(told time.Time, issued, stored uint64) {
 	if !m.told.IsZero() && stored >= m.after {
@@ -82,7 +82,7 @@ func (i *instance) announcements(ctx context.Context) {
 }
 
 // tellWatermarks tells the partitions of the stream what the workers witness, and reports whether they witness
-// anything. That they do no longer is told once.
+// anything. That they do no longer is reported once.
 func (i *instance) tellWatermarks(workers []*worker, before bool) (witnessed bool) {
 	if i.options.Watermarks == nil {
 		return false

@@ -56,7 +56,7 @@ type session struct {
 	told time.Time
 	// changed is the position of the newest record that was not a mark, or of what is to be saved like one.
 	changed uint64
-	// saved is the position, savedAt the output count and savedTold the time told of the newest snapshot taken.
+	// saved is the position, savedAt the output count and savedTold the time of the newest snapshot taken.
 	saved     uint64
 	savedAt   uint64
 	savedTold time.Time

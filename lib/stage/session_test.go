@@ -57,7 +57,7 @@ func TestSessionTellsStreamTime(t *testing.T) {
 		}, tickEvery: 100 * time.Millisecond, interval: time.Second, marks: "mark",
 		told: time.UnixMilli(1000), position: 2, saved: 2,
 	}
-	// A backlog: 2 was handed in before; time is told where records are 100 ms apart; the time of a record that is
+	// A backlog: 2 was handed in before; the time is given where records are 100 ms apart; the time of a record that is
 	// older than what was told (another server's clock) does not go back.
 	err := s.deliver([]Record{at(2, 1000), at(3, 1050), at(5, 1099), at(6, 1100), at(9, 1050), at(10, 5000)})
 	if err != nil {

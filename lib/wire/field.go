@@ -28,7 +28,7 @@ type Field struct {
 // maxID is the highest number of a field.
 const maxID = 1<<29 - 1
 
-// Next reads the field at the start of message into f, of which it sets what belongs to the field's type, and gives
+// Next reads the field at the start of message into f. It sets what belongs to the field's type, and gives
 // what follows. ok is false for malformed bytes. It accepts what the generated code passes over: groups, whose content
 // it skips, and numbers of up to 31 bits.
 func (f *Field) Next(message []byte) (rest []byte, ok bool) {
@@ -118,7 +118,7 @@ func skipGroup(message []byte) (rest []byte, ok bool) {
 	return message, true
 }
 
-// Uvarint reads a number of up to ten bytes, of which 64 bits count, and gives what follows.
+// Uvarint reads a number of up to ten bytes, keeps 64 bits of it, and gives what follows.
 func Uvarint(b []byte) (v uint64, rest []byte, ok bool) {
 	for i := 0; i < len(b) && i < binary.MaxVarintLen64; i++ {
 		v |= uint64(b[i]&0x7f) << (7 * i)

@@ -19,8 +19,8 @@ func (w *Writer) Start(payload []byte) {
 	w.payload, w.length, w.segments, w.blanked = payload, 0, w.segments[:0], false
 }
 
-// Run says where the bytes lie to which the following calls of Keep and Blank refer: their first byte is at index source
-// of the payload and position bytes behind the first byte of the event.
+// Run says where the bytes lie to which the following calls of Keep and Blank refer: their first byte is at index
+// source of the payload and position bytes behind the first byte of the event.
 func (w *Writer) Run(source int, position uint32) { w.source, w.position = source, position }
 
 // Keep keeps the bytes from to to of the bytes being scanned. Calls of Keep and Blank come in ascending order.

@@ -73,7 +73,7 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 				continue // prefaces are no protocol of a connection
 			}
 			collectors = append(collectors, counter("connections_given_up_total",
-				"Connections of which nothing is published any more, by why and by what they were taken for.",
+				"Connections that capture stopped publishing, by cause and by the protocol that they were taken for.",
 				func() uint64 { return c.GivenUp(cause, taken) }, prometheus.Labels{"cause": cause.String(), "protocol": name}))
 		}
 	}

@@ -134,7 +134,7 @@ func (r *node) expect(when, want string) {
 	}
 }
 
-// TestLongRequests: an exchange whose connection is open, and of which nothing was lost, is never given up, however
+// TestLongRequests: an exchange whose connection is open, and that lost nothing, is never given up, however
 // long it takes, whether its node has anything else to say, and whoever is started anew meanwhile.
 func TestLongRequests(t *testing.T) {
 	t.Parallel()

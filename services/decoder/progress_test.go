@@ -204,7 +204,7 @@ func TestWatermark(t *testing.T) {
 		}, 3.5},
 		{"what is said last counts, also if it is less", func(l *log) { l.hear(agreed(5, map[uint32]float64{0: 4}), agreed(6, map[uint32]float64{0: 2})) }, 2},
 		{"never past what was read", func(l *log) { l.hear(agreed(5, map[uint32]float64{0: 9})) }, 5},
-		{"a partition that is told nothing any more", func(l *log) {
+		{"a partition that hears nothing any more", func(l *log) {
 			l.hear(agreed(5, map[uint32]float64{0: 4, 1: 3}), agreed(6, map[uint32]float64{0: 5, 1: 0}))
 		}, 5},
 		{"a partition that nobody speaks for is waited for", func(l *log) {

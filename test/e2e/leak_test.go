@@ -165,7 +165,7 @@ func (x *leaks) bucket(t *testing.T, js jetstream.JetStream, name string) {
 	}
 }
 
-// leakLength is the length of a word of a place, of which SECRET has another length in the end: "LENGTH" if it is the
+// leakLength is the length of a word of a place where SECRET has another length in the end: "LENGTH" if it is the
 // secret alone, "LENGTH+n" if n bytes are around it.
 func leakLength(word string) string {
 	switch n := len(word) - len("SECRET"); {

@@ -65,6 +65,6 @@ func TestPacketLoss(t *testing.T) {
 		retransmits += n
 	}
 	if retransmits == 0 {
-		t.Error("no span tells of a retransmission (millrace.tcp.retransmits)")
+		t.Error("no span reports a retransmission (millrace.tcp.retransmits)")
 	}
 }

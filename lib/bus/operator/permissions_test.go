@@ -157,7 +157,7 @@ func TestPermissions(t *testing.T) {
 				if err := conn.NATS().FlushTimeout(10 * time.Second); err != nil {
 					t.Fatal(err)
 				}
-				// The refusal comes before the answer to the flush, but is told by another goroutine.
+				// The refusal comes before the answer to the flush, but another goroutine reports it.
 				select {
 				case err := <-refusals:
 					if !strings.Contains(err.Error(), `"`+subject+`"`) {

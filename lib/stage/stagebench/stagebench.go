@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// tick is how often processors are told the time, see [stage.Processor].
+	// tick is how often processors get the time, see [stage.Processor].
 	tick = 100 * time.Millisecond
 	// checkpoints is the default of [stage.Options.CheckpointInterval].
 	checkpoints = 5 * time.Second

@@ -39,7 +39,7 @@ func (w *witness) Snapshot(dst []byte) ([]byte, error) {
 
 func (w *witness) Restore([]byte) error { return nil }
 
-// The processor is told the time and asked for snapshots as often as the stream's time says, and what goes in and comes
+// The processor gets the time and is asked for snapshots as often as the stream's time says, and what goes in and comes
 // out is counted.
 func TestDriver(t *testing.T) {
 	t.Parallel()

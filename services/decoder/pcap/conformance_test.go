@@ -158,8 +158,8 @@ func captures(t *testing.T, test func(t *testing.T, folder, path string, exchang
 	}
 }
 
-// serverPorts are those on which tshark is told to look: those of the exchanges, and in captures of the protocol all
-// that accept.
+// serverPorts are the ports that tshark gets as servers of the protocol: those of the exchanges, and in captures of the
+// protocol all that accept.
 func serverPorts(t *testing.T, path string, all bool, exchanges []*millracev1.Exchange) (ports []string) {
 	t.Helper()
 	add := func(port string) {

@@ -47,7 +47,7 @@ var columns = []struct{ unit, title string }{
 const comparedText = `
 ## Cost of each stage
 
-Go benchmarks beside the code, one partition on one core (the runtime: two). The processor of the stage gets records as the runtime hands them in, is told the time every 100 ms
+Go benchmarks beside the code, one partition on one core (the runtime: two). The processor of the stage gets records as the runtime hands them in, gets the time every 100 ms
 of the stream and checkpointed as often as in production (every 5 s of the stream, the sampler every 10 s), at 10,000 items per second of the
 stream's time. The decoder's input are a service's sides of requests over 50 connections; the enricher's both sides of requests with their links, after 40 s, when what it
 remembers no longer grows; the sampler's and the exporter's spans of five services, the sampler with 10 s of traces waiting. It keeps

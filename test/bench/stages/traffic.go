@@ -10,7 +10,7 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Shape of the traffic: services that call each other over kept connections, as capture tells of them.
+// Shape of the traffic: services that call each other over kept connections, as capture reports them.
 const (
 	pairs       = 64 // of a client process and a server process
 	connections = 4  // of each pair

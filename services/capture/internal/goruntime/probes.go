@@ -27,7 +27,7 @@ type Options struct {
 	// Linger is how long probes stay after the last process of their file has gone, so that a program that is run again
 	// and again is not patched each time; default 10 s.
 	Linger time.Duration
-	// Failed, if not nil, is told of each executable file whose probes could not be attached, once per file. It is
+	// Failed, if not nil, is called for each executable file whose probes could not be attached, once per file. It is
 	// called with a lock held and must not call back.
 	Failed func(executable string, err error)
 }
@@ -40,7 +40,7 @@ var ErrTooMany = errors.New("too many executable files with probes")
 //
 // A probe belongs to a file, not to a process: it fires in every process of the file, those in containers that share
 // the file included, at one registration however many there are. A table says which thread groups count, so in the
-// others a hit ends after a look-up. Files of which no captured process runs are never touched.
+// others a hit ends after a look-up. Files that no captured process runs are never touched.
 //
 // All methods are safe for concurrent use. They read files and wait for the kernel, up to tens of milliseconds for a
 // large program, so they do not belong on the path of events.

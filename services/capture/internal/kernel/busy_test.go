@@ -109,7 +109,7 @@ func talk(address string, turns int, known bool, end time.Time) error {
 }
 
 // TestAttachWhileBusy attaches again and again while connections are busy and are made: from the first event of a
-// connection on none is missing, and what is told to be seen from its beginning is.
+// connection on none is missing, and a connection that is reported as seen from its beginning was.
 func TestAttachWhileBusy(t *testing.T) {
 	const attaches, most = 20, 40 * time.Second
 	c := newChild(t, nil)
@@ -161,7 +161,7 @@ func checkWhole(t testing.TB, events []Event) {
 	}
 }
 
-// What a connection that was joined moves before it is known is not told of at all: told of and then not, it would be
+// What a joined connection moves before it is known is not reported at all: reported and then not, it would be
 // taken for lost.
 func TestJoinedBeforeItIsKnown(t *testing.T) {
 	for _, network := range []struct{ name, listen, dial string }{{"tcp", "127.0.0.1:0", ""}, {"unix", "@millrace-joined", "@millrace-joined"}} {
@@ -185,7 +185,7 @@ func TestJoinedBeforeItIsKnown(t *testing.T) {
 			for _, c := range []*child{client, server} {
 				checkWhole(t, r.of(c, Send, Receive))
 			}
-			// Requests are told of at both ends from where each knew; where they are must be the same.
+			// Both ends report requests from where each knew; where they are must be the same.
 			arrived, both := map[uint64]bool{}, 0
 			for _, e := range received {
 				arrived[e.Offset] = true
@@ -199,11 +199,11 @@ func TestJoinedBeforeItIsKnown(t *testing.T) {
 				}
 			}
 			if a, b := sent[0].Connection.SendFlow, received[0].Connection.SendFlow; both == 0 || a != reversed(b) {
-				t.Errorf("%d requests told of at both ends, of %x and %x", both, a, b)
+				t.Errorf("%d requests reported at both ends, of %x and %x", both, a, b)
 			}
 			for _, e := range append(r.of(client), r.of(server)...) {
 				if e.Kind <= Receive && len(e.Payload) < len(request(5)) {
-					t.Fatalf("told of:%s", describe([]Event{e}))
+					t.Fatalf("reported:%s", describe([]Event{e}))
 				}
 			}
 		})

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// command is what a child is told to do; FD is one of the child's.
+// command is an instruction for a child; FD is one of the child's.
 type command struct {
 	Do      string
 	FD, FD2 int

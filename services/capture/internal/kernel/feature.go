@@ -58,7 +58,7 @@ type program struct {
 var programs = []program{
 	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf", true},
 	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf", true},
-	{"existing_sockets", "connections before start", false, "roles of connections open before the start are told less surely; the rest is found at their next event", "", false},
+	{"existing_sockets", "connections before start", false, "the roles of connections that were open before the start are less certain; the rest is found at their next event", "", false},
 	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf", false},
 	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf", false},
 	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf", false},

@@ -24,7 +24,7 @@ type Kernel struct {
 	collection *ebpf.Collection
 	optional   []*ebpf.Collection
 	links      []link.Link
-	attached   [][]*ebpf.Program // each the programs of which one must run
+	attached   [][]*ebpf.Program // each a group of programs; one of each group must run
 	setPolicy  *ebpf.Program     // nil where tables are changed by system calls
 	sumLosses  *ebpf.Program
 	check      *ebpf.Program // nil where connections are looked up by system calls

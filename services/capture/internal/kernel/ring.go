@@ -18,8 +18,8 @@ const (
 	ringHeader  = 8
 )
 
-// releaseBytes is how much is read before the kernel side is told that there is room. Its processors share that word
-// with this one: writing it for each record would take it away from them each time.
+// releaseBytes is how much is read before the reader releases the room to the kernel side. Its processors share that
+// word with this one: writing it for each record would take it away from them each time.
 const releaseBytes = 64 << 10
 
 // ring reads the kernel's ring buffer. The library's reader is for being woken and maps the buffer twice in a row, so

@@ -24,7 +24,7 @@ type connection struct {
 	cause    redact.Cause        // why it was given up
 	taken    *protocols.Protocol // what the kernel side was told that it speaks
 	left     bool                // moved bytes before it was watched
-	joined   *kernel.Connection  // what is told of it then
+	joined   *kernel.Connection  // what is published of it then
 	used     time.Time
 	closedAt time.Time
 }
@@ -136,7 +136,7 @@ func (c *connection) leave(ev *kernel.Event) {
 	c.left = c.left || ev.Kind <= kernel.Receive && ev.Length > 0
 }
 
-// facts are what is told of the connection of ev.
+// facts are what capture publishes about the connection of ev.
 func (c *connection) facts(ev *kernel.Event) *kernel.Connection {
 	if c.builder == nil && c.left {
 		joined := *ev.Connection

@@ -53,13 +53,14 @@ func (c *Counters) PolicyErrors() uint64 { return c.policyErrors.Load() }
 // Forgotten counts connections whose state had to make room for others.
 func (c *Counters) Forgotten() uint64 { return c.forgotten.Load() }
 
-// RuntimesMissed counts processes of which the runtime was not looked at, because too many came at once.
+// RuntimesMissed counts processes whose runtime was not examined, because too many came at once.
 func (c *Counters) RuntimesMissed() uint64 { return c.runtimesMissed.Load() }
 
 // VerdictErrors counts connections that the kernel side could not be told about.
 func (c *Counters) VerdictErrors() uint64 { return c.verdictErrors.Load() }
 
-// GivenUp counts connections of which nothing leaves any more, by why and by what they were taken for (nil: nothing).
+// GivenUp counts connections that no longer leave the node, by cause and by the protocol that they were taken for (nil:
+// none).
 func (c *Counters) GivenUp(cause redact.Cause, taken *protocols.Protocol) uint64 {
 	return c.givenUp[cause][takenIndex(taken)].Load()
 }

@@ -24,7 +24,7 @@ func (p *Pipeline) policyFor(proc *process.Process, state process.State) kernel.
 // inherits decides about a new process, which has its parent's policy.
 func (p *Pipeline) inherits(child, parent *process.Process) {
 	if parent != nil && parent.Selection.State == process.Conditional && p.Rules.Decide(child).State == process.Conditional {
-		// The kernel side may have selected it meanwhile by a connection, of which the events are still to come.
+		// The kernel side may have selected it meanwhile by a connection whose events are still to come.
 		child.Select(process.Selection{State: process.Conditional})
 		p.replay(child)
 		return

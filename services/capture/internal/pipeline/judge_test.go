@@ -19,8 +19,8 @@ func (f *fixture) receive(k *kernel.Connection, offset uint64, text string) {
 	})
 }
 
-// TestVerdicts: the kernel side is told what it cannot know, what is given up is counted by cause and guess, and what
-// was withheld comes in order.
+// TestVerdicts: the kernel side gets the verdicts that it cannot reach itself, what is given up is counted by cause and
+// guess, and what was withheld comes in order.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, config.Discovery{})

@@ -35,7 +35,7 @@ const (
 	unixConnections = 2 * 16384
 )
 
-// Runtimes is told about processes whose runtime can tell more than the kernel. It is called from one goroutine of its
+// Runtimes gets the processes whose runtime knows more than the kernel. It is called from one goroutine of its
 // own.
 type Runtimes interface {
 	// Discovered gives the positions of the goroutine ids in runtime.g; zeros if they are not known.
@@ -65,7 +65,7 @@ type Options struct {
 	MaxConnections int
 	// Runtimes may be nil.
 	Runtimes Runtimes
-	// Services is told now and then which selected processes listen: process id to encoded Process message. May be nil.
+	// Services gets, now and then, the selected processes that listen: process id to encoded Process message. May be nil.
 	Services func(map[uint64]string)
 }
 

@@ -207,7 +207,7 @@ func TestSelectedByConnection(t *testing.T) {
 	}
 }
 
-// A connection whose bytes were left, because nothing had selected its process yet, is not told of as seen from its
+// A connection whose bytes were left, because nothing had selected its process yet, is not reported as seen from its
 // beginning: what was left would count as lost.
 func TestLeftBeforeSelected(t *testing.T) {
 	t.Parallel()

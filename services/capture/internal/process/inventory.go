@@ -121,7 +121,7 @@ func (inv *Inventory) Lookup(pid uint32) *Process {
 		return nil
 	}
 	if p != nil {
-		// Its last events, or a new process of which no fork was seen.
+		// Its last events, or a new process whose fork was not seen.
 		if s, err := inv.fs.stat(pid); err != nil || s.state == 'Z' || s.startTicks == p.ticks {
 			return p
 		}

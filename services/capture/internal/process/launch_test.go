@@ -287,7 +287,7 @@ func TestForkOfDaemon(t *testing.T) {
 	}
 	inv.Lookup(uint32(os.Getpid()))
 	pids := started(t, "/", nil, 1, "perl", "-e", `$| = 1; if (!fork) { if (!fork) { sleep 1 while getppid() == $ARGV[0]; print "$$\n"; sleep 30 } exit } wait; <STDIN>`)
-	const middle = 4194303 // the one between, of which all that is known is that it was forked
+	const middle = 4194303 // the one between: only its fork is known
 	inv.Fork(middle, uint32(os.Getpid()), 0)
 	s, err := inv.fs.stat(pids[0])
 	if err != nil {

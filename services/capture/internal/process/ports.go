@@ -32,7 +32,7 @@ type Listeners interface {
 	ListeningChanges() uint64
 	// Listening lists them, but for those in the network namespaces that Unvisited gives.
 	Listening() ([]Listener, error)
-	// Unvisited are the namespaces of which nothing is known. They are looked at by way of /proc/PID/net/tcp, which
+	// Unvisited are the namespaces that were not read yet. Inventory reads them through /proc/PID/net/tcp, which
 	// costs the kernel a walk over all connections of the node for each (1.5 ms and more).
 	Unvisited() []uint32
 }

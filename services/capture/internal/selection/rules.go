@@ -52,7 +52,7 @@ func New(cfg config.Discovery, self uint32) (*Rules, error) {
 			*list.into = append(*list.into, compiled)
 		}
 	}
-	// A list of which no rule can match still is not an empty list, which would select everything.
+	// A list whose rules can match nothing still is not an empty list, which would select everything.
 	return r, nil
 }
 

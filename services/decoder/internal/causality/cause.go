@@ -35,7 +35,7 @@ type Call struct {
 	// At is when the call began.
 	At int64
 	// Opened is when the connection was opened, or began to be, if this is the first call on it, else 0: an event loop
-	// writes to a new connection when it is told that it is there, turns later than the one that wanted it.
+	// writes to a new connection when the loop reports it, turns later than the one that wanted it.
 	Opened int64
 }
 
@@ -67,7 +67,7 @@ func (t *Tracker) CauseOfChild(maker Task, made int64, c Call) (Cause, Answer) {
 type search struct {
 	Call
 	kind millracev1.CauseKind
-	// asOf is the time of which it is asked what the task under consideration did: that of the call, or when it made
+	// asOf is the time for which the search asks what the task did: that of the call, or when it made
 	// the task, or process, that the walk came from.
 	asOf int64
 	// made: the task under consideration made the one that the walk came from.

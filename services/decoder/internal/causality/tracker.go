@@ -87,7 +87,7 @@ type task struct {
 }
 
 // turn is when an event loop went on with a request: it had read it, or the response to a call that it had caused. The
-// zero key is for work that no known request caused, unknownTurn for work of which nothing is known.
+// zero key is for work that no known request caused, unknownTurn for work about which nothing is known.
 type turn struct {
 	at  int64
 	key identity.Key

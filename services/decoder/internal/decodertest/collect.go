@@ -43,7 +43,7 @@ func (o *Output) Publish(subject, _ string, data []byte) {
 	}
 	for _, x := range b.Exchanges {
 		if o.Processes[x.Process] == nil {
-			o.TB.Errorf("exchange of process %d, of which the batch does not tell", x.Process)
+			o.TB.Errorf("exchange of process %d, which the batch does not describe", x.Process)
 		}
 	}
 	o.Exchanges = append(o.Exchanges, b.Exchanges...)

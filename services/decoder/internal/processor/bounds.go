@@ -25,7 +25,7 @@ const (
 	connectionBytes, processBytes, nodeBytes, sequenceBytes = 450, 74, 82, 28
 	// maxNodeName bounds the name of a node, as that of a host is (RFC 1035, with room to spare).
 	maxNodeName = 512
-	// maxSequences bounds the partitions of which one node tells.
+	// maxSequences bounds the partitions that one node reports.
 	maxSequences = 1024
 	// boundEvery is after how many batches the state is measured. It counts batches and not calls, because what is
 	// given up must not depend on how batches are cut into calls.

@@ -54,7 +54,7 @@ type connection struct {
 	next, previous *connection // in the order of use
 }
 
-// connectionOf finds or makes the connection end of which facts tell.
+// connectionOf finds or makes the connection end that facts describe.
 func (p *Processor) connectionOf(facts *rawbatch.Connection) *connection {
 	key := connectionKey{facts.Process, facts.Socket}
 	c := p.connections[key]
@@ -188,7 +188,7 @@ func (p *Processor) evictOne(reason string) {
 	p.remove(c, decode.Lost, untilNow)
 }
 
-// untilNow stands for the end of an exchange of which only is known that it lasts until now.
+// untilNow stands for the end of an exchange that is only known to last until now.
 const untilNow = int64(-1)
 
 // remove ends what is open on the connection, at a node time or untilNow, and forgets it. Nothing of it may be waiting

@@ -131,7 +131,7 @@ func appendCause(b []byte, x *decode.Exchange) []byte {
 	return appendFlag(b, 47, x.HostForwarded)
 }
 
-// appendStart writes the last fields of a Link that tells of the start of x.
+// appendStart writes the last fields of a Link that reports the start of x.
 func appendStart(b []byte, x *decode.Exchange) []byte {
 	b = appendContext(b, 5, &x.Context)
 	b = appendFixed(b, 7, uint64(x.Start+x.ClockOffset))

@@ -85,7 +85,7 @@ func (w *worker) infer(c *connection) {
 	}
 }
 
-// opening judges a connection of which every byte was seen. It reports whether that is so.
+// opening judges a connection whose every byte was seen. It reports whether that is so.
 func (w *worker) opening(c *connection) bool {
 	client := c.role == millracev1.Role_ROLE_CLIENT
 	asks, answers := &c.receive, &c.send

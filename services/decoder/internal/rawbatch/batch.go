@@ -138,7 +138,7 @@ func processID(m []byte) (id uint64, ok bool) {
 	return id, true
 }
 
-// HasLoops reports whether the threads of a process, of which it gets the encoded Process message, are event loops:
+// HasLoops reports whether the threads of a process are event loops. It takes the encoded Process message:
 // those of Node.js are.
 func HasLoops(process []byte) (loops bool) {
 	var f wire.Field

@@ -57,7 +57,7 @@ const (
 	both = server | client
 )
 
-// instrument is what a metric measures of which exchanges.
+// instrument says which exchanges a metric covers and what it measures of them.
 type instrument struct {
 	metric   string
 	kinds    []kind

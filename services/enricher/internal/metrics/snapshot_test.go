@@ -67,7 +67,7 @@ func TestRestoreFirstVersion(t *testing.T) {
 	if snapshot[0] != 2 || snapshot[1] != 0 {
 		t.Fatalf("version %d, paths of %d services", snapshot[0], snapshot[1])
 	}
-	// One service, of which one segment was known.
+	// One service with one known segment.
 	first := append([]byte{1, 1, 1, 'a', 0, 1, 5, 'u', 's', 'e', 'r', 's', 0, 0}, snapshot[2:]...)
 	b := aggregator(t, allFeatures())
 	if err := b.Restore(first); err != nil {

@@ -318,7 +318,7 @@ func TestSkipOld(t *testing.T) {
 	old := binary.AppendUvarint(nil, 2)
 	old = append(appendSized(old, "a"), 0, 1)                    // one child,
 	old = append(appendSized(old, "users"), 1, 0, 0)             // that any segment follows, and nothing that
-	old = append(append(appendSized(old, "b"), 0, 0), "rest"...) // a service of which nothing is known
+	old = append(append(appendSized(old, "b"), 0, 0), "rest"...) // a service about which nothing is known
 	if rest, err := SkipOld(old); err != nil || string(rest) != "rest" {
 		t.Errorf("%q, %v", rest, err)
 	}

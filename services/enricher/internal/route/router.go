@@ -62,7 +62,7 @@ const (
 	maxFound = 8192
 	// Longer paths are not worth their memory there.
 	maxCachedPath = 512
-	// maxTries bounds the services of which paths are learnt. Those beyond it share what is learnt.
+	// maxTries bounds the services that learn paths of their own. Services beyond it share what is learnt.
 	maxTries = 100
 	// maxRoute bounds the length of a route that comes from a path.
 	maxRoute = 256

@@ -12,7 +12,7 @@ type trie struct {
 	root  branch
 	nodes int
 	// refused are the routes of requests that were refused and whose paths are not known, as far as the segments tell
-	// them by themselves: the parts of an interface of which none has answered yet.
+	// them by themselves: the parts of an interface before any of them has answered.
 	refused map[string]struct{}
 }
 
@@ -24,7 +24,7 @@ type branch struct {
 	children map[string]*branch
 	any      *branch
 	// tried is how many children of a class were made literal before it was sure what they are, and many has a bit for
-	// each class of which there are too many: those that are not children yet are values.
+	// each class that has too many: those that are not children yet are values.
 	tried [classes]uint8
 	many  uint16
 	// rising counts values of classes with many that may be fixed after all, because they come again and again.

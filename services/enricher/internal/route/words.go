@@ -2,7 +2,7 @@ package route
 
 import "strings"
 
-// words are those of which fixed paths are made: what services, frameworks and protocols call their endpoints, and what
+// words are the words that make up fixed paths: what services, frameworks and protocols call their endpoints, and what
 // people call the parts of a site. Words of what is sold, written about or stored are not among them: such are values.
 var words = wordSet(`
 about abuse accept access account accounts acl acme act action actions activate activation active activities activity actuator add address addresses admin

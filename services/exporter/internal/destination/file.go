@@ -27,7 +27,7 @@ type File struct {
 	requests []*fileRequest
 }
 
-// Requests that are kept: as many as may be in use at a time, since partitions that are told the time together write
+// Requests that are kept: as many as may be in use at a time, since partitions that learn the time together write
 // together, and buffers of the size that common requests have.
 const (
 	keptRequests = 32

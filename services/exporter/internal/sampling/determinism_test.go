@@ -109,7 +109,7 @@ func TestDeterminism(t *testing.T) {
 			}
 			for q := range testPartitions {
 				if !maps.Equal(got.kept[q], want.kept[q]) {
-					t.Fatalf("seed %d: metric partition %d was told of other traces", seed, q)
+					t.Fatalf("seed %d: metric partition %d got other traces", seed, q)
 				}
 			}
 		}

@@ -98,7 +98,7 @@ func TestNoDecisionCache(t *testing.T) {
 	equal(t, out.ids(), 1, 4)
 }
 
-// The caches hold as many decisions as they are told to, and at most twice as many.
+// The caches hold as many decisions as the setting says, and at most twice as many.
 func TestDecisionCacheBounds(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, errorsOnly+"  decision_cache: {sampled_cache_size: 10, non_sampled_cache_size: 100}")
