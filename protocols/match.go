@@ -17,12 +17,15 @@ type Match struct {
 	// Opening: the rule holds only on a connection that was seen from its beginning. For rules that much else fits as
 	// well. What fits is copied, but the kernel side does not believe it: the node says what the connection speaks.
 	Opening bool
+	// From is the end that sends the bytes: Client or Server, where a message of the other end may begin alike. The
+	// rule also fits where it is not known which end sends. Either: both ends send such bytes.
+	From End
 }
 
-// Fits reports whether the first bytes b fit, as the kernel side compares them. opening says that the connection was
-// seen from its beginning.
-func (m *Match) Fits(b []byte, opening bool) bool {
-	if len(b) < m.Least || m.Opening && !opening {
+// Fits reports whether the first bytes b that the end from sends fit, as the kernel side compares them. opening says
+// that the connection was seen from its beginning.
+func (m *Match) Fits(b []byte, from End, opening bool) bool {
+	if len(b) < m.Least || m.Opening && !opening || m.From != Either && from != Either && m.From != from {
 		return false
 	}
 	for i := range MatchBytes {
@@ -59,6 +62,12 @@ func (m Match) AtOpening() Match {
 	return m
 }
 
+// By limits m to what one end sends.
+func (m Match) By(from End) Match {
+	m.From = from
+	return m
+}
+
 // Rule is a match and what the kernel side does with a connection that it fits.
 type Rule struct {
 	Match
@@ -89,9 +98,9 @@ func Rules(list []*Protocol) []Rule {
 }
 
 // Find gives the first rule that fits, as the kernel side does; nil if none does.
-func Find(rules []Rule, b []byte, opening bool) *Rule {
+func Find(rules []Rule, b []byte, from End, opening bool) *Rule {
 	for i := range rules {
-		if rules[i].Fits(b, opening) {
+		if rules[i].Fits(b, from, opening) {
 			return &rules[i]
 		}
 	}

@@ -37,8 +37,8 @@ const (
 	No Guess = iota
 	// More: the bytes are the beginning of one, but of others as well. More bytes are needed.
 	More
-	// Likely: a message is complete, but another protocol may say the same. Only what the other end answers proves it;
-	// see [Protocol.Confirm]. Until then nothing of the connection may be published or become a span.
+	// Likely: a message is complete, but another protocol may say the same. Only what the other end answers proves
+	// it; see [Protocol.Confirm]. Until then nothing of the connection may be published or become a span.
 	Likely
 	// Sure: a message of the protocol begins here.
 	Sure
@@ -61,12 +61,15 @@ type Protocol struct {
 	Number millracev1.Protocol
 	// Name in metrics.
 	Name string
-	// Decoded says that the node ships the protocol and the decoder has a parser for it. Others are recognised so that
-	// they are not taken for one of these, and the connection is given up at once.
+	// Decoded says that the node ships the protocol and the decoder has a parser for it. Others are recognised so
+	// that they are not taken for one of these, and the connection is given up at once.
 	Decoded bool
 	// Matches are the first bytes by which the kernel side decides what to copy. They let through whatever Recognise
 	// accepts, and may let through more.
 	Matches []Match
+	// Frames says how the kernel side follows messages, so that what the node does not need of long ones is not
+	// copied. nil: they do not begin with their length, or all of them is needed.
+	Frames *Frames
 	// Recognise judges bytes at which a message may begin; b is never empty. from is the end that sent them. What is
 	// not No for b is not No for any beginning of b, but for limits on the length of what is incomplete.
 	Recognise func(b []byte, from End, how Evidence) Guess
@@ -75,8 +78,8 @@ type Protocol struct {
 	Confirm func(a Answered) Guess
 }
 
-// Recognise asks every protocol of the list about b. The surest wins. If two are equally sure, or one that is less sure
-// needs more bytes, the answer is More and nil: wait for more, or for the other end. So it is if b is empty.
+// Recognise asks every protocol of the list about b. The surest wins. If two are equally sure, or one that is less
+// sure needs more bytes, the answer is More and nil: wait for more, or for the other end. So it is if b is empty.
 func Recognise(list []*Protocol, b []byte, from End, how Evidence) (*Protocol, Guess) {
 	if len(b) == 0 {
 		return nil, More

@@ -138,7 +138,7 @@ func checkMatches(t *testing.T, rules []protocols.Rule, b []byte, from protocols
 			if g < protocols.Likely {
 				continue
 			}
-			rule := protocols.Find(rules, b, how == protocols.Opening)
+			rule := protocols.Find(rules, b, from, how == protocols.Opening)
 			ships := p.Decoded || p.Number == 0
 			if rule == nil && ships || rule != nil && rule.Ship != ships {
 				t.Errorf("%q is %s to %d at %d, the kernel side's rule is %+v", b, p.Name, from, how, rule)
@@ -176,6 +176,19 @@ func TestList(t *testing.T) {
 				t.Errorf("%s: a match of %d bytes from %d on: what cannot be read peeks as zeros", p.Name, last, m.Least)
 			}
 		}
+	}
+	framed := 0
+	for _, p := range List {
+		if p.Frames == nil {
+			continue
+		}
+		framed++
+		if err := p.Frames.Check(); err != nil {
+			t.Errorf("frames of %s: %v", p.Name, err)
+		}
+	}
+	if framed > protocols.MaxFramed {
+		t.Errorf("%d protocols with frames, the kernel side has room for %d", framed, protocols.MaxFramed)
 	}
 	if n := len(Rules()); n > protocols.MaxRules {
 		t.Errorf("%d rules, the kernel side has room for %d", n, protocols.MaxRules)
