@@ -53,7 +53,7 @@ bpf: bpf-packages ## Compile the kernel side again (the objects are committed)
 
 generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto ## Regenerate everything that is generated: eBPF objects, protobuf code, the configuration reference, the list of metrics
 	cd proto && PATH=$(TOOLS):$$PATH buf generate
-	go generate ./lib/...
+	go generate ./lib/... ./protocols
 
 ##@ Check
 .PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends test-backends-short backends lint lint-comments lint-go lint-generated bench bench-stages accuracy
@@ -113,7 +113,7 @@ lint-go: $(TOOLS)/golangci-lint
 lint-generated: generate
 	cd proto && $(TOOLS)/buf lint
 	clang-format-16 --dry-run --Werror bpf/*.c bpf/*.h
-	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md docs/protocols.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
 .PHONY: test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help

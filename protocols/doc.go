@@ -9,3 +9,5 @@
 // The packages below this one hold one protocol each; [millrace.dev/protocols/all] lists them. None of them imports
 // anything of Millrace but the schemas.
 package protocols
+
+//go:generate go run ./internal/page ../docs/protocols.md
