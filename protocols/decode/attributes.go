@@ -1,10 +1,14 @@
 package decode
 
 import (
-	"encoding/binary"
+	"bytes"
 	"math"
 	"slices"
+	"strings"
 	"sync"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -26,6 +30,9 @@ func Attribute(name string) Name {
 	defer names.Unlock()
 	if i := slices.Index(names.list, name); i >= 0 {
 		return Name(i)
+	}
+	if len(names.list) == maxNames {
+		panic("too many names of attributes")
 	}
 	names.list = append(names.list, name)
 	return Name(len(names.list) - 1)
@@ -65,35 +72,59 @@ const (
 	MaxAttributes = 32 << 10 // bytes of all attributes
 )
 
-// Kinds of values in Attributes.
-const (
-	kindText byte = iota
-	kindNumber
-	kindReal
-	kindYes
-	kindTexts
-)
-
 // Attributes are what a protocol adds to the span of an exchange: names and values in the order in which they were set.
 // A name that is set twice counts twice; parsers set each once. The zero value is empty.
+//
+// They are kept as they are published, as fields of an Exchange, so that writing them is copying them. Only the numbers
+// of names, which are of this process, become those of a message: see [Renumber].
 type Attributes struct {
 	b []byte
 }
 
-// Text adds a text; an empty one is left out. b is copied.
+// Parts of an attribute: its tag in Exchange, and the tags of what is in it (proto/millrace/v1/exchange.proto). Every
+// number of a name takes two bytes, though a smaller one would fit into one, so that another can take its place.
+const (
+	tagAttribute0, tagAttribute1 byte = 40<<3&0x7f | 2 | 0x80, 40 << 3 >> 7
+
+	tagName, tagNumber, tagYes   byte = 1<<3 | 0, 3<<3 | 0, 5<<3 | 0 // varints
+	tagReal                      byte = 4<<3 | 1                     // eight bytes
+	tagText, tagTexts, tagInList byte = 2<<3 | 2, 6<<3 | 2, 1<<3 | 2 // with a length
+
+	nameSize = 3       // bytes of a name's number with its tag
+	maxNames = 1 << 14 // what two bytes of a varint hold
+)
+
+// begin writes the head of an attribute whose value takes size bytes with its tag. It reports whether there is room.
+func (a *Attributes) begin(n Name, size int) bool {
+	if len(a.b)+size > MaxAttributes {
+		return false
+	}
+	a.b = append(a.b, tagAttribute0, tagAttribute1)
+	a.b = protowire.AppendVarint(a.b, uint64(nameSize+size))
+	a.b = append(a.b, tagName, byte(n)|0x80, byte(n>>7))
+	return true
+}
+
+// Text adds a text; an empty one is left out. b is copied. Bytes that are no UTF-8 become U+FFFD.
 func (a *Attributes) Text(n Name, b []byte) { addText(a, n, b) }
 
 // String is Text for strings.
 func (a *Attributes) String(n Name, s string) { addText(a, n, s) }
 
 func addText[T ~string | ~[]byte](a *Attributes, n Name, text T) {
-	size := Cut(text, MaxText)
-	if size == 0 || len(a.b)+size > MaxAttributes {
+	size, start := Cut(text, MaxText), len(a.b)
+	if size == 0 || !a.begin(n, 1+protowire.SizeBytes(size)) {
 		return
 	}
-	a.begin(n, kindText)
-	a.b = binary.AppendUvarint(a.b, uint64(size))
+	a.b = append(a.b, tagText)
+	a.b = protowire.AppendVarint(a.b, uint64(size))
+	at := len(a.b)
 	a.b = append(a.b, text[:size]...)
+	if !utf8.Valid(a.b[at:]) {
+		valid := bytes.ToValidUTF8(a.b[at:], []byte("\uFFFD"))
+		a.b = a.b[:start]
+		addText(a, n, valid)
+	}
 }
 
 // Cut gives the length of the longest beginning of text that is at most limit bytes and does not end within a character
@@ -111,54 +142,81 @@ func Cut[T ~string | ~[]byte](text T, limit int) int {
 
 // Number adds a number.
 func (a *Attributes) Number(n Name, v int64) {
-	if len(a.b)+10 > MaxAttributes {
-		return
+	zigzag := protowire.EncodeZigZag(v)
+	if a.begin(n, 1+protowire.SizeVarint(zigzag)) {
+		a.b = protowire.AppendVarint(append(a.b, tagNumber), zigzag)
 	}
-	a.begin(n, kindNumber)
-	a.b = binary.AppendVarint(a.b, v)
 }
 
 // Real adds a floating-point number.
 func (a *Attributes) Real(n Name, v float64) {
-	if len(a.b)+8 > MaxAttributes {
-		return
+	if a.begin(n, 1+8) {
+		a.b = protowire.AppendFixed64(append(a.b, tagReal), math.Float64bits(v))
 	}
-	a.begin(n, kindReal)
-	a.b = binary.LittleEndian.AppendUint64(a.b, math.Float64bits(v))
 }
 
 // Yes adds a boolean that is true.
 func (a *Attributes) Yes(n Name) {
-	if len(a.b) < MaxAttributes {
-		a.begin(n, kindYes)
+	if a.begin(n, 2) {
+		a.b = append(a.b, tagYes, 1)
 	}
 }
 
 // Texts adds a list; an empty one is left out.
 func (a *Attributes) Texts(n Name, texts ...string) {
+	valid := make([]string, len(texts))
 	size := 0
-	for _, t := range texts {
-		size += Cut(t, MaxText) + 3
+	for i, t := range texts {
+		if t = t[:Cut(t, MaxText)]; !utf8.ValidString(t) {
+			t = strings.ToValidUTF8(t, "\uFFFD")
+			t = t[:Cut(t, MaxText)]
+		}
+		valid[i] = t
+		size += 1 + protowire.SizeBytes(len(t))
 	}
-	if len(texts) == 0 || len(a.b)+size > MaxAttributes {
+	if len(texts) == 0 || !a.begin(n, 1+protowire.SizeBytes(size)) {
 		return
 	}
-	a.begin(n, kindTexts)
-	a.b = binary.AppendUvarint(a.b, uint64(len(texts)))
-	for _, t := range texts {
-		t = t[:Cut(t, MaxText)]
-		a.b = binary.AppendUvarint(a.b, uint64(len(t)))
-		a.b = append(a.b, t...)
+	a.b = protowire.AppendVarint(append(a.b, tagTexts), uint64(size))
+	for _, t := range valid {
+		a.b = protowire.AppendString(append(a.b, tagInList), t)
 	}
-}
-
-func (a *Attributes) begin(n Name, kind byte) {
-	a.b = binary.AppendUvarint(a.b, uint64(n))
-	a.b = append(a.b, kind)
 }
 
 // Len is how many bytes the attributes take.
 func (a *Attributes) Len() int { return len(a.b) }
+
+// Encoded gives the attributes as fields of a published Exchange, with the numbers that names have in this process. The
+// bytes are a's own, valid until it changes.
+func (a *Attributes) Encoded() []byte { return a.b }
+
+// Renumber replaces the number of each name in encoded, a copy of what [Attributes.Encoded] gave, by what index gives
+// for it, which is below 1<<14.
+func Renumber(encoded []byte, index func(Name) uint16) {
+	for len(encoded) > 0 {
+		var body []byte
+		if body, encoded = next(encoded); body == nil {
+			return
+		}
+		i := index(nameIn(body))
+		body[1], body[2] = byte(i)|0x80, byte(i>>7)
+	}
+}
+
+// next gives the body of the first attribute, nil if it is malformed, and what follows it.
+func next(encoded []byte) (body, rest []byte) {
+	if len(encoded) < 2 || encoded[0] != tagAttribute0 || encoded[1] != tagAttribute1 {
+		return nil, nil
+	}
+	body, size := protowire.ConsumeBytes(encoded[2:])
+	if size < 0 || len(body) <= nameSize || body[0] != tagName || body[1] < 0x80 || body[2] >= 0x80 {
+		return nil, nil
+	}
+	return body, encoded[2+size:]
+}
+
+// nameIn gives the name in the body of an attribute.
+func nameIn(body []byte) Name { return Name(body[1]&0x7f) | Name(body[2])<<7 }
 
 // Value is the value of an attribute: one of the fields, by what was set.
 type Value struct {
@@ -166,80 +224,66 @@ type Value struct {
 	Text   []byte
 	Number int64
 	Real   float64
-	Texts  [][]byte
-	kind   byte
+	// Texts alias the attributes.
+	Texts [][]byte
+	tag   byte
 }
 
 // IsText, IsNumber, IsReal, IsYes and IsTexts say what the value is.
-func (v *Value) IsText() bool   { return v.kind == kindText }
-func (v *Value) IsNumber() bool { return v.kind == kindNumber }
-func (v *Value) IsReal() bool   { return v.kind == kindReal }
-func (v *Value) IsYes() bool    { return v.kind == kindYes }
-func (v *Value) IsTexts() bool  { return v.kind == kindTexts }
+func (v *Value) IsText() bool   { return v.tag == tagText }
+func (v *Value) IsNumber() bool { return v.tag == tagNumber }
+func (v *Value) IsReal() bool   { return v.tag == tagReal }
+func (v *Value) IsYes() bool    { return v.tag == tagYes }
+func (v *Value) IsTexts() bool  { return v.tag == tagTexts }
 
 // Each calls f for every attribute until it returns false. It reports whether all of a was well formed, as what the
 // methods of Attributes wrote is.
 func (a *Attributes) Each(f func(n Name, v *Value) bool) bool {
 	var v Value
 	for b := a.b; len(b) > 0; {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || size >= len(b) || n > math.MaxUint16 {
+		var body []byte
+		if body, b = next(b); body == nil {
 			return false
 		}
-		v = Value{kind: b[size], Texts: v.Texts[:0]}
-		var ok bool
-		if b, ok = v.read(b[size+1:]); !ok {
+		v = Value{tag: body[nameSize], Texts: v.Texts[:0]}
+		if !v.read(body[nameSize+1:]) {
 			return false
 		}
-		if !f(Name(n), &v) {
+		if !f(nameIn(body), &v) {
 			return true
 		}
 	}
 	return true
 }
 
-func (v *Value) read(b []byte) (rest []byte, ok bool) {
-	switch v.kind {
-	case kindText:
-		v.Text, rest, ok = lengthFirst(b)
-		return rest, ok
-	case kindNumber:
-		n, size := binary.Varint(b)
-		if size <= 0 {
-			return nil, false
-		}
-		v.Number = n
-		return b[size:], true
-	case kindReal:
-		if len(b) < 8 {
-			return nil, false
-		}
-		v.Real = math.Float64frombits(binary.LittleEndian.Uint64(b))
-		return b[8:], true
-	case kindYes:
-		return b, true
-	case kindTexts:
-		count, size := binary.Uvarint(b)
-		if size <= 0 || count > uint64(len(b)) {
-			return nil, false
-		}
-		b = b[size:]
-		for range count {
-			var text []byte
-			if text, b, ok = lengthFirst(b); !ok {
-				return nil, false
+func (v *Value) read(b []byte) bool {
+	size := -1
+	switch v.tag {
+	case tagText:
+		v.Text, size = protowire.ConsumeBytes(b)
+	case tagNumber:
+		var n uint64
+		n, size = protowire.ConsumeVarint(b)
+		v.Number = protowire.DecodeZigZag(n)
+	case tagReal:
+		var n uint64
+		n, size = protowire.ConsumeFixed64(b)
+		v.Real = math.Float64frombits(n)
+	case tagYes:
+		size = 1
+	case tagTexts:
+		var list []byte
+		list, size = protowire.ConsumeBytes(b)
+		for len(list) > 0 {
+			if list[0] != tagInList {
+				return false
 			}
-			v.Texts = append(v.Texts, text)
+			text, n := protowire.ConsumeBytes(list[1:])
+			if n < 0 {
+				return false
+			}
+			v.Texts, list = append(v.Texts, text), list[1+n:]
 		}
-		return b, true
 	}
-	return nil, false
-}
-
-func lengthFirst(b []byte) (text, rest []byte, ok bool) {
-	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
-		return nil, nil, false
-	}
-	return b[size : size+int(n)], b[size+int(n):], true
+	return size == len(b)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestAttributes(t *testing.T) {
@@ -43,4 +44,34 @@ func TestAttributes(t *testing.T) {
 		cut := Attributes{a.b[:n]}
 		cut.Each(func(Name, *Value) bool { return true })
 	}
+}
+
+// Whatever is in a snapshot, reading and numbering it ends; what was written is read as it was written.
+func FuzzAttributes(f *testing.F) {
+	name := Attribute("test.fuzz")
+	f.Add([]byte("\xc2\x02\x05\x08\x80\x00\x28\x01"), "a", int64(-1))
+	f.Add([]byte("\xc2\x02\x04\x08\x80\x00\x12"), "\xff\xc3", int64(1<<40))
+	f.Fuzz(func(t *testing.T, b []byte, text string, number int64) {
+		(&Attributes{b}).Each(func(Name, *Value) bool { return true })
+		Renumber(append([]byte(nil), b...), func(Name) uint16 { return 1 })
+		var a Attributes
+		a.String(name, text)
+		a.Texts(name, text, text)
+		a.Number(name, number)
+		Renumber(a.b, func(n Name) uint16 {
+			if n != name {
+				t.Errorf("name %d, want %d", n, name)
+			}
+			return uint16(n)
+		})
+		ok := a.Each(func(n Name, v *Value) bool {
+			if n != name || v.IsNumber() && v.Number != number || !utf8.Valid(v.Text) {
+				t.Errorf("%v = %+v", n, v)
+			}
+			return true
+		})
+		if !ok {
+			t.Error("not well formed")
+		}
+	})
 }

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"unsafe"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
@@ -161,6 +163,13 @@ func (x *Exchange) IsStarted() bool { return x.started }
 
 // Responding reports whether the first byte of a response was seen.
 func (x *Exchange) Responding() bool { return x.responding || x.ResponseStart != 0 }
+
+// Memory is how many bytes of memory the texts of x take, used or not.
+func (x *Exchange) Memory() int {
+	s := &x.Said
+	return cap(x.Detail) + cap(x.Scratch) + cap(s.Operation) + cap(s.ErrorType) + cap(s.ErrorMessage) + cap(s.Path) + cap(s.ServerName) +
+		cap(s.Attributes.b) + cap(s.Links)*int(unsafe.Sizeof(Context{}))
+}
 
 func (x *Exchange) reset() {
 	detail, state, said, scratch := x.Detail[:0], x.Context.State[:0], x.Said, x.Scratch[:0]

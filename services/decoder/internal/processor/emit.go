@@ -23,6 +23,7 @@ type emitter struct {
 	scratch          []byte
 	full             bool
 	subjects         [][2]string
+	names            encodedNames
 	to               stage.Output // during a call of the processor
 }
 
@@ -30,6 +31,7 @@ type emitter struct {
 type slot struct {
 	message   []byte
 	processes []*process // named in message
+	names     nameTable  // of attributes in message
 }
 
 func (o *emitter) init(partitions int) {
@@ -63,6 +65,7 @@ func (o *emitter) flush() {
 		for _, q := range s.processes {
 			s.message = appendBytes(s.message, 2, q.encoded)
 		}
+		s.message = o.names.append(s.message, &s.names)
 		o.to.Publish(o.subjects[i][1], "", s.message)
 		s.message, s.processes = again(s.message), s.processes[:0]
 	}
@@ -99,8 +102,9 @@ func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
 	}
 }
 
-// exchange adds x, encoded but for its cause.
-func (o *emitter) exchange(c *connection, x *decode.Exchange, encoded []byte) {
+// exchange adds x, encoded but for its cause. attributes are the last part of it, whose names have the numbers of this
+// process.
+func (o *emitter) exchange(c *connection, x *decode.Exchange, encoded, attributes []byte) {
 	s := &o.exchanges[c.partition]
 	named := false
 	for _, q := range s.processes {
@@ -112,7 +116,8 @@ func (o *emitter) exchange(c *connection, x *decode.Exchange, encoded []byte) {
 		s.processes = append(s.processes, c.owner)
 	}
 	o.scratch = appendCause(o.scratch[:0], x)
-	o.add(s, 3, encoded, o.scratch)
+	decode.Renumber(attributes, s.names.indexOf)
+	o.add(s, 3, encoded, attributes, o.scratch)
 }
 
 // appendCause writes the fields of Exchange that are known only when all that happened before in the process is.
@@ -138,7 +143,7 @@ func appendStart(b []byte, x *decode.Exchange) []byte {
 	return appendFlag(b, 10, x.ContextUnknown && !x.Context.Valid)
 }
 
-// appendExchange writes x but for its cause.
+// appendExchange writes x but for its attributes and its cause.
 func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendKey(b, 1, c.requestKey(x, c.conn.Client))
 	b = append(b, c.encoded...)
@@ -162,7 +167,10 @@ func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendFlag(b, 41, x.GivenUp)
 	b = appendFlag(b, 42, x.Completes)
 	b = appendFlag(b, 43, x.ContextUnknown && !x.Context.Valid)
-	return appendBytes(b, protowire.Number(x.DetailField), x.Detail)
+	if x.DetailField != 0 {
+		b = appendBytes(b, protowire.Number(x.DetailField), x.Detail)
+	}
+	return appendSaid(b, &x.Said)
 }
 
 // encode prepares the fields of Exchange that are the same for all of the connection.

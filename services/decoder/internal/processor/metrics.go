@@ -199,14 +199,10 @@ func (m *Metrics) add(t *tally) {
 }
 
 func protocolName(n int) string {
-	switch millracev1.Protocol(n) {
-	case millracev1.Protocol_PROTOCOL_HTTP1:
-		return "http"
-	case millracev1.Protocol_PROTOCOL_REDIS:
-		return "redis"
-	default:
-		return "other"
+	if p := all.Of(int32(n)); p != nil {
+		return p.Name
 	}
+	return "other"
 }
 
 // callCandidate follows the values of CauseKind in tally.calls: calls with a candidate and no cause.

@@ -20,7 +20,7 @@ type note struct {
 	x     *decode.Exchange // not used again before the note is acted on
 	actor stream.Actor
 	at    int64
-	// Range of the worker's arena; at split the cause of a call goes in.
+	// Range of the worker's arena; at split the cause of a call goes in, or the attributes of an exchange begin.
 	from, split, to uint32
 	kind            noteKind
 }
@@ -65,7 +65,7 @@ func (p *Processor) act(w *worker, n *note) {
 	case noteResumed:
 		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
-		p.out.exchange(c, x, w.arena[n.from:n.to])
+		p.out.exchange(c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
 	case noteAwait:
 		p.await(c)
 	case noteLost:

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"cmp"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/stream"
@@ -8,8 +10,8 @@ import (
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
 
-// maxFree bounds the exchanges that a worker keeps for reuse.
-const maxFree = 4096
+// maxFree bounds the exchanges that a worker keeps for reuse, maxFreeBytes the texts of each.
+const maxFree, maxFreeBytes = 4096, 4096
 
 // worker parses connections, one after the other, and takes notes. It is what their parsers see as the sink. It touches
 // nothing that connections share, so that several work at once.
@@ -167,7 +169,7 @@ func (w *worker) Free(x *decode.Exchange) {
 }
 
 func (w *worker) recycle(x *decode.Exchange) {
-	if len(w.free) < maxFree && cap(x.Detail) <= 4096 {
+	if len(w.free) < maxFree && x.Memory() <= maxFreeBytes {
 		w.free = append(w.free, x)
 	}
 }
@@ -276,10 +278,12 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 	}
 	if !x.Ignore {
 		if !x.Completes { // it was counted when it was given up
-			w.tally.ended(c.protocol, x.Outcome)
+			w.tally.ended(cmp.Or(x.Said.Protocol, c.protocol), x.Outcome)
 		}
 		n := note{kind: noteExchange, c: c, x: x, from: uint32(len(w.arena))}
 		w.arena = appendExchange(w.arena, c, x)
+		n.split = uint32(len(w.arena))
+		w.arena = append(w.arena, x.Said.Attributes.Encoded()...)
 		n.to = uint32(len(w.arena))
 		w.say(&n)
 	}
