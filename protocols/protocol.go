@@ -15,6 +15,30 @@ const (
 	Server
 )
 
+// Order is how responses find their requests.
+type Order uint8
+
+// Orders.
+const (
+	// FIFO: the oldest request that waits is answered next, and is the one that is being served.
+	FIFO Order = iota
+	// ByID: messages carry the id of their exchange, so that any number of requests may be served at once.
+	ByID
+)
+
+// Opener is who sends the first message of a connection.
+type Opener uint8
+
+// Openers.
+const (
+	// ClientOpens: the end that connected speaks first.
+	ClientOpens Opener = iota
+	// ServerOpens: the end that was connected to greets first.
+	ServerOpens
+	// EitherOpens: the ends do not wait for each other.
+	EitherOpens
+)
+
 // Evidence is what is known of the place that is judged.
 type Evidence uint8
 
@@ -64,6 +88,10 @@ type Protocol struct {
 	// Decoded says that the node ships the protocol and the decoder has a parser for it. Others are recognised so
 	// that they are not taken for one of these, and the connection is given up at once.
 	Decoded bool
+	// Order is how responses find their requests.
+	Order Order
+	// Opener is who speaks first.
+	Opener Opener
 	// Matches are the first bytes by which the kernel side decides what to copy. They let through whatever Recognise
 	// accepts, and may let through more.
 	Matches []Match

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -19,7 +20,8 @@ type Name uint16
 // names are all that were registered. Rooms register theirs when the program begins.
 var names struct {
 	sync.Mutex
-	list []string
+	list    []string
+	longest atomic.Int32
 }
 
 // Attribute registers the name of an attribute, as the OpenTelemetry semantic conventions spell it, and gives its
@@ -35,7 +37,16 @@ func Attribute(name string) Name {
 		panic("too many names of attributes")
 	}
 	names.list = append(names.list, name)
+	names.longest.Store(max(names.longest.Load(), int32(len(name))))
 	return Name(len(names.list) - 1)
+}
+
+// known gives the number of a name, if it was registered.
+func known(name string) (Name, bool) {
+	names.Lock()
+	defer names.Unlock()
+	i := slices.Index(names.list, name)
+	return Name(max(i, 0)), i >= 0
 }
 
 // String gives the name.
@@ -78,7 +89,8 @@ const (
 // They are kept as they are published, as fields of an Exchange, so that writing them is copying them. Only the numbers
 // of names, which are of this process, become those of a message: see [Renumber].
 type Attributes struct {
-	b []byte
+	b     []byte
+	count int
 }
 
 // Parts of an attribute: its tag in Exchange, and the tags of what is in it (proto/millrace/v1/exchange.proto). Every
@@ -99,6 +111,7 @@ func (a *Attributes) begin(n Name, size int) bool {
 	if len(a.b)+size > MaxAttributes {
 		return false
 	}
+	a.count++
 	a.b = append(a.b, tagAttribute0, tagAttribute1)
 	a.b = protowire.AppendVarint(a.b, uint64(nameSize+size))
 	a.b = append(a.b, tagName, byte(n)|0x80, byte(n>>7))
@@ -122,7 +135,7 @@ func addText[T ~string | ~[]byte](a *Attributes, n Name, text T) {
 	a.b = append(a.b, text[:size]...)
 	if !utf8.Valid(a.b[at:]) {
 		valid := bytes.ToValidUTF8(a.b[at:], []byte("\uFFFD"))
-		a.b = a.b[:start]
+		a.b, a.count = a.b[:start], a.count-1
 		addText(a, n, valid)
 	}
 }

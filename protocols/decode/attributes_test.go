@@ -41,7 +41,7 @@ func TestAttributes(t *testing.T) {
 		t.Errorf("got %s", strings.Join(got, "\n"))
 	}
 	for n := range a.b {
-		cut := Attributes{a.b[:n]}
+		cut := Attributes{b: a.b[:n]}
 		cut.Each(func(Name, *Value) bool { return true })
 	}
 }
@@ -52,7 +52,7 @@ func FuzzAttributes(f *testing.F) {
 	f.Add([]byte("\xc2\x02\x05\x08\x80\x00\x28\x01"), "a", int64(-1))
 	f.Add([]byte("\xc2\x02\x04\x08\x80\x00\x12"), "\xff\xc3", int64(1<<40))
 	f.Fuzz(func(t *testing.T, b []byte, text string, number int64) {
-		(&Attributes{b}).Each(func(Name, *Value) bool { return true })
+		(&Attributes{b: b}).Each(func(Name, *Value) bool { return true })
 		Renumber(append([]byte(nil), b...), func(Name) uint16 { return 1 })
 		var a Attributes
 		a.String(name, text)

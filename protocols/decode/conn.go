@@ -3,11 +3,13 @@ package decode
 import (
 	"slices"
 
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
 )
 
-// MaxOpen bounds the requests of one connection that wait for a response; with one more, all of them count as lost.
+// MaxOpen bounds the requests of one connection that wait for a response. With one more, all of them count as lost;
+// where ids tell which response is whose, only the oldest does.
 const MaxOpen = 32768
 
 // Sink takes what parsers find.
@@ -31,13 +33,16 @@ type Conn struct {
 	Requests, Responses *stream.Stream
 	// Client says that this end sends the requests.
 	Client bool
-	Sink   Sink
+	// Order is how responses find their requests; it does not change after Attach.
+	Order protocols.Order
+	Sink  Sink
 	// Owner is the processor's own.
 	Owner any
 
 	open []*Exchange // in the order of the requests; open[head:] are waiting
 	head int
-	held int // see Held
+	held int                  // see Held
+	byID map[uint64]*Exchange // open exchanges with an id, where Order is ByID
 	// synced: requests and responses are known to correspond one to one. Not so after a join or a gap.
 	synced bool
 	// pipelined: the client was seen to send a request before the response to the one before it.
@@ -54,7 +59,7 @@ func (c *Conn) Attach() {
 func (c *Conn) Open() int { return len(c.open) - c.head }
 
 // exchangeBytes is what an open exchange takes in a snapshot without its texts, at least.
-const exchangeBytes = 336
+const exchangeBytes = 352
 
 // Held is about how many bytes the waiting exchanges take in a snapshot.
 func (c *Conn) Held() int { return c.held + exchangeBytes*c.Open() }
@@ -95,45 +100,59 @@ func (c *Conn) Newest() *Exchange {
 func (c *Conn) Recent(n int) []*Exchange { return c.open[max(c.head, len(c.open)-n):] }
 
 // Begin opens an exchange whose first byte is at the position of Requests.
-func (c *Conn) Begin() *Exchange {
-	if c.Open() >= MaxOpen {
-		c.FinishAll(Lost, c.Requests.Meta().End)
-		c.synced = false
-	}
-	m := c.Requests.Meta()
-	if c.head != len(c.open) {
+func (c *Conn) Begin() *Exchange { return c.BeginAt(c.Requests, 0) }
+
+// BeginAt opens an exchange at the position of s, at which there must be a byte. id is its stream or correlation id, 0
+// where there is none. s is [Conn.Responses] where the server begins the exchange. Where Order is ByID, an exchange
+// that is open with the same id ends as lost: its end was missed.
+func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
+	m := s.Meta()
+	if c.Order == protocols.ByID {
+		c.makeRoom(s, id, m)
+	} else {
+		if c.Open() >= MaxOpen {
+			c.FinishAll(Lost, m.End)
+			c.synced = false
+		}
 		// A later send does not prove it: the response in between may be lost, which shows only later.
-		if c.open[len(c.open)-1].serial == m.Serial {
+		if x := c.Newest(); x != nil && x.serial == m.Serial && !x.Pushed && s == c.Requests {
 			c.pipelined = true
 		}
-	} else {
+		s.TakeLost() // what was lost before this request is not its own
+	}
+	if c.head == len(c.open) {
 		c.open, c.head = c.open[:0], 0
 	}
-	c.Requests.TakeLost() // what was lost before this request is not its own
 	x := c.Sink.New()
 	x.reset()
-	x.Offset = c.Requests.Offset()
+	x.Offset, x.Stream = s.Offset(), id
 	x.Start = m.Begin
 	x.First = m.Actor
 	x.serial = m.Serial
+	x.Pushed = s == c.Responses
 	if c.head > 64 && c.head*2 > len(c.open) {
 		c.open = slices.Delete(c.open, 0, c.head)
 		c.head = 0
 	}
 	c.open = append(c.open, x)
+	if c.Order == protocols.ByID {
+		x.requestCounted, x.responseCounted = true, true
+		c.enter(x)
+	}
 	return x
 }
 
-// Started says that what the request says of itself was read, up to the last byte that was taken from Requests.
+// Started says that what the request says of itself was read, up to the last byte that was taken from its direction.
 func (c *Conn) Started(x *Exchange) {
 	if x.started {
 		return
 	}
 	x.started = true
 	c.hold(x)
-	m := c.Requests.Last()
+	s := c.asking(x)
+	m := s.Last()
 	x.Head, x.HeadTime = m.Actor, m.End
-	x.Concurrent = x.Concurrent || c.Requests.Concurrent
+	x.Concurrent = x.Concurrent || s.Concurrent
 	c.Sink.Started(c, x)
 }
 
@@ -149,9 +168,14 @@ func (c *Conn) EndRequest(x *Exchange) {
 		return
 	}
 	x.requestDone = true
-	x.RequestBytes += c.Requests.Offset() - x.Offset
-	x.RequestEnd = c.Requests.Last().End
-	x.LostBytes += c.Requests.TakeLost()
+	s := c.asking(x)
+	if !x.requestCounted {
+		x.RequestBytes += s.Offset() - x.Offset
+	}
+	if c.Order != protocols.ByID {
+		x.RequestEnd = s.Last().End
+	}
+	c.settleLost(s, x)
 	if x.responseDone {
 		c.complete(x)
 	}
@@ -175,7 +199,7 @@ func (x *Exchange) ResponseDone() bool { return x.responseDone }
 func (c *Conn) Match() (x *Exchange, orphan bool) {
 	m := c.Responses.Meta()
 	for {
-		x = c.Oldest()
+		x = c.waiting(0)
 		if x == nil || x.responseDone {
 			return nil, false
 		}
@@ -187,7 +211,7 @@ func (c *Conn) Match() (x *Exchange, orphan bool) {
 			return nil, true
 		}
 		// A client that waits for each response has, with its next request, received this one's.
-		if c.pipelined || c.Open() < 2 || c.open[c.head+1].Start > m.Begin {
+		if next := c.waiting(1); c.pipelined || next == nil || next.Start > m.Begin {
 			break
 		}
 		c.Abandon(x, Lost, m.Begin)
@@ -198,19 +222,28 @@ func (c *Conn) Match() (x *Exchange, orphan bool) {
 // BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim
 // one).
 func (c *Conn) BeginResponse(x *Exchange) {
-	m := c.Responses.Meta()
+	s := c.answering(x)
+	m := s.Meta()
 	if x.ResponseStart == 0 {
 		x.ResponseStart = m.Begin
-		x.LostBytes += c.Responses.TakeLost()
+		if c.Order != protocols.ByID {
+			x.LostBytes += s.TakeLost()
+		}
 	}
-	x.responding, x.responseAt = true, c.Responses.Offset()
+	x.responding, x.responseAt = true, s.Offset()
+	x.responseCounted = c.Order == protocols.ByID
 }
 
 // EndInterim says that the last byte that was taken from Responses ends an interim response to x.
 func (c *Conn) EndInterim(x *Exchange) {
-	x.ResponseBytes += c.Responses.Offset() - x.responseAt
+	s := c.answering(x)
+	if !x.responseCounted {
+		x.ResponseBytes += s.Offset() - x.responseAt
+	}
+	if c.Order != protocols.ByID {
+		x.ResponseTime = s.Last().End
+	}
 	x.responding = false
-	x.ResponseTime = c.Responses.Last().End
 }
 
 // EndResponse says that the last byte that was taken from Responses ends the response to x. If the request is still
@@ -218,10 +251,12 @@ func (c *Conn) EndInterim(x *Exchange) {
 func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true
-	if c.synced && c.Open() > 1 && c.open[c.head+1].Start < x.ResponseStart {
-		c.pipelined = true
+	if c.synced && c.Order != protocols.ByID {
+		if next := c.waiting(1); next != nil && next.Start < x.ResponseStart {
+			c.pipelined = true
+		}
 	}
-	x.LostBytes += c.Responses.TakeLost()
+	c.settleLost(c.answering(x), x)
 	c.Sink.Responded(c, x)
 	if x.requestDone {
 		c.complete(x)
@@ -233,23 +268,23 @@ func (c *Conn) complete(x *Exchange) {
 	x.End = max(x.RequestEnd, x.ResponseTime)
 	c.finish(x)
 	// With nothing left that could be out of step, the directions are in step from here on.
-	if !c.synced && c.head == len(c.open) && !c.Requests.Waiting() && !c.Responses.Waiting() {
+	if c.Order != protocols.ByID && !c.synced && c.head == len(c.open) && !c.Requests.Waiting() && !c.Responses.Waiting() {
 		c.synced = c.Responses.Next() == stream.None
 	}
 }
 
-// FinishOneWay ends an exchange that has no response. It must be the newest.
+// FinishOneWay ends an exchange that has no response. Its request must have ended.
 func (c *Conn) FinishOneWay(x *Exchange) {
 	x.Outcome = OneWay
 	x.End = x.RequestEnd
 	c.finish(x)
 }
 
-// Abandon ends x, the oldest exchange, with what was seen of it.
+// Abandon ends x with what was seen of it. Where Order is FIFO, x must be the oldest.
 func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
 	c.settleSizes(x)
 	if x.responseDone {
-		outcome, at = Complete, max(x.ResponseTime, c.Requests.Last().End)
+		outcome, at = Complete, max(x.ResponseTime, c.asking(x).Last().End)
 	}
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
@@ -258,15 +293,33 @@ func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
 
 // settleSizes takes what has arrived of half-read messages into the sizes of x.
 func (c *Conn) settleSizes(x *Exchange) {
-	if !x.requestDone && x == c.Newest() {
-		x.RequestBytes += c.Requests.Received() - x.Offset
-		x.LostBytes += c.Requests.TakeLost()
+	requests, responses := c.arrived(x)
+	x.RequestBytes += requests
+	x.ResponseBytes += responses
+	if c.Order == protocols.ByID {
+		c.passLost(c.Requests)
+		c.passLost(c.Responses)
+	} else {
+		if !x.requestDone && x == c.Newest() {
+			x.LostBytes += c.asking(x).TakeLost()
+		}
+		if x.responding {
+			x.LostBytes += c.answering(x).TakeLost()
+		}
 	}
-	if x.responding {
-		x.ResponseBytes += c.Responses.Received() - x.responseAt
-		x.LostBytes += c.Responses.TakeLost()
-		x.responding = false
+	x.responding = false
+}
+
+// arrived gives the bytes of half-read messages of x that have arrived and are not in its sizes. What Take counts is in
+// them.
+func (c *Conn) arrived(x *Exchange) (request, response uint64) {
+	if !x.requestDone && !x.requestCounted && x == c.Newest() {
+		request = c.asking(x).Received() - x.Offset
 	}
+	if x.responding && !x.responseCounted {
+		response = c.answering(x).Received() - x.responseAt
+	}
+	return request, response
 }
 
 // Expire ends x for the sink, but keeps its place: a late response is not taken for another's, and completes x, see
@@ -282,20 +335,17 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 		c.Started(x)
 	}
 	// With what was seen so far, to which what follows is added.
-	requestBytes, responseBytes := x.RequestBytes, x.ResponseBytes
-	if !x.requestDone && x == c.Newest() {
-		x.RequestBytes += c.Requests.Received() - x.Offset
-	}
-	if x.responding {
-		x.ResponseBytes += c.Responses.Received() - x.responseAt
-	}
+	request, response := c.arrived(x)
+	x.RequestBytes += request
+	x.ResponseBytes += response
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
 	x.reported, x.GivenUp = true, true
 	c.Sink.Finished(c, x)
 	x.GivenUp = false
-	x.RequestBytes, x.ResponseBytes = requestBytes, responseBytes
+	x.RequestBytes -= request
+	x.ResponseBytes -= response
 }
 
 // Each calls f for every waiting exchange, oldest first. f may call Expire.
@@ -320,19 +370,29 @@ func (c *Conn) Drop() {
 	c.FinishAll(Lost, 0)
 }
 
-// RequestGap says that requests may have been missed.
-func (c *Conn) RequestGap() { c.synced = false }
+// RequestGap says that requests, or a part of one, may have been missed.
+func (c *Conn) RequestGap() {
+	c.synced = false
+	if c.Order == protocols.ByID {
+		c.doubtSizes(c.Requests)
+	}
+}
 
 // ResponseGap says that responses, or a part of one, may have been missed. What cannot be matched any more is ended.
+// Where Order is ByID that is nothing: what comes later names its exchange.
 func (c *Conn) ResponseGap() {
 	c.synced = false
+	if c.Order == protocols.ByID {
+		c.doubtSizes(c.Responses)
+		return
+	}
 	at := c.Responses.Last().End
 	if c.pipelined {
 		c.FinishAll(Lost, at)
 		c.pipelined = false
 		return
 	}
-	if x := c.Oldest(); x != nil && x.Responding() && !x.responseDone {
+	if x := c.waiting(0); x != nil && x.Responding() && !x.responseDone {
 		c.Abandon(x, Lost, at)
 	}
 }
@@ -348,6 +408,9 @@ func (c *Conn) finish(x *Exchange) {
 		c.Started(x)
 	}
 	c.held -= x.held
+	if c.byID != nil && c.byID[x.Stream] == x {
+		delete(c.byID, x.Stream)
+	}
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
 	if c.open[c.head] == x {
 		c.open[c.head] = nil
@@ -356,8 +419,11 @@ func (c *Conn) finish(x *Exchange) {
 			c.open, c.head = c.open[:0], 0
 		}
 	} else {
-		i := slices.Index(c.open[c.head:], x)
-		c.open = slices.Delete(c.open, c.head+i, c.head+i+1)
+		i := len(c.open) - 1 // those that end out of turn are mostly young
+		for c.open[i] != x {
+			i--
+		}
+		c.open = slices.Delete(c.open, i, i+1)
 	}
 	// What ends without a response was reported as that already.
 	if x.Completes = x.reported && x.responseDone; !x.reported || x.Completes {
@@ -386,5 +452,11 @@ func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
 			c.hold(x)
 		}
 		c.open = append(c.open, x)
+		if c.Order == protocols.ByID {
+			if c.Lookup(x.Stream) != nil {
+				r.Fail()
+			}
+			c.enter(x)
+		}
 	}
 }

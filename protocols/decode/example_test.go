@@ -42,9 +42,9 @@ func (echo) Parse(c *decode.Conn, _ decode.Ending) decode.Status {
 	}
 }
 
-func (echo) AppendState(*decode.Conn, *snapshot.Writer)  {}
-func (echo) RestoreState(*decode.Conn, *snapshot.Reader) {}
-func (echo) Held() int                                   { return 0 }
+func (echo) AppendState(*decode.Conn, *snapshot.Writer)          {}
+func (echo) RestoreState(*decode.Conn, uint64, *snapshot.Reader) {}
+func (echo) Held() int                                           { return 0 }
 
 // printer is a sink that prints what ends.
 type printer struct{}

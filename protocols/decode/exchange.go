@@ -62,17 +62,8 @@ const MaxLinks = 32
 func (s *Said) reset() {
 	*s = Said{
 		Operation: s.Operation[:0], ErrorType: s.ErrorType[:0], ErrorMessage: s.ErrorMessage[:0], Path: s.Path[:0],
-		ServerName: s.ServerName[:0], Attributes: Attributes{s.Attributes.b[:0]}, Links: s.Links[:0],
+		ServerName: s.ServerName[:0], Attributes: Attributes{b: s.Attributes.b[:0]}, Links: s.Links[:0],
 	}
-}
-
-// size is about how many bytes s takes in a snapshot.
-func (s *Said) size() int {
-	n := len(s.Operation) + len(s.ErrorType) + len(s.ErrorMessage) + len(s.Path) + len(s.ServerName) + s.Attributes.Len()
-	for i := range s.Links {
-		n += 32 + len(s.Links[i].State)
-	}
-	return n
 }
 
 // Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it no
@@ -115,6 +106,11 @@ type Exchange struct {
 	Estimated bool
 	// Concurrent: offsets may be swapped.
 	Concurrent bool
+	// Pushed: the exchange began in the direction of the responses, so the other end asks.
+	Pushed bool
+	// Missed: bytes that may have been its response were lost on its connection. Only for protocols whose Order is
+	// ByID, where what follows does not tell.
+	Missed bool
 	// Ignore: the exchange is followed, but not published.
 	Ignore bool
 	// Patient: the response may take for ever (a blocking command).
@@ -151,6 +147,7 @@ type Exchange struct {
 	started, requestDone, responseDone, reported bool
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
 	responding                                   bool
+	requestCounted, responseCounted              bool   // sizes are what Take counted
 	serial                                       uint64 // event of the request's first byte
 	held                                         int    // counted in Conn.held
 }
@@ -194,13 +191,7 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	stream.AppendActor(w, &x.First)
 	stream.AppendActor(w, &x.Head)
 	w.Int(x.HeadTime)
-	w.Bool(x.Context.Valid)
-	if x.Context.Valid {
-		w.Bytes(x.Context.TraceID[:])
-		w.Uint(x.Context.SpanID)
-		w.Uint(uint64(x.Context.Flags))
-	}
-	w.Bytes(x.Context.State)
+	x.Context.appendState(w)
 	w.Bytes(x.Detail)
 	w.Uint(uint64(x.DetailField))
 	w.Uint(uint64(x.Outcome))
@@ -219,6 +210,8 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	}
 	w.Uint(x.Task)
 	w.Int(x.DoubtAt)
+	x.Said.appendState(w)
+	w.Bytes(x.Scratch)
 	for _, b := range x.bits() {
 		w.Bool(*b)
 	}
@@ -234,13 +227,7 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	x.LostBytes = r.Uint()
 	x.First, x.Head = stream.ReadActor(r), stream.ReadActor(r)
 	x.HeadTime = r.Int()
-	if x.Context.Valid = r.Bool(); x.Context.Valid {
-		if copy(x.Context.TraceID[:], r.Bytes()) != 16 {
-			r.Fail()
-		}
-		x.Context.SpanID, x.Context.Flags = r.Uint(), uint8(r.Uint())
-	}
-	x.Context.State = r.Bytes()
+	x.Context.restoreState(r)
 	x.Detail = r.Bytes()
 	x.DetailField, x.Outcome = uint8(r.Uint()), Outcome(r.Uint())
 	x.Flags, x.Number = uint8(r.Uint()), uint32(r.Uint())
@@ -258,22 +245,30 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 		known = bitsBefore7
 	case version < 9:
 		known = bitsBefore9
+	case version < 10:
+		known = bitsBefore10
 	}
 	if version >= 7 {
 		x.DoubtAt = r.Int()
+	}
+	if version >= 10 {
+		x.Said.restoreState(r)
+		x.Scratch = r.Bytes()
 	}
 	for _, b := range bits[:known] {
 		*b = r.Bool()
 	}
 }
 
-// bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8.
-const bitsBefore7, bitsBefore9 = 11, 13
+// bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8,
+// bitsBefore10 those of version 9.
+const bitsBefore7, bitsBefore9, bitsBefore10 = 11, 13, 14
 
-func (x *Exchange) bits() [14]*bool {
-	return [14]*bool{
+func (x *Exchange) bits() [18]*bool {
+	return [18]*bool{
 		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
 		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
 		&x.ContextUnknown, &x.CauseUnknown, &x.HostForwarded,
+		&x.Pushed, &x.Missed, &x.requestCounted, &x.responseCounted,
 	}
 }

@@ -45,10 +45,12 @@ type Parser interface {
 	Parse(c *Conn, ending Ending) Status
 	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see
 	// [Conn.Index]). What outlives an exchange (the dynamic table of HPACK, prepared statements) belongs into it as
-	// well. A change of what is written needs another [Protocol.StateVersion]. RestoreState makes r fail if it reads
-	// what cannot be; it never panics.
+	// well; settings do not. A change of what is written needs another [Protocol.StateVersion]. RestoreState reads what
+	// the given version wrote, that of today or the one before, into a parser that is new. It makes r fail if it reads
+	// what cannot be, or does not know the version: then the parser is dropped, and its connection goes on as one that
+	// was joined. It never panics.
 	AppendState(c *Conn, w *snapshot.Writer)
-	RestoreState(c *Conn, r *snapshot.Reader)
+	RestoreState(c *Conn, version uint64, r *snapshot.Reader)
 	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is asked
 	// after each call of Parse. The parser bounds it; the processor adds it up, and gives up connections when a
 	// partition holds too much.
@@ -59,7 +61,7 @@ type Parser interface {
 type Protocol struct {
 	// Number as published. It is recognised by the entry of [millrace.dev/protocols/all] that has the same.
 	Number millracev1.Protocol
-	// StateVersion is that of what AppendState of its parsers writes. A snapshot with another is refused.
+	// StateVersion is that of what AppendState of its parsers writes.
 	StateVersion uint64
 	// New makes the parser of a connection.
 	New func(Options) Parser

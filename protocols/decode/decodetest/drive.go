@@ -70,7 +70,7 @@ func Drive(t *testing.T, p decode.Protocol, script []byte) {
 			parser.AppendState(c, w)
 			parser = p.New(decode.Options{})
 			r := snapshot.NewReader(w.B)
-			if parser.RestoreState(c, r); !r.Done() {
+			if parser.RestoreState(c, p.StateVersion, r); !r.Done() {
 				t.Fatal("state does not come back")
 			}
 			continue

@@ -81,6 +81,16 @@ func (s *Stream) Skip(n uint64) uint64 {
 	return n - left
 }
 
+// Take is [Stream.Skip] for bytes whose owner is known: it gives how many of them were lost, and those do not count for
+// [Stream.TakeLost].
+func (s *Stream) Take(n uint64) (taken, lost uint64) {
+	before := s.lost
+	taken = s.Skip(n)
+	lost = s.lost - before
+	s.lost = before
+	return taken, lost
+}
+
 // SkipRun moves the position behind the run at the position and reports whether that run ended its event.
 func (s *Stream) SkipRun() (ended bool) {
 	if s.head == len(s.runs) {

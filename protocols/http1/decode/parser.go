@@ -363,7 +363,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 }
 
 // RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, r *snapshot.Reader) {
+func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 	p.req.restoreState(c, r, c.Requests)
 	p.resp.restoreState(c, r, c.Responses)
 	p.failures = int(r.Uint())

@@ -389,7 +389,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 }
 
 // RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, r *snapshot.Reader) {
+func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 	p.x = c.At(int(r.Uint()))
 	p.args, p.remain, p.index = r.Uint(), r.Uint(), int(r.Uint())
 	p.name, p.statement = r.Bytes(), r.Bytes()

@@ -18,7 +18,7 @@ func TestKeepStatementsIsNoState(t *testing.T) {
 	var w snapshot.Writer
 	before.AppendState(c, &w)
 	after := &parser{}
-	after.RestoreState(c, snapshot.NewReader(w.B))
+	after.RestoreState(c, 0, snapshot.NewReader(w.B))
 	if after.keepValues || bytes.Contains(after.statement, []byte("literal")) {
 		t.Errorf("restored: keepValues %v, statement %q", after.keepValues, after.statement)
 	}

@@ -22,7 +22,7 @@ const (
 	maxNodesBytes = 8 << 20
 	// connectionBytes is what a connection takes without anything open or buffered, processBytes a process, nodeBytes a
 	// node.
-	connectionBytes, processBytes, nodeBytes, sequenceBytes = 450, 74, 82, 28
+	connectionBytes, processBytes, nodeBytes, sequenceBytes = 456, 74, 82, 28
 	// maxNodeName bounds the name of a node, as that of a host is (RFC 1035, with room to spare).
 	maxNodeName = 512
 	// maxSequences bounds the partitions that one node reports.

@@ -143,6 +143,7 @@ func (c *connection) attach(found *decode.Protocol, client bool, keepStatements 
 	c.protocol = found.Number
 	c.parser = found.New(decode.Options{KeepStatements: keepStatements})
 	c.orient(client)
+	c.conn.Order = orderOf(found.Number)
 	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it
 		c.conn.Requests.Joined = true
 	}

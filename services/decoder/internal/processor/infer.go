@@ -2,7 +2,6 @@ package processor
 
 import (
 	"net/netip"
-	"slices"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
@@ -157,11 +156,10 @@ func look(s *stream.Stream) (*protocols.Protocol, protocols.Guess) {
 
 // parserOf gives the decoder's half of a protocol, nil if there is none.
 func (w *worker) parserOf(p *protocols.Protocol) *decode.Protocol {
-	i := slices.IndexFunc(w.options.Protocols, func(q decode.Protocol) bool { return q.Number == p.Number && p.Decoded })
-	if i < 0 {
+	if !p.Decoded {
 		return nil
 	}
-	return &w.options.Protocols[i]
+	return w.options.protocol(p.Number)
 }
 
 // giveUpUnknown stops looking at a connection that speaks nothing that is decoded. taken is what it was likely taken

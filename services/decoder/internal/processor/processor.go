@@ -68,6 +68,8 @@ type Processor struct {
 	round *round        // during a call
 	out   emitter
 	tally tally
+	// parserState is memory for the state of one parser.
+	parserState []byte
 }
 
 // New makes a processor with empty state.

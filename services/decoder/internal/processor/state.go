@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/snapshot"
@@ -20,7 +18,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 9
+	snapshotVersion = 10
 	oldestVersion   = 1
 )
 
@@ -221,8 +219,11 @@ func (p *Processor) appendConnection(c *connection, w *snapshot.Writer) {
 	c.receive.AppendState(w)
 	if c.parser != nil {
 		c.conn.AppendState(w)
-		w.Uint(p.stateVersion(c.protocol))
-		c.parser.AppendState(&c.conn, w)
+		w.Uint(p.options.protocol(c.protocol).StateVersion)
+		state := &snapshot.Writer{B: p.parserState[:0]}
+		c.parser.AppendState(&c.conn, state)
+		w.Bytes(state.B)
+		p.parserState = trim(state.B, 64*maxKept)
 	}
 }
 
@@ -265,52 +266,8 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	c.receive.RestoreState(r)
 	w := p.seat(c)
 	if parsing {
-		p.restoreParser(c, client, r, version)
+		p.restoreParser(w, c, client, r, version)
 	}
 	w.measure(c)
 	p.unseat(w)
-}
-
-func (p *Processor) restoreParser(c *connection, client bool, r *snapshot.Reader, version uint64) {
-	i := slices.IndexFunc(p.options.Protocols, func(q decode.Protocol) bool { return q.Number == c.protocol })
-	if i < 0 {
-		r.Fail()
-		return
-	}
-	c.parser = p.options.Protocols[i].New(decode.Options{KeepStatements: p.options.KeepStatements})
-	c.orient(client)
-	c.conn.RestoreState(r, version)
-	if version < 7 { // it was the time at which the exchange had waited for too long
-		c.conn.Each(func(x *decode.Exchange) {
-			if x.Since != 0 {
-				x.Since = max(x.Since-step-int64(p.options.ExchangeTimeout), 1)
-			}
-			if c.doubtful {
-				x.DoubtAt = max(p.now, 1)
-			}
-		})
-	}
-	c.conn.Each(func(x *decode.Exchange) {
-		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
-		detail := appendBytes(nil, protowire.Number(x.DetailField), x.Detail)
-		if (&millracev1.Exchange{}).UnmarshalVT(detail) != nil {
-			r.Fail()
-		}
-	})
-	if of := p.options.Protocols[i]; version > 1 {
-		if v := r.Uint(); r.Err() == nil && v != of.StateVersion {
-			r.Refuse(fmt.Errorf("%w: %d of the state of %v, this decoder reads %d", ErrSnapshotVersion, v, of.Number, of.StateVersion))
-			return
-		}
-	}
-	c.parser.RestoreState(&c.conn, r)
-}
-
-func (p *Processor) stateVersion(number millracev1.Protocol) uint64 {
-	for i := range p.options.Protocols {
-		if p.options.Protocols[i].Number == number {
-			return p.options.Protocols[i].StateVersion
-		}
-	}
-	return 0
 }

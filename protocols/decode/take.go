@@ -1,0 +1,162 @@
+package decode
+
+import (
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/decode/stream"
+)
+
+// Lookup gives the open exchange with an id. It is nil for 0, if there is none (its request was not seen, or it was
+// ended), and where Order is not ByID.
+func (c *Conn) Lookup(id uint64) *Exchange { return c.byID[id] }
+
+// Take moves the position of s by at most n bytes; it stops where bytes have not come. It counts them, their times and
+// what of them was lost for x: for its request if s is the direction in which x began, else for its response. With nil
+// they count for nobody. It gives how many were taken. The bytes of a message are taken, or skipped, all of them; in a
+// FIFO protocol what was skipped before the first Take counts as well.
+func (c *Conn) Take(s *stream.Stream, x *Exchange, n uint64) uint64 {
+	if c.Order == protocols.ByID {
+		c.passLost(s)
+	}
+	if s.Next() == stream.None || n == 0 {
+		return 0
+	}
+	if x == nil {
+		taken, _ := s.Take(n)
+		return taken
+	}
+	if s != c.asking(x) {
+		return c.takeResponse(s, x, n)
+	}
+	if !x.requestCounted {
+		x.requestCounted = true
+		x.RequestBytes += s.Offset() - x.Offset
+	}
+	taken, lost := s.Take(n)
+	x.RequestBytes += taken
+	x.LostBytes += lost
+	x.RequestEnd = s.Last().End
+	return taken
+}
+
+func (c *Conn) takeResponse(s *stream.Stream, x *Exchange, n uint64) uint64 {
+	if x.ResponseStart == 0 {
+		x.ResponseStart = s.Meta().Begin
+	}
+	if x.responding && !x.responseCounted {
+		x.ResponseBytes += s.Offset() - x.responseAt
+	}
+	x.responding, x.responseCounted = true, true
+	taken, lost := s.Take(n)
+	x.ResponseBytes += taken
+	x.LostBytes += lost
+	x.ResponseTime = s.Last().End
+	return taken
+}
+
+// End says that the last byte taken of s ends x's message in s: its request or its response, by which direction began
+// it. It does nothing if that message has ended. When both have, the exchange is complete, and x is not to be used any
+// more.
+func (c *Conn) End(s *stream.Stream, x *Exchange) {
+	switch {
+	case s == c.asking(x):
+		c.EndRequest(x)
+	case !x.responseDone:
+		c.EndResponse(x)
+	}
+}
+
+// asking is the direction in which x began.
+func (c *Conn) asking(x *Exchange) *stream.Stream {
+	if x.Pushed {
+		return c.Responses
+	}
+	return c.Requests
+}
+
+// answering is the other direction.
+func (c *Conn) answering(x *Exchange) *stream.Stream {
+	if x.Pushed {
+		return c.Requests
+	}
+	return c.Responses
+}
+
+// waiting gives the nth exchange, from 0, whose response is due in Responses; nil if there are not so many.
+func (c *Conn) waiting(n int) *Exchange {
+	for _, x := range c.open[c.head:] {
+		if x.Pushed {
+			continue
+		}
+		if n == 0 {
+			return x
+		}
+		n--
+	}
+	return nil
+}
+
+// makeRoom prepares for an exchange that begins at m in s with an id.
+func (c *Conn) makeRoom(s *stream.Stream, id uint64, m *stream.Meta) {
+	c.passLost(s)
+	if x := c.Lookup(id); x != nil {
+		c.Abandon(x, Lost, m.Begin)
+	}
+	if c.Open() >= MaxOpen {
+		c.Abandon(c.Oldest(), Lost, m.Begin)
+	}
+}
+
+// enter makes x known by its id.
+func (c *Conn) enter(x *Exchange) {
+	if x.Stream == 0 {
+		return
+	}
+	if c.byID == nil {
+		c.byID = map[uint64]*Exchange{}
+	}
+	c.byID[x.Stream] = x
+}
+
+// reads reports whether the message of x in s has not ended.
+func (c *Conn) reads(s *stream.Stream, x *Exchange) bool {
+	if s == c.asking(x) {
+		return !x.requestDone
+	}
+	return !x.responseDone
+}
+
+// settleLost takes what was lost of s before its position. Where bytes are taken for exchanges it is not known whose
+// that was.
+func (c *Conn) settleLost(s *stream.Stream, x *Exchange) {
+	if c.Order == protocols.ByID {
+		c.passLost(s)
+		return
+	}
+	x.LostBytes += s.TakeLost()
+}
+
+// passLost takes what was lost of s and was passed over without being taken. Nobody knows whose it was: it counts once,
+// for the oldest exchange whose it may be, and all whose it may be have estimated sizes.
+func (c *Conn) passLost(s *stream.Stream) {
+	n := s.TakeLost()
+	if n == 0 {
+		return
+	}
+	for _, x := range c.open[c.head:] {
+		if c.reads(s, x) {
+			x.Estimated = true
+			x.LostBytes += n
+			n = 0
+		}
+	}
+}
+
+// doubtSizes says that bytes of s were passed over without being taken.
+func (c *Conn) doubtSizes(s *stream.Stream) {
+	c.passLost(s)
+	for _, x := range c.open[c.head:] {
+		if c.reads(s, x) {
+			x.Estimated = true
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package processor
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/all"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/snapshot"
+)
+
+// restoreParser reads the open exchanges of c and the state of its parser. A parser that cannot read its state loses
+// its connection, and no more.
+func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snapshot.Reader, version uint64) {
+	found := p.options.protocol(c.protocol)
+	if found == nil && version < 10 {
+		r.Fail()
+		return
+	}
+	c.orient(client)
+	c.conn.Order = orderOf(c.protocol)
+	c.conn.RestoreState(r, version)
+	p.restoreWaits(c, version)
+	c.conn.Each(func(x *decode.Exchange) {
+		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
+		var detail []byte
+		if x.DetailField != 0 {
+			detail = appendBytes(nil, protowire.Number(x.DetailField), x.Detail)
+		}
+		if (&millracev1.Exchange{}).UnmarshalVT(detail) != nil {
+			r.Fail()
+		}
+	})
+	of := uint64(0)
+	if version > 1 {
+		of = r.Uint()
+	}
+	if version < 10 {
+		c.parser = found.New(decode.Options{KeepStatements: p.options.KeepStatements})
+		c.parser.RestoreState(&c.conn, of, r)
+		return
+	}
+	state := snapshot.NewReader(r.Bytes())
+	if r.Err() != nil {
+		return
+	}
+	if found != nil {
+		c.parser = found.New(decode.Options{KeepStatements: p.options.KeepStatements})
+		if c.parser.RestoreState(&c.conn, of, state); state.Done() {
+			return
+		}
+	}
+	p.loseState(w, c)
+}
+
+// restoreWaits reads the times of snapshots before version 7, which had that at which an exchange had waited for too
+// long.
+func (p *Processor) restoreWaits(c *connection, version uint64) {
+	if version >= 7 {
+		return
+	}
+	c.conn.Each(func(x *decode.Exchange) {
+		if x.Since != 0 {
+			x.Since = max(x.Since-step-int64(p.options.ExchangeTimeout), 1)
+		}
+		if c.doubtful {
+			x.DoubtAt = max(p.now, 1)
+		}
+	})
+}
+
+// loseState ends what is open on c, of which nobody can read the parser's state. It goes on as a connection that was
+// joined.
+func (p *Processor) loseState(w *worker, c *connection) {
+	count(&w.tally.givenUp, given{"state version", c.protocol}, 1)
+	for x := c.conn.Oldest(); x != nil; x = c.conn.Oldest() {
+		c.conn.Abandon(x, decode.Lost, p.untilNow(x))
+	}
+	c.parser, c.protocol = nil, 0
+	c.send.Discard()
+	c.receive.Discard()
+	c.send.Settle()
+	c.receive.Settle()
+}
+
+// protocol gives the decoder's half of a protocol, nil if there is none.
+func (o *Options) protocol(number millracev1.Protocol) *decode.Protocol {
+	for i := range o.Protocols {
+		if o.Protocols[i].Number == number {
+			return &o.Protocols[i]
+		}
+	}
+	return nil
+}
+
+// orderOf is how responses find requests in a protocol.
+func orderOf(number millracev1.Protocol) protocols.Order {
+	if p := all.Of(int32(number)); p != nil {
+		return p.Order
+	}
+	return protocols.FIFO
+}
