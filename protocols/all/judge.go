@@ -1,6 +1,8 @@
 package all
 
 import (
+	"slices"
+
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/proxy"
 )
@@ -37,28 +39,34 @@ var speaking = func() (list []*protocols.Protocol) {
 	return list
 }()
 
+// Speaking gives the protocols of the list that a connection can speak, which prefaces are not.
+func Speaking() []*protocols.Protocol { return slices.Clone(speaking) }
+
 // Judge says what a connection speaks that was seen from its beginning. The node asks it before it publishes anything
 // of the connection, the decoder before it takes anything of it for a request.
-func Judge(t *Talk) Judgement {
-	if t.ServerFirst {
-		if v := greeting(t); v.Guess == protocols.No || len(t.Client) == 0 {
-			return v
-		}
+func Judge(t *Talk) Judgement { return JudgeAmong(speaking, t) }
+
+// JudgeAmong is [Judge] for a list of protocols other than [Speaking].
+func JudgeAmong(list []*protocols.Protocol, t *Talk) Judgement {
+	asked, preface, g := t.Client, proxy.Preface{}, protocols.No
+	if !t.Behind && len(asked) > 0 {
+		preface, g = proxy.Read(asked)
 	}
-	if len(t.Client) == 0 {
-		return Judgement{Guess: protocols.More}
-	}
-	if t.Behind {
-		return request(t, t.Client)
-	}
-	preface, g := proxy.Read(t.Client)
-	asked := t.Client
 	if g == protocols.Sure {
-		if asked = asked[min(len(asked), preface.Length):]; len(asked) == 0 {
-			return Judgement{Guess: wait(t.ClientCut), Preface: preface}
-		}
+		asked = asked[min(len(asked), preface.Length):]
 	}
-	v := request(t, asked)
+	var greeted Judgement
+	if t.ServerFirst || len(asked) == 0 && len(t.Server) > 0 {
+		greeted = greeting(list, t)
+		greeted.Preface = preface
+	}
+	switch {
+	case greeted.Guess == protocols.Sure, t.ServerFirst && (greeted.Guess == protocols.No || len(t.Client) == 0):
+		return greeted // a server that greets decides alone, whatever the client says
+	case len(asked) == 0:
+		return Judgement{Guess: wait(t.ClientCut && len(t.Client) > 0), Preface: preface}
+	}
+	v := request(list, t, asked)
 	v.Preface = preface
 	if v.Guess == protocols.No && g == protocols.More {
 		v.Guess = wait(t.ClientCut)
@@ -67,17 +75,17 @@ func Judge(t *Talk) Judgement {
 }
 
 // greeting judges a server that speaks first. Its first bytes may be among those that are missing.
-func greeting(t *Talk) Judgement {
-	p, g := protocols.Recognise(speaking, t.Server, protocols.Server, protocols.Opening)
-	if g == protocols.More {
+func greeting(list []*protocols.Protocol, t *Talk) Judgement {
+	p, g := protocols.Recognise(list, t.Server, protocols.Server, protocols.Opening)
+	if g == protocols.More || g == protocols.Likely {
 		g = wait(t.ServerCut && len(t.Client) == 0)
 	}
 	return Judgement{Guess: g, Protocol: p}
 }
 
 // request judges what the client sent behind a preface.
-func request(t *Talk, asked []byte) Judgement {
-	p, g := protocols.Recognise(speaking, asked, protocols.Client, protocols.Opening)
+func request(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
+	p, g := protocols.Recognise(list, asked, protocols.Client, protocols.Opening)
 	switch {
 	case g == protocols.More:
 		g = wait(t.ClientCut)
@@ -94,7 +102,12 @@ func request(t *Talk, asked []byte) Judgement {
 
 // Recognise judges bytes that are not known to begin a connection, for protocols that are decoded.
 func Recognise(b []byte, from protocols.End, how protocols.Evidence) (*protocols.Protocol, protocols.Guess) {
-	p, g := protocols.Recognise(speaking, b, from, how)
+	return Among(speaking, b, from, how)
+}
+
+// Among is [Recognise] for a list of protocols other than [Speaking].
+func Among(list []*protocols.Protocol, b []byte, from protocols.End, how protocols.Evidence) (*protocols.Protocol, protocols.Guess) {
+	p, g := protocols.Recognise(list, b, from, how)
 	if p != nil && !p.Decoded {
 		return p, protocols.No
 	}

@@ -23,6 +23,12 @@ func (w *Writer) Start(payload []byte) {
 // source of the payload and position bytes behind the first byte of the event.
 func (w *Writer) Run(source int, position uint32) { w.source, w.position = source, position }
 
+// Advance is Run for bytes that lie n bytes behind those before.
+func (w *Writer) Advance(n int) { w.Run(w.source+n, w.position+uint32(n)) }
+
+// Discard forgets what was kept of the event.
+func (w *Writer) Discard() { w.length, w.segments = 0, w.segments[:0] }
+
 // Keep keeps the bytes from to to of the bytes being scanned. Calls of Keep and Blank come in ascending order.
 func (w *Writer) Keep(from, to int) {
 	if from >= to {
@@ -49,12 +55,28 @@ func (w *Writer) Blank(from, to int) {
 	if from >= to {
 		return
 	}
-	b := w.payload[w.source+from : w.source+to]
+	w.Mask(w.payload[w.source+from : w.source+to])
+	w.Keep(from, to)
+}
+
+// Mask overwrites b with '*'. b is a part of the bytes being scanned that is not kept yet; a later Keep of all that is
+// around it keeps it as it is then.
+func (w *Writer) Mask(b []byte) {
+	if len(b) == 0 {
+		return
+	}
 	for n := 0; n < len(b); {
 		n += copy(b[n:], stars)
 	}
 	w.blanked = true
-	w.Keep(from, to)
+}
+
+// MaskWith is Mask with another byte than '*'.
+func (w *Writer) MaskWith(b []byte, c byte) {
+	for i := range b {
+		b[i] = c
+		w.blanked = true
+	}
 }
 
 // Fill keeps the bytes from to to of the bytes being scanned, overwritten with with, which is as long.

@@ -114,7 +114,7 @@ func stream(events []Event) []byte {
 		}
 		segments := e.Segments
 		if segments == nil {
-			segments = []Segment{{0, uint32(len(e.Payload))}}
+			segments = []Segment{{Length: uint32(len(e.Payload))}}
 		}
 		payload := e.Payload
 		for _, g := range segments {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/edge"
 )
 
 // Connection is one end of a connection, as the kernel knows it. The pointer is stable while the socket lives, so it
@@ -69,10 +70,7 @@ type Event struct {
 }
 
 // Segment is a run of payload bytes: Length bytes that belong at position At within the event.
-type Segment struct {
-	At     uint32
-	Length uint32
-}
+type Segment = edge.Segment
 
 // Policy is what the kernel side does with a process.
 type Policy struct {

@@ -226,7 +226,7 @@ func checkFollowed(t *testing.T, name, text string, events []Event) {
 	for _, e := range events {
 		segments, payload := e.Segments, e.Payload
 		if segments == nil {
-			segments = []Segment{{0, uint32(len(payload))}}
+			segments = []Segment{{Length: uint32(len(payload))}}
 		}
 		for _, s := range segments {
 			copy(seen[e.Offset+uint64(s.At):], payload[:s.Length])
@@ -291,7 +291,7 @@ func TestPayloadPlacement(t *testing.T) {
 	}
 	for _, e := range events {
 		payload := e.Payload
-		if len(e.Segments) < 2 || e.Segments[0] != (Segment{0, 750}) {
+		if len(e.Segments) < 2 || e.Segments[0] != (Segment{Length: 750}) {
 			t.Errorf("segments %v", e.Segments)
 		}
 		for _, s := range e.Segments {

@@ -9,6 +9,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/all"
 	"millrace.dev/services/capture/internal/batch"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/process"
@@ -198,7 +199,7 @@ func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) 
 		return
 	}
 	p.activate(proc, p.builder(proc))
-	proc.Serves = proc.Serves || isServed(ev)
+	proc.Serves = proc.Serves || isServed(c, ev)
 	facts := c.facts(ev)
 	if c.builder == nil {
 		c.builder = p.builder(proc)
@@ -237,10 +238,16 @@ func (p *Pipeline) activate(proc *process.Process, b *batch.Builder) {
 }
 
 // isServed reports whether an event brought bytes of what may be a request.
-func isServed(ev *kernel.Event) bool {
+func isServed(c *connection, ev *kernel.Event) bool {
 	k := ev.Connection
-	return ev.Kind == kernel.Receive && k.Role != millracev1.Role_ROLE_CLIENT &&
-		(k.Hint == millracev1.Protocol_PROTOCOL_HTTP1 || k.Hint == millracev1.Protocol_PROTOCOL_REDIS)
+	if ev.Kind != kernel.Receive || k.Role == millracev1.Role_ROLE_CLIENT {
+		return false
+	}
+	p := all.Of(int32(k.Hint))
+	if k.Hint == millracev1.Protocol_PROTOCOL_UNSPECIFIED {
+		p = c.redact.Taken() // what it begins with fits several, so the kernel side left it to the redactor
+	}
+	return p != nil && p.Decoded
 }
 
 func (p *Pipeline) builder(proc *process.Process) *batch.Builder {

@@ -16,6 +16,8 @@ func (d *direction) enter(k kind) {
 		d.phase = phaseStart
 	case kindRedis:
 		d.phase = phaseReply
+	case kindRoom:
+		d.phase = phaseScanned
 	case kindUndecided, kindOpaque:
 		d.phase = phaseOpaque
 	}
@@ -38,19 +40,19 @@ func (r *Redactor) preface(c *Connection, d *direction, b []byte) []byte {
 		at := uint32(d.position) + uint32(i)
 		switch {
 		case at < c.prefaceKeep:
-			r.out.keep(i, i+1)
+			r.out.Keep(i, i+1)
 		case c.prefaceText():
 			if at < c.prefaceEnd-2 {
 				r.blank(b[i : i+1])
 			}
-			r.out.keep(i, i+1)
+			r.out.Keep(i, i+1)
 		}
 	}
 	d.position += uint64(n)
 	if d.remaining -= uint64(n); d.remaining == 0 {
 		d.enter(c.kind)
 	}
-	r.out.run(r.out.source+n, r.out.position+uint32(n))
+	r.out.Advance(n)
 	return b[n:]
 }
 
@@ -74,6 +76,9 @@ func (d *direction) end() protocols.End {
 // resync looks whether an event begins with what can only be the start of a message, where the position is not known.
 func (r *Redactor) resync(c *Connection, d *direction, b []byte) {
 	switch {
+	case d.phase == phaseLost && c.kind == kindRoom:
+		r.resume(c, d, b)
+		return
 	case d.phase == phaseLost:
 	case d.guess && (d.phase == phaseBody || d.phase == phaseChunk || d.phase == phaseUntilClose):
 		// The body is one only if the request was not HEAD, and the request was not seen.
@@ -85,7 +90,7 @@ func (r *Redactor) resync(c *Connection, d *direction, b []byte) {
 		return
 	}
 	end := d.end()
-	p, guess := all.Recognise(b, end, protocols.Anywhere)
+	p, guess := all.Among(r.list, b, end, protocols.Anywhere)
 	switch {
 	case guess == protocols.No || guess == protocols.Likely || p == nil:
 		return
@@ -94,7 +99,11 @@ func (r *Redactor) resync(c *Connection, d *direction, b []byte) {
 		if guess != protocols.Sure || p.Confirm != nil && end == protocols.Server {
 			return
 		}
-		c.recognise(p)
+		r.recognise(c, p)
+		if c.kind == kindRoom {
+			r.resume(c, d, b)
+			return
+		}
 	case p != c.taken:
 		return
 	case guess == protocols.More && !begun(b):

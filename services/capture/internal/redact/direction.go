@@ -9,6 +9,7 @@ const (
 	kindUndecided kind = iota
 	kindHTTP
 	kindRedis
+	kindRoom // what a scanner of protocols/edge/all reads
 	kindOpaque
 )
 
@@ -20,6 +21,7 @@ const (
 	phaseOpaque          // everything is dropped, for good
 	phaseLost            // everything is dropped until the start of a message is recognised
 	phasePreface         // what a load balancer says before the first message
+	phaseScanned         // the connection's scanner follows
 
 	// HTTP/1, RFC 9112.
 	phaseStart     // before a start line; empty lines are allowed

@@ -16,6 +16,9 @@
 // are missing and the position is no longer known, nothing is kept until an event begins with what can only be the
 // start of a message; where a head leaves open how long the body is, nothing more of the direction is kept at all.
 //
-// HTTP/1 is in http.go (messages), http_target.go and http_header.go, Redis in redis.go and redis_text.go. Package
-// secret judges names and texts.
+// What a protocol's messages may show is the business of its room: a connection that is recognised gets the
+// [edge.Scanner] of the room, if the list in protocols/edge/all has one, and scan.go passes it the bytes. A connection
+// whose socket does not tell which end it is learns it from the first message that only one end can send. HTTP/1 is in
+// http.go (messages), http_target.go and http_header.go, Redis in redis.go and redis_text.go. Package secret judges
+// names and texts.
 package redact

@@ -22,7 +22,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 			}
 			if d.doubtful && c.methods.length > 0 {
 				// What follows a request that may have a body after all is a request only once that is answered.
-				r.out.keep(from, i)
+				r.out.Keep(from, i)
 				d.giveUp()
 				return
 			}
@@ -54,7 +54,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 				d.malformed, d.phase, d.kind = true, phaseValue, headerNone
 			}
 		case phaseBody, phaseChunk:
-			r.out.keep(from, i)
+			r.out.Keep(from, i)
 			n := int(min(d.remaining, uint64(len(b)-i)))
 			i += n
 			from, mark = i, i
@@ -77,11 +77,11 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 			}
 			i++
 		default: // Opaque, until close, lost: nothing more is kept.
-			r.out.keep(from, i)
+			r.out.Keep(from, i)
 			return
 		}
 		if failed {
-			r.out.keep(from, max(from, mark))
+			r.out.Keep(from, max(from, mark))
 			if d.inTarget() {
 				c.methods.forget()
 			}
@@ -89,7 +89,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 			return
 		}
 	}
-	r.out.keep(from, i)
+	r.out.Keep(from, i)
 }
 
 // beginMessage clears what belongs to the message before.

@@ -176,8 +176,7 @@ func (r *Redactor) screen(kind headerKind, value []byte) {
 	if plain.is(value) {
 		return
 	}
-	before := r.out.blanked
-	r.out.blanked = false
+	r.changed = false
 	switch kind {
 	case headerHost:
 		r.host(value)
@@ -188,10 +187,9 @@ func (r *Redactor) screen(kind headerKind, value []byte) {
 	default:
 		r.traceState(value)
 	}
-	if !r.out.blanked && !r.out.muted {
+	if !r.changed {
 		plain.keep(value)
 	}
-	r.out.blanked = r.out.blanked || before
 }
 
 // contentLength reads the value of a Content-Length, or a piece of it: digits, or the same digits several times (RFC

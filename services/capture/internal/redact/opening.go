@@ -71,7 +71,7 @@ func (r *Redactor) open(c *Connection, ev *kernel.Event) (earlier []kernel.Event
 	talk := all.Talk{
 		Client: asks.bytes, Server: answers.bytes, ClientCut: asks.cut, ServerCut: answers.cut, ServerFirst: o.serverFirst,
 	}
-	v := all.Judge(&talk)
+	v := all.JudgeAmong(r.list, &talk)
 	switch {
 	case v.Guess == protocols.More:
 		r.withhold(c, o, ev)
@@ -81,7 +81,7 @@ func (r *Redactor) open(c *Connection, ev *kernel.Event) (earlier []kernel.Event
 		return r.release(c, ev), true
 	case v.Guess == protocols.No && (talk.ClientCut || talk.ServerCut):
 		talk.ClientCut, talk.ServerCut = false, false
-		if all.Judge(&talk).Guess != protocols.No { // what is missing would have told
+		if all.JudgeAmong(r.list, &talk).Guess != protocols.No { // what is missing would have told
 			return r.join(c, ev)
 		}
 	}
@@ -139,7 +139,7 @@ func (r *Redactor) withhold(c *Connection, o *opening, ev *kernel.Event) {
 
 // recognised begins the protocol in both directions.
 func (r *Redactor) recognised(c *Connection, v *all.Judgement, talk *all.Talk, client bool) {
-	c.recognise(v.Protocol)
+	r.recognise(c, v.Protocol)
 	c.prefaceEnd = uint32(v.Preface.Length)
 	c.prefaceKeep = uint32(v.Preface.Keep)
 	c.prefaceSent = client
@@ -151,13 +151,16 @@ func (r *Redactor) recognised(c *Connection, v *all.Judgement, talk *all.Talk, c
 }
 
 // recognise says what the connection speaks.
-func (c *Connection) recognise(p *protocols.Protocol) {
+func (r *Redactor) recognise(c *Connection, p *protocols.Protocol) {
 	c.taken = p
-	switch p.Number {
-	case millracev1.Protocol_PROTOCOL_HTTP1:
+	room := r.rooms[p]
+	switch {
+	case p.Number == millracev1.Protocol_PROTOCOL_HTTP1:
 		c.kind = kindHTTP
-	case millracev1.Protocol_PROTOCOL_REDIS:
+	case p.Number == millracev1.Protocol_PROTOCOL_REDIS:
 		c.kind = kindRedis
+	case room != nil:
+		c.kind, c.scanner = kindRoom, room.New(&r.shared, !c.joined)
 	default:
 		c.giveUp(CauseUnknown)
 	}
@@ -204,7 +207,7 @@ const (
 	CauseUnconfirmed
 	// CauseBroken: it went on with what is not of the protocol.
 	CauseBroken
-	// CauseUpgraded: it left HTTP in an orderly way, by an upgrade or CONNECT.
+	// CauseUpgraded: it left its protocol in an orderly way: an upgrade, CONNECT, encryption.
 	CauseUpgraded
 	// CauseWithheld: its first bytes, or those of all such connections, exceeded the bounds before they told anything.
 	CauseWithheld

@@ -7,6 +7,9 @@ import (
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/all"
+	"millrace.dev/protocols/edge"
+	rooms "millrace.dev/protocols/edge/all"
 	"millrace.dev/services/capture/internal/kernel"
 )
 
@@ -25,9 +28,14 @@ const (
 // Redactor applies the rules to events. It is not safe for concurrent use.
 type Redactor struct {
 	rules    *rules
-	out      writer
+	out      edge.Writer
+	changed  bool // blank was called for bytes since it was set to false
 	plain    [headerKinds]screenedValue
 	withheld int // bytes of events of connections that are not recognised yet
+
+	list   []*protocols.Protocol // that connections can speak
+	rooms  map[*protocols.Protocol]*edge.Room
+	shared edge.Rules
 }
 
 // Connection is the state of one connection, both directions. The zero value is ready. It belongs to one [Redactor] and
@@ -44,6 +52,8 @@ type Connection struct {
 	doubt   bool // bytes were missing, so what is read may not be at the place where it is looked for
 	strict  bool // the first malformed message ends it
 	own     *ownMethod
+	scanner edge.Scanner  // of a protocol that has a room
+	role    protocols.End // which this end is
 
 	prefaceEnd, prefaceKeep uint32 // length of a preface, and of what is kept of it
 	prefaceSent             bool   // it is in what this end sends
@@ -55,7 +65,14 @@ func New(cfg config.Redact) (*Redactor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture.redact: %w", err)
 	}
-	return &Redactor{rules: rules}, nil
+	r := &Redactor{
+		rules: rules, list: all.Speaking(), rooms: map[*protocols.Protocol]*edge.Room{},
+		shared: edge.Rules{Literals: cfg.Enable && cfg.Literals},
+	}
+	for _, room := range rooms.List {
+		r.rooms[room.Protocol] = room
+	}
+	return r, nil
 }
 
 // Event rewrites ev's Payload and Segments in place. Events of a connection must come in the order in which the kernel
@@ -99,11 +116,11 @@ func (r *Redactor) apply(c *Connection, ev *kernel.Event) {
 		return
 	}
 	r.begin(c, d, ev)
-	r.out.start(ev.Payload)
+	r.out.Start(ev.Payload)
 	if ev.Offset < d.next {
 		// Bytes that were seen, or two threads' bytes that changed places: their position in the message is not known
 		// any more, and the place where the stream goes on is not touched.
-		r.out.finish(ev)
+		r.finish(ev)
 		if end := ev.Offset + uint64(ev.Length); end > d.next {
 			d.lose()
 			d.next = end
@@ -115,12 +132,12 @@ func (r *Redactor) apply(c *Connection, ev *kernel.Event) {
 		if ev.Flags&FlagConcurrent == 0 {
 			ev.Flags |= FlagAfterLoss
 		}
-		r.skip(d, gap)
+		r.skip(c, d, gap)
 		c.doubt = true
 	}
 	d.next = ev.Offset + uint64(ev.Length)
 	r.runs(c, d, ev)
-	r.out.finish(ev)
+	r.finish(ev)
 }
 
 // begin sets the direction up at its first event.
@@ -131,6 +148,7 @@ func (r *Redactor) begin(c *Connection, d *direction, ev *kernel.Event) {
 		if ev.Connection != nil {
 			d.client = ev.Connection.Role == millracev1.Role_ROLE_CLIENT
 			d.server = ev.Connection.Role == millracev1.Role_ROLE_SERVER
+			c.role = max(c.role, roleOf(ev.Connection))
 		}
 		if ev.Offset != 0 || c.joined {
 			// Joined in the middle: what the connection speaks may show at the start of any event.
@@ -158,7 +176,7 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	for _, s := range segments {
 		// The kernel side promises ascending runs that fit; what breaks the promise is not shipped.
 		if s.At < at || s.Length > ev.Length || s.At > ev.Length-s.Length || int(s.Length) > len(ev.Payload)-from {
-			r.out.truncate()
+			r.out.Discard()
 			d.lose()
 			return
 		}
@@ -166,11 +184,11 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 			continue
 		}
 		if s.At > at {
-			r.skip(d, uint64(s.At-at))
+			r.skip(c, d, uint64(s.At-at))
 			c.doubt = c.doubt || d.phase == phaseLost
 		}
 		run := ev.Payload[from : from+int(s.Length)]
-		r.out.run(from, s.At)
+		r.out.Run(from, s.At)
 		if s.At == 0 && ev.Flags&FlagPart == 0 {
 			r.resync(c, d, run)
 		}
@@ -185,16 +203,17 @@ func (r *Redactor) runs(c *Connection, d *direction, ev *kernel.Event) {
 	}
 	switch {
 	case at < ev.Length:
-		r.skip(d, uint64(ev.Length-at))
+		r.skip(c, d, uint64(ev.Length-at))
 	case d.phase == phaseLost && last != nil:
-		r.out.run(lastStart, at-uint32(len(last)))
-		if c.kind != kindRedis {
+		r.out.Run(lastStart, at-uint32(len(last)))
+		switch n := len(last); {
+		case c.kind == kindHTTP:
 			r.tail(d, last)
-		} else if n := len(last); lost && n >= 2 && string(last[n-2:]) == "\r\n" {
-			r.out.keep(n-2, n) // whether a reply can end here
+		case c.kind == kindRedis && lost && n >= 2 && string(last[n-2:]) == "\r\n":
+			r.out.Keep(n-2, n) // whether a reply can end here
 		}
 	}
-	if r.out.blanked {
+	if r.out.Blanked() {
 		ev.Flags |= FlagRedacted
 	}
 }
@@ -216,6 +235,9 @@ func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 		r.http(c, d, b)
 	case c.kind == kindRedis:
 		r.redis(d, b)
+	case c.kind == kindRoom:
+		r.scan(c, d, b)
+		return
 	}
 	switch {
 	case d.phase == phaseLost:
@@ -227,7 +249,7 @@ func (r *Redactor) consume(c *Connection, d *direction, b []byte) {
 
 // skip passes over n bytes that are not there. Bytes whose number was announced and the line end behind them are one: a
 // hole may cover any of both.
-func (r *Redactor) skip(d *direction, n uint64) {
+func (r *Redactor) skip(c *Connection, d *direction, n uint64) {
 	switch d.phase {
 	case phaseOpaque, phaseLost, phaseUntilClose:
 		return
@@ -236,6 +258,10 @@ func (r *Redactor) skip(d *direction, n uint64) {
 			d.remaining -= n
 			d.position += n
 			return
+		}
+		if c.kind == kindRoom {
+			n -= d.remaining
+			d.remaining, d.phase = 0, phaseScanned
 		}
 	case phaseBody, phaseChunk, phaseBulk:
 		if n < d.remaining {
@@ -258,7 +284,7 @@ func (r *Redactor) skip(d *direction, n uint64) {
 			d.phase, d.number, d.digits = phaseChunkSize, 0, 0
 		}
 	}
-	if n > 0 {
+	if n > 0 && (d.phase != phaseScanned || !c.scanner.Skip(c.from(d), n)) {
 		d.lose()
 	}
 }
@@ -283,13 +309,13 @@ func (r *Redactor) tail(d *direction, b []byte) {
 	n := len(b)
 	switch {
 	case d.lost == lostHeaders && n >= 4 && string(b[n-4:]) == "\r\n\r\n":
-		r.out.keep(n-4, n)
+		r.out.Keep(n-4, n)
 		if d.bodyless {
 			d.phase = phaseStart
 		}
 	case d.lost == lostChunks:
 		if at := r.lastChunk(b); at >= 0 {
-			r.out.keep(at, n)
+			r.out.Keep(at, n)
 			d.phase = phaseStart
 		}
 	}
@@ -323,4 +349,22 @@ func (r *Redactor) lastChunk(b []byte) int {
 		rest = after
 	}
 	return at
+}
+
+// blank overwrites b, if the configuration says so.
+func (r *Redactor) blank(b []byte) {
+	if r.rules.enable && len(b) > 0 {
+		r.out.Mask(b)
+		r.changed = true
+	}
+}
+
+// finish sets what is kept of ev.
+func (r *Redactor) finish(ev *kernel.Event) {
+	kept, segments := r.out.Kept()
+	ev.Payload = kept
+	if len(segments) == 0 || len(segments) == 1 && segments[0].At == 0 {
+		segments = nil
+	}
+	ev.Segments = segments
 }

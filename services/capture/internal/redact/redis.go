@@ -41,7 +41,7 @@ func (r *Redactor) redis(d *direction, b []byte) {
 		switch d.phase {
 		case phaseReply:
 			if !d.beginValue(b[i]) {
-				r.out.keep(from, i)
+				r.out.Keep(from, i)
 				d.lose()
 				return
 			}
@@ -50,7 +50,7 @@ func (r *Redactor) redis(d *direction, b []byte) {
 			}
 		case phaseNumber:
 			if i = r.redisNumber(d, b, i); i < 0 {
-				r.out.keep(from, -i-1)
+				r.out.Keep(from, -i-1)
 				d.lose()
 				return
 			}
@@ -61,7 +61,7 @@ func (r *Redactor) redis(d *direction, b []byte) {
 		case phaseBulk:
 			n := int(min(d.remaining, uint64(len(b)-i)))
 			kept := r.bulk(d, b[i:i+n])
-			r.out.keep(from, i+kept)
+			r.out.Keep(from, i+kept)
 			i += n
 			from = i
 			d.position += uint64(n)
@@ -75,17 +75,17 @@ func (r *Redactor) redis(d *direction, b []byte) {
 			case b[i] == '\n':
 				d.phase = phaseReply
 			default:
-				r.out.keep(from, i)
+				r.out.Keep(from, i)
 				d.lose()
 				return
 			}
 			i++
 		default:
-			r.out.keep(from, i)
+			r.out.Keep(from, i)
 			return
 		}
 	}
-	r.out.keep(from, i)
+	r.out.Keep(from, i)
 }
 
 // asks reports whether the direction is that of commands, answers whether it is that of replies. Neither is known of a
@@ -325,11 +325,8 @@ func (d *direction) endInlineWord() {
 
 // inlineBlank blanks bytes of an inline command. A name becomes question marks: a star would make an array of it.
 func (r *Redactor) inlineBlank(d *direction, b []byte) {
-	if r.rules.enable && !r.out.muted && d.argument == 0 {
-		for i := range b {
-			b[i] = '?'
-		}
-		r.out.blanked = true
+	if r.rules.enable && d.argument == 0 {
+		r.out.MaskWith(b, '?')
 		return
 	}
 	r.blank(b)

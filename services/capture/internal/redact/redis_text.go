@@ -99,19 +99,17 @@ func (r *Redactor) simple(d *direction, b []byte, i int) int {
 
 // numbers makes every digit but zero a one: whether a number is zero, its sign and its length are kept.
 func (r *Redactor) numbers(w *words, text []byte) {
-	if !r.rules.enable || r.out.muted {
+	if !r.rules.enable {
 		return
 	}
 	for i, c := range text {
 		switch {
 		case c >= '2' && c <= '9':
-			text[i] = '1'
-			r.out.blanked = true
+			r.out.MaskWith(text[i:i+1], '1')
 		case c == '0' || c == '1' || c == '-' || c == '+' || c == '.':
 		case i == 0 && w.length == 0 && (c == 'i' || c == 'n'): // inf, nan
 		default:
-			text[i] = '*'
-			r.out.blanked = true
+			r.out.MaskWith(text[i:i+1], '*')
 		}
 	}
 }

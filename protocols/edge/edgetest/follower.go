@@ -1,0 +1,114 @@
+package edgetest
+
+import (
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/edge"
+)
+
+// Segment is where bytes of an event belong.
+type Segment = edge.Segment
+
+// follower serves one scanner as the node does, but for the recognition of the protocol: it follows the offsets, passes
+// gaps to Skip and lost directions to Resume.
+type follower struct {
+	scanner    edge.Scanner
+	out        edge.Writer
+	directions [2]struct {
+		next        uint64
+		begun, lost bool
+	}
+	doubt, over bool
+}
+
+// Follow starts connections that are served by the room alone.
+func Follow(room *edge.Room, r *edge.Rules) Start {
+	return func(joined bool, _ protocols.End) Node {
+		f := &follower{scanner: room.New(r, !joined), doubt: joined}
+		for i := range f.directions {
+			f.directions[i].lost = joined
+		}
+		return f
+	}
+}
+
+func (f *follower) Pass(e *Event) []Event {
+	if f.over || e.Length == 0 {
+		return nil
+	}
+	d := &f.directions[e.From-protocols.Client]
+	if !d.begun {
+		d.begun = true
+		if e.Offset != 0 {
+			d.next, d.lost, f.doubt = e.Offset, true, true
+		}
+	}
+	end := e.Offset + uint64(e.Length)
+	if e.Offset < d.next {
+		if end > d.next {
+			d.lost, d.next = true, end
+		}
+		f.doubt = true
+		return nil
+	}
+	if gap := e.Offset - d.next; gap > 0 {
+		f.doubt = true
+		f.skip(e.From, gap)
+	}
+	d.next = end
+	f.out.Start(e.Bytes)
+	at, source := uint32(0), 0
+	for _, s := range e.segments() {
+		if s.Length == 0 {
+			continue
+		}
+		if s.At > at {
+			f.skip(e.From, uint64(s.At-at))
+			f.doubt = f.doubt || d.lost
+		}
+		run := e.Bytes[source : source+int(s.Length)]
+		f.out.Run(source, s.At)
+		f.scan(e.From, run, s.At == 0 && !e.Part)
+		at = s.At + s.Length
+		source += int(s.Length)
+	}
+	if at < e.Length {
+		f.skip(e.From, uint64(e.Length-at))
+	}
+	kept, segments := f.out.Kept()
+	if len(kept) == 0 {
+		return nil
+	}
+	return []Event{{From: e.From, Offset: e.Offset, Length: e.Length, Bytes: kept, Segments: segments}}
+}
+
+func (f *follower) skip(from protocols.End, n uint64) {
+	if d := &f.directions[from-protocols.Client]; !f.over && !d.lost {
+		d.lost = !f.scanner.Skip(from, n)
+	}
+}
+
+// scan passes bytes to the scanner; begins says that they begin an event.
+func (f *follower) scan(from protocols.End, run []byte, begins bool) {
+	d := &f.directions[from-protocols.Client]
+	if f.over || d.lost && !(begins && f.scanner.Resume(from, run)) {
+		return
+	}
+	d.lost = false
+	switch f.scanner.Scan(from, run, &f.out) {
+	case edge.Following:
+	case edge.Lost:
+		d.lost = true
+	case edge.Opaque:
+		f.over = true
+	case edge.Broken:
+		d.lost, f.over = true, !f.doubt
+	}
+}
+
+// segments gives where the bytes of e belong.
+func (e *Event) segments() []Segment {
+	if e.Segments != nil {
+		return e.Segments
+	}
+	return []Segment{{Length: min(e.Length, uint32(len(e.Bytes)))}}
+}
