@@ -41,8 +41,10 @@ type Conn struct {
 
 	open []*Exchange // in the order of the requests; open[head:] are waiting
 	head int
-	held int                  // see Held
-	byID map[uint64]*Exchange // open exchanges with an id, where Order is ByID
+	held int // see Held
+	// pushed is how many of them began in Responses.
+	pushed int
+	byID   map[uint64]*Exchange // open exchanges with an id, where Order is ByID
 	// synced: requests and responses are known to correspond one to one. Not so after a join or a gap.
 	synced bool
 	// pipelined: the client was seen to send a request before the response to the one before it.
@@ -129,7 +131,10 @@ func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
 	x.Start = m.Begin
 	x.First = m.Actor
 	x.serial = m.Serial
-	x.Pushed = s == c.Responses
+	if s == c.Responses {
+		x.Pushed = true
+		c.pushed++
+	}
 	if c.head > 64 && c.head*2 > len(c.open) {
 		c.open = slices.Delete(c.open, 0, c.head)
 		c.head = 0
@@ -149,7 +154,7 @@ func (c *Conn) Started(x *Exchange) {
 	}
 	x.started = true
 	c.hold(x)
-	s := c.asking(x)
+	s := c.Asking(x)
 	m := s.Last()
 	x.Head, x.HeadTime = m.Actor, m.End
 	x.Concurrent = x.Concurrent || s.Concurrent
@@ -168,7 +173,7 @@ func (c *Conn) EndRequest(x *Exchange) {
 		return
 	}
 	x.requestDone = true
-	s := c.asking(x)
+	s := c.Asking(x)
 	if !x.requestCounted {
 		x.RequestBytes += s.Offset() - x.Offset
 	}
@@ -199,7 +204,7 @@ func (x *Exchange) ResponseDone() bool { return x.responseDone }
 func (c *Conn) Match() (x *Exchange, orphan bool) {
 	m := c.Responses.Meta()
 	for {
-		x = c.waiting(0)
+		x = c.due(false, 0)
 		if x == nil || x.responseDone {
 			return nil, false
 		}
@@ -211,7 +216,7 @@ func (c *Conn) Match() (x *Exchange, orphan bool) {
 			return nil, true
 		}
 		// A client that waits for each response has, with its next request, received this one's.
-		if next := c.waiting(1); c.pipelined || next == nil || next.Start > m.Begin {
+		if next := c.due(false, 1); c.pipelined || next == nil || next.Start > m.Begin {
 			break
 		}
 		c.Abandon(x, Lost, m.Begin)
@@ -222,7 +227,7 @@ func (c *Conn) Match() (x *Exchange, orphan bool) {
 // BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim
 // one).
 func (c *Conn) BeginResponse(x *Exchange) {
-	s := c.answering(x)
+	s := c.Answering(x)
 	m := s.Meta()
 	if x.ResponseStart == 0 {
 		x.ResponseStart = m.Begin
@@ -236,7 +241,7 @@ func (c *Conn) BeginResponse(x *Exchange) {
 
 // EndInterim says that the last byte that was taken from Responses ends an interim response to x.
 func (c *Conn) EndInterim(x *Exchange) {
-	s := c.answering(x)
+	s := c.Answering(x)
 	if !x.responseCounted {
 		x.ResponseBytes += s.Offset() - x.responseAt
 	}
@@ -252,11 +257,11 @@ func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true
 	if c.synced && c.Order != protocols.ByID {
-		if next := c.waiting(1); next != nil && next.Start < x.ResponseStart {
+		if next := c.due(false, 1); next != nil && next.Start < x.ResponseStart {
 			c.pipelined = true
 		}
 	}
-	c.settleLost(c.answering(x), x)
+	c.settleLost(c.Answering(x), x)
 	c.Sink.Responded(c, x)
 	if x.requestDone {
 		c.complete(x)
@@ -284,7 +289,7 @@ func (c *Conn) FinishOneWay(x *Exchange) {
 func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
 	c.settleSizes(x)
 	if x.responseDone {
-		outcome, at = Complete, max(x.ResponseTime, c.asking(x).Last().End)
+		outcome, at = Complete, max(x.ResponseTime, c.Asking(x).Last().End)
 	}
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
@@ -301,23 +306,23 @@ func (c *Conn) settleSizes(x *Exchange) {
 		c.passLost(c.Responses)
 	} else {
 		if !x.requestDone && x == c.Newest() {
-			x.LostBytes += c.asking(x).TakeLost()
+			x.LostBytes += c.Asking(x).TakeLost()
 		}
 		if x.responding {
-			x.LostBytes += c.answering(x).TakeLost()
+			x.LostBytes += c.Answering(x).TakeLost()
 		}
 	}
 	x.responding = false
 }
 
-// arrived gives the bytes of half-read messages of x that have arrived and are not in its sizes. What Take counts is in
-// them.
+// arrived gives the bytes of half-read messages of x that have arrived and are not in its sizes. What Take counts is
+// in them.
 func (c *Conn) arrived(x *Exchange) (request, response uint64) {
 	if !x.requestDone && !x.requestCounted && x == c.Newest() {
-		request = c.asking(x).Received() - x.Offset
+		request = c.Asking(x).Received() - x.Offset
 	}
 	if x.responding && !x.responseCounted {
-		response = c.answering(x).Received() - x.responseAt
+		response = c.Answering(x).Received() - x.responseAt
 	}
 	return request, response
 }
@@ -392,7 +397,7 @@ func (c *Conn) ResponseGap() {
 		c.pipelined = false
 		return
 	}
-	if x := c.waiting(0); x != nil && x.Responding() && !x.responseDone {
+	if x := c.due(false, 0); x != nil && x.Responding() && !x.responseDone {
 		c.Abandon(x, Lost, at)
 	}
 }
@@ -408,6 +413,9 @@ func (c *Conn) finish(x *Exchange) {
 		c.Started(x)
 	}
 	c.held -= x.held
+	if x.Pushed {
+		c.pushed--
+	}
 	if c.byID != nil && c.byID[x.Stream] == x {
 		delete(c.byID, x.Stream)
 	}
@@ -450,6 +458,9 @@ func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
 		x.restoreState(r, version)
 		if x.started {
 			c.hold(x)
+		}
+		if x.Pushed {
+			c.pushed++
 		}
 		c.open = append(c.open, x)
 		if c.Order == protocols.ByID {

@@ -24,7 +24,7 @@ func (c *Conn) Take(s *stream.Stream, x *Exchange, n uint64) uint64 {
 		taken, _ := s.Take(n)
 		return taken
 	}
-	if s != c.asking(x) {
+	if s != c.Asking(x) {
 		return c.takeResponse(s, x, n)
 	}
 	if !x.requestCounted {
@@ -46,6 +46,7 @@ func (c *Conn) takeResponse(s *stream.Stream, x *Exchange, n uint64) uint64 {
 		x.ResponseBytes += s.Offset() - x.responseAt
 	}
 	x.responding, x.responseCounted = true, true
+	x.Missed = false // there is more of it
 	taken, lost := s.Take(n)
 	x.ResponseBytes += taken
 	x.LostBytes += lost
@@ -58,33 +59,43 @@ func (c *Conn) takeResponse(s *stream.Stream, x *Exchange, n uint64) uint64 {
 // more.
 func (c *Conn) End(s *stream.Stream, x *Exchange) {
 	switch {
-	case s == c.asking(x):
+	case s == c.Asking(x):
 		c.EndRequest(x)
 	case !x.responseDone:
 		c.EndResponse(x)
 	}
 }
 
-// asking is the direction in which x began.
-func (c *Conn) asking(x *Exchange) *stream.Stream {
+// Asks reports whether this end began x.
+func (c *Conn) Asks(x *Exchange) bool { return c.Client != x.Pushed }
+
+// Asking is the direction in which x began.
+func (c *Conn) Asking(x *Exchange) *stream.Stream {
 	if x.Pushed {
 		return c.Responses
 	}
 	return c.Requests
 }
 
-// answering is the other direction.
-func (c *Conn) answering(x *Exchange) *stream.Stream {
+// Answering is the direction of the response to x.
+func (c *Conn) Answering(x *Exchange) *stream.Stream {
 	if x.Pushed {
 		return c.Requests
 	}
 	return c.Responses
 }
 
-// waiting gives the nth exchange, from 0, whose response is due in Responses; nil if there are not so many.
-func (c *Conn) waiting(n int) *Exchange {
+// Due gives the oldest exchange that waits of those that began in Requests, or with pushed of those that began in
+// Responses; nil if none does.
+func (c *Conn) Due(pushed bool) *Exchange { return c.due(pushed, 0) }
+
+// due gives the nth, from 0, of those.
+func (c *Conn) due(pushed bool, n int) *Exchange {
+	if pushed && c.pushed == 0 {
+		return nil
+	}
 	for _, x := range c.open[c.head:] {
-		if x.Pushed {
+		if x.Pushed != pushed {
 			continue
 		}
 		if n == 0 {
@@ -119,7 +130,7 @@ func (c *Conn) enter(x *Exchange) {
 
 // reads reports whether the message of x in s has not ended.
 func (c *Conn) reads(s *stream.Stream, x *Exchange) bool {
-	if s == c.asking(x) {
+	if s == c.Asking(x) {
 		return !x.requestDone
 	}
 	return !x.responseDone
@@ -135,8 +146,8 @@ func (c *Conn) settleLost(s *stream.Stream, x *Exchange) {
 	x.LostBytes += s.TakeLost()
 }
 
-// passLost takes what was lost of s and was passed over without being taken. Nobody knows whose it was: it counts once,
-// for the oldest exchange whose it may be, and all whose it may be have estimated sizes.
+// passLost takes what was lost of s and was passed over without being taken. Nobody knows whose it was: it counts
+// once, for the oldest exchange whose it may be, and all whose it may be have estimated sizes.
 func (c *Conn) passLost(s *stream.Stream) {
 	n := s.TakeLost()
 	if n == 0 {

@@ -9,62 +9,10 @@ import (
 
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/decodetest"
 	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
 )
-
-// frames is the parser of a made-up protocol whose frames carry an id: two digits, '.' if the message goes on or '!' if
-// it ends, two digits of length, and as many bytes. Id 0 is the connection's own. The server may begin as well.
-type frames struct{}
-
-const frameHead = 5
-
-func (p *frames) Parse(c *decode.Conn, _ decode.Ending) decode.Status {
-	p.read(c, c.Requests)
-	p.read(c, c.Responses)
-	return decode.Continue
-}
-
-func (p *frames) read(c *decode.Conn, s *stream.Stream) {
-	for {
-		b := s.Bytes()
-		if len(b) < frameHead {
-			if !s.Cut() {
-				return
-			}
-			c.ResponseGap()
-			c.RequestGap()
-			if !s.PassToEvent() {
-				return
-			}
-			continue
-		}
-		var id, n uint64
-		var end byte
-		if _, err := fmt.Sscanf(string(b[:frameHead]), "%2d%c%2d", &id, &end, &n); err != nil {
-			return
-		}
-		if s.Received()-s.Offset() < frameHead+n {
-			return
-		}
-		x := c.Lookup(id)
-		if x == nil && id != 0 {
-			x = c.BeginAt(s, id)
-		}
-		c.Take(s, x, frameHead+n)
-		if x == nil {
-			continue
-		}
-		c.Started(x)
-		if end == '!' {
-			c.End(s, x)
-		}
-	}
-}
-
-func (p *frames) AppendState(*decode.Conn, *snapshot.Writer)          {}
-func (p *frames) RestoreState(*decode.Conn, uint64, *snapshot.Reader) {}
-func (p *frames) Held() int                                           { return 0 }
 
 // collector is a sink that writes down what ends.
 type collector struct{ lines []string }
@@ -79,10 +27,6 @@ func (s *collector) Finished(_ *decode.Conn, x *decode.Exchange) {
 		x.LostBytes, x.Estimated, x.Outcome))
 }
 
-func frame(id int, end byte, n int) string {
-	return fmt.Sprintf("%02d%c%02d%s", id, end, n, strings.Repeat("x", n))
-}
-
 // step is bytes of one direction that move together; lost of them could not be read.
 type step struct {
 	responses bool
@@ -90,8 +34,8 @@ type step struct {
 	lost      int
 }
 
-// run gives what a parser of frames makes of steps. Each comes whole, with the time 10 for the first, 20 for the next.
-// With restart, the state is saved and read back before each of them.
+// run gives what the parser of frames makes of steps. Each comes whole, with the time 10 for the first, 20 for the
+// next. With restart, the state is saved and read back before each of them.
 func run(t *testing.T, restart bool, steps ...step) []string {
 	t.Helper()
 	var streams [2]stream.Stream
@@ -100,7 +44,7 @@ func run(t *testing.T, restart bool, steps ...step) []string {
 	sink := &collector{}
 	c := &decode.Conn{Requests: &streams[0], Responses: &streams[1], Order: protocols.ByID, Sink: sink}
 	c.Attach()
-	p := &frames{}
+	p := decodetest.Frames.New(decode.Options{})
 	at := int64(0)
 	for _, st := range steps {
 		at += 10
@@ -134,14 +78,14 @@ func run(t *testing.T, restart bool, steps ...step) []string {
 func TestInterleaved(t *testing.T) {
 	t.Parallel()
 	steps := []step{
-		{false, frame(0, '.', 3) + frame(1, '.', 10) + frame(2, '!', 0), 0},
-		{false, frame(0, '.', 9), 0},
-		{false, frame(1, '!', 20), 0},
-		{true, frame(2, '.', 7), 0},
-		{true, frame(1, '!', 1) + frame(90, '!', 4), 0}, // the server begins one
-		{true, frame(2, '!', 30)[:6], 0},
-		{true, frame(2, '!', 30)[6:], 0},
-		{false, frame(90, '!', 2) + frame(3, '.', 1), 0},
+		{false, decodetest.Frame(0, '.', 3) + decodetest.Frame(1, '.', 10) + decodetest.Frame(2, '!', 0), 0},
+		{false, decodetest.Frame(0, '.', 9), 0},
+		{false, decodetest.Frame(1, '!', 20), 0},
+		{true, decodetest.Frame(2, '.', 7), 0},
+		{true, decodetest.Frame(1, '!', 1) + decodetest.Frame(90, '!', 4), 0}, // the server begins one
+		{true, decodetest.Frame(2, '!', 30)[:6], 0},
+		{true, decodetest.Frame(2, '!', 30)[6:], 0},
+		{false, decodetest.Frame(90, '!', 2) + decodetest.Frame(3, '.', 1), 0},
 	}
 	want := []string{
 		"1 at 8 pushed false: 40 6, 10..31 50..51, lost 0, estimated false, outcome 1",
@@ -162,13 +106,13 @@ func TestLostBytesByOwner(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		got := run(t, restart, []step{
-			{false, frame(1, '!', 2) + frame(2, '!', 2), 0},
-			{true, frame(2, '.', 20), 15},
-			{true, frame(1, '!', 1), 0},
-			{false, frame(3, '!', 2), 0},
-			{true, frame(2, '.', 9), 11}, // the frame's head is not whole
-			{true, frame(3, '!', 3), 0},
-			{true, frame(2, '!', 0), 0},
+			{false, decodetest.Frame(1, '!', 2) + decodetest.Frame(2, '!', 2), 0},
+			{true, decodetest.Frame(2, '.', 20), 15},
+			{true, decodetest.Frame(1, '!', 1), 0},
+			{false, decodetest.Frame(3, '!', 2), 0},
+			{true, decodetest.Frame(2, '.', 9), 11}, // the frame's head is not whole
+			{true, decodetest.Frame(3, '!', 3), 0},
+			{true, decodetest.Frame(2, '!', 0), 0},
 		}...)
 		want := []string{
 			"1 at 0 pushed false: 7 6, 10..11 30..31, lost 0, estimated false, outcome 1",

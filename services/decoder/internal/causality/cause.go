@@ -13,6 +13,8 @@ type Cause struct {
 	// Candidate: the request is one of several that may be the cause, or the task is known to do other work as well.
 	// It is worth a word, and no more.
 	Candidate bool
+	// Made: the task that acts does not serve the request itself; it was made, or its process, while it was served.
+	Made bool
 }
 
 // Answer says how a search ended.
@@ -53,7 +55,8 @@ func (t *Tracker) Cause(a *stream.Actor, c Call) (Cause, Answer) {
 	return found, answer
 }
 
-// CauseOfChild finds the request that caused what a process did that the given task of this one made at the given time.
+// CauseOfChild finds the request that caused what a process did that the given task of this one made at the given
+// time.
 func (t *Tracker) CauseOfChild(maker Task, made int64, c Call) (Cause, Answer) {
 	s := search{Call: c, kind: millracev1.CauseKind_CAUSE_KIND_CHILD_TASK, asOf: min(made, c.At), made: true}
 	found, answer := t.search(maker, &s)
@@ -72,6 +75,9 @@ type search struct {
 	asOf int64
 	// made: the task under consideration made the one that the walk came from.
 	made bool
+	// vague: when the task under consideration made the one that the walk came from is not known; it was asOf or
+	// before.
+	vague bool
 }
 
 func (t *Tracker) search(id Task, s *search) (Cause, Answer) {
@@ -81,6 +87,7 @@ func (t *Tracker) search(id Task, s *search) (Cause, Answer) {
 			break
 		}
 		if c, answer := k.serves(s); answer != Unknown {
+			c.Made = s.made
 			return c, answer
 		}
 		if h, ok := k.handedOver(s.Socket, s.asOf); ok {
@@ -96,6 +103,7 @@ func (t *Tracker) search(id Task, s *search) (Cause, Answer) {
 		if s.kind == millracev1.CauseKind_CAUSE_KIND_SAME_TASK {
 			s.kind = millracev1.CauseKind_CAUSE_KIND_CHILD_TASK
 		}
+		s.vague = s.vague || !k.born && id&threadBit == 0
 		s.asOf, s.made = min(k.firstSeen, s.asOf), true
 		id = k.parent
 	}
@@ -108,17 +116,22 @@ func (k *task) serves(s *search) (Cause, Answer) {
 	if !s.made && s.Opened != 0 {
 		turnAt = min(turnAt, s.Opened)
 	}
-	if k.loop {
+	shared := false
+	if (k.loop || k.streams) && !s.vague {
 		if key, ok := k.turnAt(turnAt); ok && key.IsZero() {
 			return Cause{}, Nobody
 		} else if ok {
+			shared = key == sharedTurn
 			for i := range k.serving {
 				if k.serving[i].Key == key {
-					return Cause{k.serving[i], millracev1.CauseKind_CAUSE_KIND_INFERRED, k.moves}, Found
+					return Cause{Request: k.serving[i], Kind: millracev1.CauseKind_CAUSE_KIND_INFERRED, Candidate: k.moves}, Found
 				}
 			}
 			if k.last.Key == key && s.At <= k.last.End {
-				return Cause{k.last, millracev1.CauseKind_CAUSE_KIND_INFERRED, k.moves}, Found
+				return Cause{Request: k.last, Kind: millracev1.CauseKind_CAUSE_KIND_INFERRED, Candidate: k.moves}, Found
+			}
+			if k.streams && key.Flow != 0 { // it was for a request that has ended, not for another of today
+				return Cause{}, Nobody
 			}
 		}
 	}
@@ -126,12 +139,12 @@ func (k *task) serves(s *search) (Cause, Answer) {
 	switch {
 	case n == 0:
 		return Cause{}, Unknown
-	case n > 1 || k.moves || k.loop && k.background:
-		return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED, true}, Found
+	case n > 1 || shared || k.moves || k.loop && k.background:
+		return Cause{Request: r, Kind: millracev1.CauseKind_CAUSE_KIND_INFERRED, Candidate: true}, Found
 	case k.loop || k.background:
-		return Cause{r, millracev1.CauseKind_CAUSE_KIND_INFERRED, false}, Found
+		return Cause{Request: r, Kind: millracev1.CauseKind_CAUSE_KIND_INFERRED}, Found
 	}
-	return Cause{r, s.kind, false}, Found
+	return Cause{Request: r, Kind: s.kind}, Found
 }
 
 // open gives the number of requests that the task was serving at s.asOf and that were open when the call was made, and

@@ -17,7 +17,7 @@ func restored(t *testing.T, k *Tracker) *Tracker {
 	k.AppendState(w)
 	again := New(nil)
 	r := snapshot.NewReader(w.B)
-	if again.RestoreState(r, LayoutEnded); !r.Done() {
+	if again.RestoreState(r, LayoutStreams); !r.Done() {
 		t.Fatal("state does not come back")
 	}
 	return again
@@ -123,6 +123,36 @@ func TestNotForEver(t *testing.T) {
 			k.Serve(Thread(1), request(8, 6))
 			k.Resumed(Thread(1), key(8), true, 9)
 		}, th(1), 10, 8, inferred, true},
+		{"goroutine made in the turn of a request of several on one connection", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 5))
+			k.Started(Goroutine(2), Goroutine(1), 6)
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 7})
+			k.Served(Goroutine(1), key(8), Goroutine(3), 8)
+		}, g(2, 1), 10, 7, inferred, false},
+		{"requests of one connection that were read at once", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 5))
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 5})
+			k.Started(Goroutine(2), Goroutine(1), 6)
+		}, g(2, 1), 10, 7, inferred, true},
+		{"one of two that were read at once remains", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 5))
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 5})
+			k.Started(Goroutine(2), Goroutine(1), 6)
+			k.Served(Goroutine(1), identity.Key{Flow: 7, Offset: 9}, Goroutine(1), 8)
+		}, g(2, 1), 10, 7, inferred, true},
+		{"goroutine of one connection with several requests, made nobody knows when", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 5))
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 7})
+			k.Saw(g(2, 1), 9)
+		}, g(2, 1), 10, 7, inferred, true},
+		{"goroutine whose request on the connection is over, others are not", func(k *Tracker) {
+			k.Serve(Goroutine(1), request(7, 3))
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 9}, Start: 5})
+			k.Started(Goroutine(2), Goroutine(1), 6)
+			k.Serve(Goroutine(1), Request{Key: identity.Key{Flow: 7, Offset: 20}, Start: 7})
+			k.Served(Goroutine(1), identity.Key{Flow: 7, Offset: 9}, Goroutine(1), 8)
+			k.Served(Goroutine(1), identity.Key{Flow: 7, Offset: 20}, Goroutine(1), 9)
+		}, g(2, 1), 10, 0, none, false},
 		{"thread that an event loop made in a request's turn", func(k *Tracker) {
 			k.Serve(Thread(1), request(7, 5))
 			k.Serve(Thread(1), request(8, 6))

@@ -50,7 +50,9 @@ func (t *Tracker) AppendState(w *snapshot.Writer) {
 }
 
 // bits are what is known of a task by yes or no, in the order in which they came to be kept.
-func (k *task) bits() [5]*bool { return [5]*bool{&k.loop, &k.born, &k.moves, &k.background, &k.ended} }
+func (k *task) bits() [6]*bool {
+	return [6]*bool{&k.loop, &k.born, &k.moves, &k.background, &k.ended, &k.streams}
+}
 
 // Layouts of what AppendState writes.
 const (
@@ -59,8 +61,10 @@ const (
 	LayoutLoops Layout = iota + 1
 	// LayoutBits has no tasks that have ended.
 	LayoutBits
-	// LayoutEnded is the present one.
+	// LayoutEnded has no tasks that serve several requests of one connection at once.
 	LayoutEnded
+	// LayoutStreams is the present one.
+	LayoutStreams
 )
 
 // Layout is a form of a tracker's state.
@@ -80,6 +84,9 @@ func (t *Tracker) RestoreState(r *snapshot.Reader, layout Layout) {
 		for range r.Items() {
 			t.ended = append(t.ended, Task(r.Uint()))
 		}
+	}
+	if layout >= LayoutStreams {
+		bits = 6
 	}
 	t.hold(endedBytes * len(t.ended))
 	t.old = map[Task]*task{}

@@ -74,8 +74,11 @@ type task struct {
 	last      Request // the one that ended last
 	handoffs  []handoff
 	// loop: the task is an event loop, and its turns are noted.
-	loop  bool
-	turns []turn // ascending by time
+	loop bool
+	// streams: requests of one connection were in progress on the task at once, and its turns are noted. Their answers
+	// may be written for it, as those of a connection that has one request after the other.
+	streams bool
+	turns   []turn // ascending by time
 	// moves: a request that the task read was answered by another task, so what it does while a request is open need
 	// not be that request's work.
 	moves bool
@@ -93,8 +96,9 @@ type turn struct {
 	key identity.Key
 }
 
-// unknownTurn is the key of no request: offsets of requests belong to a flow, which is never 0.
-var unknownTurn = identity.Key{Offset: 1}
+// unknownTurn and sharedTurn are keys of no request: offsets of requests belong to a flow, which is never 0.
+// sharedTurn is for several requests that the task went on with at once.
+var unknownTurn, sharedTurn = identity.Key{Offset: 1}, identity.Key{Offset: 2}
 
 // Tracker knows the tasks of one process. It is not safe for concurrent use.
 type Tracker struct {
@@ -212,8 +216,8 @@ func (t *Tracker) Saw(a *stream.Actor, now int64) {
 	}
 }
 
-// Started takes note of a new task and the one that made it. Thread and goroutine ids are used again, so what was known
-// of the id before is forgotten.
+// Started takes note of a new task and the one that made it. Thread and goroutine ids are used again, so what was
+// known of the id before is forgotten.
 func (t *Tracker) Started(id, parent Task, now int64) {
 	if id == 0 {
 		return
@@ -294,8 +298,12 @@ func (t *Tracker) Serve(id Task, r Request) {
 		t.hold(k.held() - before)
 		return
 	}
+	if k.streams {
+		k.turned(r.Start, r.Key)
+	}
 	k.loop = slices.ContainsFunc(k.serving, func(o Request) bool { return o.Key.Flow != r.Key.Flow })
-	if k.loop {
+	if streams := len(k.serving) > 1; !k.streams && (k.loop || streams) {
+		k.streams = !k.loop
 		for i := range k.serving {
 			k.turned(k.serving[i].Start, k.serving[i].Key)
 		}
@@ -306,7 +314,7 @@ func (t *Tracker) Serve(id Task, r Request) {
 // Resumed says that id read the response to a call that the request cause (zero: none) had caused. With candidate the
 // cause is not known for certain, and so not whose turn it is.
 func (t *Tracker) Resumed(id Task, cause identity.Key, candidate bool, at int64) {
-	if k := t.find(id); k != nil && k.loop {
+	if k := t.find(id); k != nil && (k.loop || k.streams) {
 		before := k.held()
 		if candidate {
 			cause = unknownTurn
@@ -317,7 +325,7 @@ func (t *Tracker) Resumed(id Task, cause identity.Key, candidate bool, at int64)
 }
 
 func (k *task) turned(at int64, key identity.Key) {
-	if !k.loop {
+	if !k.loop && !k.streams {
 		return
 	}
 	if len(k.turns) >= maxTurns {
@@ -326,6 +334,12 @@ func (k *task) turned(at int64, key identity.Key) {
 	i := len(k.turns)
 	for i > 0 && k.turns[i-1].at > at {
 		i--
+	}
+	if i > 0 && k.turns[i-1].at == at {
+		if k.turns[i-1].key != key {
+			k.turns[i-1].key = sharedTurn
+		}
+		return
 	}
 	k.turns = slices.Insert(k.turns, i, turn{at, key})
 }

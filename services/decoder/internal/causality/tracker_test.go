@@ -130,7 +130,7 @@ func TestCause(t *testing.T) {
 				k.AppendState(w)
 				k = New(nil)
 				r := snapshot.NewReader(w.B)
-				if k.RestoreState(r, LayoutEnded); !r.Done() {
+				if k.RestoreState(r, LayoutStreams); !r.Done() {
 					t.Fatal("state does not come back")
 				}
 			}

@@ -2,6 +2,7 @@ package processor
 
 import (
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/rawbatch"
@@ -25,6 +26,7 @@ type connection struct {
 	partition     int
 	facts         rawbatch.Connection // with memory of its own
 	encoded       []byte              // fields of Exchange that are the same for all of the connection
+	encodedAsked  []byte              // and those that only exchanges have that the other end began
 	actors        [2]uint64           // goroutines that acted last, the latest first
 	lastActor     stream.Actor
 
@@ -34,7 +36,9 @@ type connection struct {
 	guesses           [2]int // events that looked like nothing: sent, received
 	attempts          int
 	opaque            bool
-	doubtful          bool // there is an exchange with DoubtAt
+	doubtful          bool      // there is an exchange with DoubtAt
+	called            bool      // this end has begun an exchange
+	callers           [2]uint64 // tasks that began exchanges on a connection whose order is ByID, the latest first
 
 	ended     bool // end of file was received
 	endOffset uint64
@@ -126,24 +130,33 @@ func (c *connection) acted(a *stream.Actor) bool {
 
 // doubt notes that at the stream's time now something was lost that may have been responses to what is open.
 func (c *connection) doubt(now int64) {
+	byID := c.conn.Order == protocols.ByID
+	requests, responses := byID && c.conn.Requests.HasLost(), byID && c.conn.Responses.HasLost()
 	c.conn.Each(func(x *decode.Exchange) {
+		x.Missed = x.Missed || responses && !x.Pushed || requests && x.Pushed
 		if x.DoubtAt == 0 {
 			x.DoubtAt, c.doubtful = max(now, 1), true
 		}
 	})
 }
 
-// believe notes that no response to what is open was missed.
+// believe notes that no response to what is open was missed, but where it is known that something was lost.
 func (c *connection) believe() {
 	c.doubtful = false
-	c.conn.Each(func(x *decode.Exchange) { x.DoubtAt = 0 })
+	c.conn.Each(func(x *decode.Exchange) {
+		if x.Missed {
+			c.doubtful = c.doubtful || !x.Reported()
+		} else {
+			x.DoubtAt = 0
+		}
+	})
 }
 
-func (c *connection) attach(found *decode.Protocol, client bool, keepStatements bool) {
+func (w *worker) attach(c *connection, found *decode.Protocol, client bool) {
 	c.protocol = found.Number
-	c.parser = found.New(decode.Options{KeepStatements: keepStatements})
+	c.parser = found.New(decode.Options{KeepStatements: w.options.KeepStatements})
 	c.orient(client)
-	c.conn.Order = orderOf(found.Number)
+	c.conn.Order = w.options.orderOf(found.Number)
 	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it
 		c.conn.Requests.Joined = true
 	}

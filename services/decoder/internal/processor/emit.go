@@ -145,8 +145,15 @@ func appendStart(b []byte, x *decode.Exchange) []byte {
 
 // appendExchange writes x but for its attributes and its cause.
 func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
-	b = appendKey(b, 1, c.requestKey(x, c.conn.Client))
-	b = append(b, c.encoded...)
+	b = appendKey(b, 1, c.requestKey(x))
+	if c.conn.Asks(x) {
+		b = append(b, 2<<3, byte(millracev1.Side_SIDE_CLIENT))
+		b = append(b, c.encoded...)
+	} else {
+		b = append(b, 2<<3, byte(millracev1.Side_SIDE_SERVER))
+		b = append(b, c.encoded...)
+		b = append(b, c.encodedAsked...)
+	}
 	b = append(b, 4<<3, byte(x.Outcome))
 	b = appendFixed(b, 12, uint64(x.Start+x.ClockOffset))
 	if x.ResponseStart != 0 {
@@ -175,12 +182,7 @@ func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 
 // encode prepares the fields of Exchange that are the same for all of the connection.
 func (c *connection) encode() {
-	side := millracev1.Side_SIDE_SERVER
-	if c.conn.Client {
-		side = millracev1.Side_SIDE_CLIENT
-	}
 	b := c.encoded[:0]
-	b = append(b, 2<<3, byte(side))
 	b = appendNumber(b, 3, uint64(c.protocol))
 	b = appendFixed(b, 5, c.owner.id)
 	b = appendNumber(b, 6, uint64(c.facts.Transport))
@@ -195,11 +197,13 @@ func (c *connection) encode() {
 	if len(c.facts.UnixPath) > 0 {
 		b = appendBytes(b, 11, c.facts.UnixPath)
 	}
+	c.encoded = b
+	b = c.encodedAsked[:0]
 	if client := c.preface.client; client.IsValid() && !c.conn.Client {
 		b = appendBytes(b, 45, client.Addr().AsSlice())
 		b = appendNumber(b, 46, uint64(client.Port()))
 	}
-	c.encoded = b
+	c.encodedAsked = b
 }
 
 func appendKey(b []byte, field protowire.Number, k identity.Key) []byte {

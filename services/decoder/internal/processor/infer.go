@@ -65,7 +65,7 @@ func (w *worker) infer(c *connection) {
 			found, guess := look(s)
 			if guess == protocols.Sure {
 				if parser := w.parserOf(found); parser != nil {
-					c.attach(parser, client, w.options.KeepStatements)
+					w.attach(c, parser, client)
 					return
 				}
 			}
@@ -115,7 +115,7 @@ func (w *worker) opening(c *connection) bool {
 		return true
 	case v.Guess == protocols.Sure:
 		if parser := w.parserOf(v.Protocol); parser != nil {
-			c.attach(parser, client, w.options.KeepStatements)
+			w.attach(c, parser, client)
 			return true
 		}
 	case talk.ClientCut || talk.ServerCut:

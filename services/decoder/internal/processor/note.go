@@ -2,19 +2,21 @@ package processor
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/causality"
 )
 
-// note is something that a connection has to say to what it shares with others: the tasks of processes, and the output.
-// Notes are taken while connections are parsed, on any core and in any order of connections, and acted on in the order
-// of events.
+// note is something that a connection has to say to what it shares with others: the tasks of processes, and the
+// output. Notes are taken while connections are parsed, on any core and in any order of connections, and acted on in
+// the order of events.
 type note struct {
 	c     *connection
 	x     *decode.Exchange // not used again before the note is acted on
@@ -51,7 +53,7 @@ func (p *Processor) act(w *worker, n *note) {
 		p.asked(c.owner, x.Authority)
 		p.out.add(&p.out.links[c.partition], 2, w.arena[n.from:n.to])
 	case noteServe:
-		r := causality.Request{Key: c.requestKey(x, false), Start: x.HeadTime}
+		r := causality.Request{Key: c.requestKey(x), Start: x.HeadTime}
 		if x.Context.Valid {
 			r.Trace, r.Span = x.Context.TraceID, x.Context.SpanID
 		}
@@ -61,7 +63,7 @@ func (p *Processor) act(w *worker, n *note) {
 		if n.actor.Process == x.Head.Process {
 			writer = causality.TaskOf(&n.actor)
 		}
-		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x, false), writer, n.at)
+		p.actor(c, &x.Head).tasks.Served(causality.Task(x.Task), c.requestKey(x), writer, n.at)
 	case noteResumed:
 		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
@@ -81,13 +83,15 @@ const candidate = 0x80
 func (p *Processor) called(w *worker, n *note) {
 	c, x := n.c, n.x
 	call := causality.Call{Socket: c.facts.Socket, At: x.Start}
-	if x.Offset == 0 {
+	if x.Offset == 0 || !c.called { // its protocol may have had a word with the server before
 		call.Opened = int64(cmp.Or(c.facts.Connecting, c.facts.Opened))
 	}
+	c.called = true
 	x.HostForwarded = x.Authority != 0 && c.owner.wasAsked(x.Authority)
 	key, rest := w.arena[n.from:n.split], w.arena[n.split:n.to]
 	var told []byte
 	cause, ok := p.cause(p.actor(c, &x.First), &x.First, call)
+	cause.Candidate = cause.Candidate || c.isWrittenFor(x, cause)
 	switch {
 	case !ok:
 		p.tally.calls[0]++
@@ -112,12 +116,27 @@ func (p *Processor) called(w *worker, n *note) {
 	p.out.add(&p.out.links[c.partition], 2, linkClient, key, rest, told)
 }
 
+// isWrittenFor reports whether whoever began x on a connection that carries several exchanges at once may have written
+// it for somebody else: it was made in the course of the cause and writes there again and again, as the goroutine or
+// thread of a connection does for all that use it; or it also writes the answers to the requests of that connection,
+// of which the cause is one.
+func (c *connection) isWrittenFor(x *decode.Exchange, cause causality.Cause) bool {
+	if c.conn.Order != protocols.ByID {
+		return false
+	}
+	again := slices.Contains(c.callers[:], x.Task)
+	if !again {
+		c.callers = [2]uint64{x.Task, c.callers[0]}
+	}
+	return again && cause.Made || cause.Key.Flow == identity.Reverse(c.sendFlow)
+}
+
 // blindFor is how long after a loss (the stream's time, ns) requests that were in it may still be making calls. Longer
 // ones there are, but a mark that is on everything says nothing.
 const blindFor = int64(2 * time.Second)
 
-// isBlind reports whether requests of q, on a node, may be missing: some were lost lately, or wait behind a gap. A call
-// without a cause may then have one.
+// isBlind reports whether requests of q, on a node, may be missing: some were lost lately, or wait behind a gap. A
+// call without a cause may then have one.
 func (p *Processor) isBlind(q *process, n *node) bool {
 	lately := func(at int64) bool { return at != 0 && p.now-at <= blindFor }
 	if lately(q.lostAt) || lately(n.lostAt) {
@@ -152,10 +171,10 @@ func (p *Processor) actor(c *connection, a *stream.Actor) *process {
 	return p.processOf(a.Process)
 }
 
-// requestKey is the key of x at a client's or a server's end.
-func (c *connection) requestKey(x *decode.Exchange, client bool) identity.Key {
+// requestKey is the key of x: the stream in which it began, and where.
+func (c *connection) requestKey(x *decode.Exchange) identity.Key {
 	flow := c.sendFlow
-	if !client {
+	if !c.conn.Asks(x) {
 		flow = identity.Reverse(flow)
 	}
 	return identity.Key{Flow: flow, Offset: x.Offset, Stream: x.Stream}

@@ -7,6 +7,8 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/all"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/services/decoder/internal/rawbatch"
 )
@@ -32,6 +34,9 @@ type Options struct {
 	Pool *Pool
 	// Protocols that are decoded.
 	Protocols []decode.Protocol
+
+	// known gives what every stage knows of the protocol with a number; a test may put another in its place.
+	known func(number int32) *protocols.Protocol
 }
 
 // Event flags of raw.proto.
@@ -77,6 +82,7 @@ func New(o Options) *Processor {
 	if o.Pool == nil {
 		o.Pool = NewPool(1)
 	}
+	o.known = all.Of
 	p := &Processor{options: o}
 	p.clear()
 	return p

@@ -148,8 +148,10 @@ func layoutOf(version uint64) causality.Layout {
 		return causality.LayoutLoops
 	case version <= 7:
 		return causality.LayoutBits
+	case version <= 9:
+		return causality.LayoutEnded
 	}
-	return causality.LayoutEnded
+	return causality.LayoutStreams
 }
 
 func (n *node) appendState(w *snapshot.Writer) {
@@ -215,6 +217,9 @@ func (p *Processor) appendConnection(c *connection, w *snapshot.Writer) {
 	w.Bool(c.awaited)
 	w.Uint(c.waitTick)
 	c.preface.appendState(w)
+	w.Bool(c.called)
+	w.Uint(c.callers[0])
+	w.Uint(c.callers[1])
 	c.send.AppendState(w)
 	c.receive.AppendState(w)
 	if c.parser != nil {
@@ -255,6 +260,10 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	c.awaited, c.waitTick = r.Bool(), r.Uint()
 	if version > 4 {
 		c.preface = restorePreface(r)
+	}
+	if version > 9 {
+		c.called = r.Bool()
+		c.callers = [2]uint64{r.Uint(), r.Uint()}
 	}
 	if c.closing != 0 {
 		p.closing = append(p.closing, c)

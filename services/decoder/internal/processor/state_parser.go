@@ -5,7 +5,6 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
-	"millrace.dev/protocols/all"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/snapshot"
 )
@@ -19,7 +18,7 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		return
 	}
 	c.orient(client)
-	c.conn.Order = orderOf(c.protocol)
+	c.conn.Order = p.options.orderOf(c.protocol)
 	c.conn.RestoreState(r, version)
 	p.restoreWaits(c, version)
 	c.conn.Each(func(x *decode.Exchange) {
@@ -95,8 +94,8 @@ func (o *Options) protocol(number millracev1.Protocol) *decode.Protocol {
 }
 
 // orderOf is how responses find requests in a protocol.
-func orderOf(number millracev1.Protocol) protocols.Order {
-	if p := all.Of(int32(number)); p != nil {
+func (o *Options) orderOf(number millracev1.Protocol) protocols.Order {
+	if p := o.known(int32(number)); p != nil {
 		return p.Order
 	}
 	return protocols.FIFO

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millrace.dev/lib/stage"
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/stream"
 )
@@ -37,8 +38,8 @@ func (p *Processor) Tick(_ context.Context, now time.Time, out stage.Output) err
 	return nil
 }
 
-// advance lets the stream's time pass up to at, Unix ns, and does what is due on the way, each thing at its own step. A
-// time that is not after the present one, or none, changes nothing.
+// advance lets the stream's time pass up to at, Unix ns, and does what is due on the way, each thing at its own step.
+// A time that is not after the present one, or none, changes nothing.
 func (p *Processor) advance(at int64) {
 	at -= at % step
 	if at <= p.now || at > maxTime {
@@ -77,8 +78,8 @@ func (p *Processor) leap(steps int64) int64 {
 	return steps
 }
 
-// idle reports whether time alone changes nothing in connections. Where the stream was silent for hours, not every step
-// of it is gone through.
+// idle reports whether time alone changes nothing in connections. Where the stream was silent for hours, not every
+// step of it is gone through.
 func (p *Processor) idle() bool {
 	if len(p.closing) > 0 || len(p.waiting) > 0 {
 		return false
@@ -157,7 +158,8 @@ func (p *Processor) fillGaps() {
 	}
 }
 
-// fillGap gives up the first gap of each direction of c that waited for too long, and waits for the others from now on.
+// fillGap gives up the first gap of each direction of c that waited for too long, and waits for the others from now
+// on.
 func (p *Processor) fillGap(c *connection) {
 	late := p.ticks-c.waitTick >= gapTicks
 	for _, s := range [2]*stream.Stream{&c.send, &c.receive} {
@@ -187,19 +189,13 @@ func (p *Processor) expire() {
 			continue
 		}
 		w := p.seat(c)
-		if x := c.conn.Newest(); !x.IsStarted() && p.hasWaited(x, silentSince) {
-			since, doubtAt := x.Since, x.DoubtAt
-			c.parser.Parse(&c.conn, decode.Left) // what is known of half a request goes into its exchange
-			if c.conn.Newest() == x {
-				x.Since, x.DoubtAt = since, doubtAt
-			}
-		}
+		p.describeHalf(c, silentSince)
 		c.conn.Each(func(x *decode.Exchange) {
 			switch {
 			case x.Since == 0:
 				x.Since = p.now
 			case x.Patient || !p.hasWaited(x, silentSince):
-			case x.Responding() && c.lastData+int64(p.options.ExchangeTimeout) > p.now: // it is being answered
+			case p.isAnswered(c, x):
 			default:
 				outcome := decode.Expired
 				if x.DoubtAt != 0 {
@@ -211,6 +207,38 @@ func (p *Processor) expire() {
 		w.measure(c)
 		p.unseat(w)
 	}
+}
+
+// describeHalf lets the parser write into exchanges what it knows of half a request that has waited for too long.
+func (p *Processor) describeHalf(c *connection, silentSince int64) {
+	x := c.conn.Newest()
+	if c.conn.Order == protocols.ByID {
+		x = nil
+		c.conn.Each(func(y *decode.Exchange) {
+			if !y.IsStarted() && p.hasWaited(y, silentSince) {
+				x = y
+			}
+		})
+	}
+	if x == nil || x.IsStarted() || !p.hasWaited(x, silentSince) {
+		return
+	}
+	since, doubtAt := x.Since, x.DoubtAt
+	c.parser.Parse(&c.conn, decode.Left)
+	if c.conn.Index(x) != 0 {
+		x.Since, x.DoubtAt = since, doubtAt
+	}
+}
+
+// isAnswered reports whether the response to x is on its way. Where several are at once, each has its own last byte.
+func (p *Processor) isAnswered(c *connection, x *decode.Exchange) bool {
+	switch {
+	case !x.Responding():
+		return false
+	case c.conn.Order == protocols.ByID:
+		return x.ResponseTime+int64(p.options.ExchangeTimeout) > p.untilNow(x)
+	}
+	return c.lastData+int64(p.options.ExchangeTimeout) > p.now
 }
 
 // untilNow is the node time now, as x shows it: by the time that the stream has told since x began.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/services/decoder/internal/causality"
@@ -13,8 +14,8 @@ import (
 // maxFree bounds the exchanges that a worker keeps for reuse, maxFreeBytes the texts of each.
 const maxFree, maxFreeBytes = 4096, 4096
 
-// worker parses connections, one after the other, and takes notes. It is what their parsers see as the sink. It touches
-// nothing that connections share, so that several work at once.
+// worker parses connections, one after the other, and takes notes. It is what their parsers see as the sink. It
+// touches nothing that connections share, so that several work at once.
 type worker struct {
 	options *Options
 	now     int64 // Processor.now
@@ -216,13 +217,13 @@ func (w *worker) Started(pc *decode.Conn, x *decode.Exchange) {
 		return
 	}
 	n := note{c: c, x: x, kind: noteCalled, from: uint32(len(w.arena))}
-	key := c.requestKey(x, pc.Client)
-	if pc.Client {
+	key := c.requestKey(x)
+	if pc.Asks(x) {
 		x.Task = causality.TaskOf(&x.First).ID()
 		w.arena = appendKey(w.arena, 2, key)
 	} else {
 		x.Task = uint64(c.serving(&x.Head))
-		if pc.Oldest() == x {
+		if pc.Order == protocols.ByID || pc.Due(x.Pushed) == x {
 			w.serve(c, x)
 		}
 		n.kind = noteLink
@@ -245,7 +246,7 @@ func (c *connection) serving(a *stream.Actor) causality.Task {
 	return causality.TaskOf(a)
 }
 
-// serve notes that x, the oldest request of its connection, is being served.
+// serve notes that x is being served. Where responses come in the order of requests, it is the oldest of them.
 func (w *worker) serve(c *connection, x *decode.Exchange) {
 	if x.Serving || x.Ignore {
 		return
@@ -258,9 +259,9 @@ func (w *worker) serve(c *connection, x *decode.Exchange) {
 func (w *worker) Responded(pc *decode.Conn, x *decode.Exchange) {
 	c := pc.Owner.(*connection)
 	if x.Serving {
-		w.served(c, x, x.ResponseTime, &pc.Responses.Last().Actor)
+		w.served(c, x, x.ResponseTime, &pc.Answering(x).Last().Actor)
 	}
-	if pc.Client && x.ResponseTime != 0 {
+	if x.ResponseTime != 0 && pc.Asks(x) {
 		w.say(&note{kind: noteResumed, c: c, x: x, actor: c.lastActor, at: x.ResponseTime})
 	}
 }
@@ -287,11 +288,11 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 		n.to = uint32(len(w.arena))
 		w.say(&n)
 	}
-	if next := pc.Oldest(); next != nil {
-		if !pc.Client && next != x && next.IsStarted() {
-			w.serve(c, next)
-		}
-	} else {
+	if pc.Oldest() == nil {
 		c.doubtful = false
+		return
+	}
+	if next := pc.Due(pc.Client); next != nil && next != x && next.IsStarted() && pc.Order == protocols.FIFO {
+		w.serve(c, next)
 	}
 }

@@ -1,0 +1,88 @@
+package decodetest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/snapshot"
+	"millrace.dev/protocols/decode/stream"
+)
+
+// Frames is a made-up protocol for tests of what is common to protocols whose messages have ids: its Order is ByID,
+// and either end begins exchanges. A message is any number of frames: see [Frame]. Its number is that of HTTP/1, so
+// that a connection that begins with [FramesOpening] is recognised.
+var Frames = decode.Protocol{
+	Number: millracev1.Protocol_PROTOCOL_HTTP1,
+	New:    func(decode.Options) decode.Parser { return &frames{} },
+}
+
+// FramesOpening may be what the client says first.
+const FramesOpening = "GET /frames HTTP/1.1\r\n\r\n"
+
+// frameHead is how many bytes of a frame are before its text.
+const frameHead = 5
+
+// Frame is a frame of n bytes of text. id is that of its exchange, below 100; 0 is of none. end is '!' for the last
+// frame of a message, '.' for others. A message begins an exchange if none with its id is open.
+func Frame(id int, end byte, n int) string {
+	return fmt.Sprintf("%02d%c%02d%s", id, end, n, strings.Repeat("x", n))
+}
+
+// frames has no state: a frame is read when all of it has come.
+type frames struct{}
+
+func (p *frames) Parse(c *decode.Conn, _ decode.Ending) decode.Status {
+	if b := c.Requests.Bytes(); c.Requests.Offset() == 0 && bytes.HasPrefix(b, []byte(FramesOpening)) {
+		c.Take(c.Requests, nil, uint64(len(FramesOpening)))
+	}
+	for p.read(c, c.Requests) || p.read(c, c.Responses) {
+		continue
+	}
+	return decode.Continue
+}
+
+// read reads the frame at the position of s. It reports whether there was one, or a gap.
+func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
+	b := s.Bytes()
+	if len(b) < frameHead {
+		if !s.Cut() {
+			return false
+		}
+		if s == c.Requests {
+			c.RequestGap()
+		} else {
+			c.ResponseGap()
+		}
+		s.PassToEvent()
+		return true
+	}
+	var id, n uint64
+	var end byte
+	if _, err := fmt.Sscanf(string(b[:frameHead]), "%2d%c%2d", &id, &end, &n); err != nil {
+		s.PassToEvent()
+		return true
+	}
+	if s.Received()-s.Offset() < frameHead+n {
+		return false
+	}
+	x := c.Lookup(id)
+	if x == nil && id != 0 {
+		x = c.BeginAt(s, id)
+	}
+	c.Take(s, x, frameHead+n)
+	if x == nil {
+		return true
+	}
+	c.Started(x)
+	if end == '!' {
+		c.End(s, x)
+	}
+	return true
+}
+
+func (p *frames) AppendState(*decode.Conn, *snapshot.Writer)          {}
+func (p *frames) RestoreState(*decode.Conn, uint64, *snapshot.Reader) {}
+func (p *frames) Held() int                                           { return 0 }
