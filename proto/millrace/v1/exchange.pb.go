@@ -560,7 +560,9 @@ type Exchange struct {
 	// What the protocol adds to the span, with the names of the OpenTelemetry semantic conventions.
 	Attributes []*Attribute `protobuf:"bytes,40,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Contexts that messages of the exchange carried: links of the span.
-	Links         []*TraceContext `protobuf:"bytes,48,rep,name=links,proto3" json:"links,omitempty"`
+	Links []*TraceContext `protobuf:"bytes,48,rep,name=links,proto3" json:"links,omitempty"`
+	// Names of the attributes of an exchange that stands alone; absent in a batch, which has the names of all.
+	Names         []string `protobuf:"bytes,49,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -938,6 +940,13 @@ func (x *Exchange) GetAttributes() []*Attribute {
 func (x *Exchange) GetLinks() []*TraceContext {
 	if x != nil {
 		return x.Links
+	}
+	return nil
+}
+
+func (x *Exchange) GetNames() []string {
+	if x != nil {
+		return x.Names
 	}
 	return nil
 }
@@ -1372,7 +1381,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\xf9\x0e\n" +
+	"tracestate\"\x8f\x0f\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -1432,7 +1441,8 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18( \x03(\v2\x16.millrace.v1.AttributeR\n" +
 	"attributes\x12/\n" +
-	"\x05links\x180 \x03(\v2\x19.millrace.v1.TraceContextR\x05linksB\b\n" +
+	"\x05links\x180 \x03(\v2\x19.millrace.v1.TraceContextR\x05links\x12\x14\n" +
+	"\x05names\x181 \x03(\tR\x05namesB\b\n" +
 	"\x06detail\"\xb1\x01\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\rR\x04name\x12\x14\n" +

@@ -442,8 +442,10 @@ type Span struct {
 	StatusMessage string      `protobuf:"bytes,9,opt,name=status_message,json=statusMessage,proto3" json:"status_message,omitempty"`
 	Attributes    []*KeyValue `protobuf:"bytes,10,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// W3C trace flags, bit 0 "sampled".
-	TraceFlags    uint32 `protobuf:"varint,11,opt,name=trace_flags,json=traceFlags,proto3" json:"trace_flags,omitempty"`
-	Tracestate    string `protobuf:"bytes,12,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	TraceFlags uint32 `protobuf:"varint,11,opt,name=trace_flags,json=traceFlags,proto3" json:"trace_flags,omitempty"`
+	Tracestate string `protobuf:"bytes,12,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	// Spans of messages that this one sent or received, of any trace.
+	Links         []*SpanLink `protobuf:"bytes,13,rep,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -562,6 +564,84 @@ func (x *Span) GetTracestate() string {
 	return ""
 }
 
+func (x *Span) GetLinks() []*SpanLink {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// SpanLink refers to another span.
+type SpanLink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes.
+	TraceId []byte `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	SpanId  uint64 `protobuf:"fixed64,2,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	// W3C trace flags, bit 0 "sampled".
+	TraceFlags    uint32 `protobuf:"varint,3,opt,name=trace_flags,json=traceFlags,proto3" json:"trace_flags,omitempty"`
+	Tracestate    string `protobuf:"bytes,4,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpanLink) Reset() {
+	*x = SpanLink{}
+	mi := &file_millrace_v1_span_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpanLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpanLink) ProtoMessage() {}
+
+func (x *SpanLink) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_span_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpanLink.ProtoReflect.Descriptor instead.
+func (*SpanLink) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_span_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SpanLink) GetTraceId() []byte {
+	if x != nil {
+		return x.TraceId
+	}
+	return nil
+}
+
+func (x *SpanLink) GetSpanId() uint64 {
+	if x != nil {
+		return x.SpanId
+	}
+	return 0
+}
+
+func (x *SpanLink) GetTraceFlags() uint32 {
+	if x != nil {
+		return x.TraceFlags
+	}
+	return 0
+}
+
+func (x *SpanLink) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
+}
+
 var File_millrace_v1_span_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_span_proto_rawDesc = "" +
@@ -586,7 +666,7 @@ const file_millrace_v1_span_proto_rawDesc = "" +
 	"\x05value\"$\n" +
 	"\n" +
 	"StringList\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\tR\x06values\"\xb3\x03\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\"\xe0\x03\n" +
 	"\x04Span\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
 	"\aspan_id\x18\x02 \x01(\x06R\x06spanId\x12$\n" +
@@ -605,6 +685,15 @@ const file_millrace_v1_span_proto_rawDesc = "" +
 	"traceFlags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\f \x01(\tR\n" +
+	"tracestate\x12+\n" +
+	"\x05links\x18\r \x03(\v2\x15.millrace.v1.SpanLinkR\x05links\"\x7f\n" +
+	"\bSpanLink\x12\x19\n" +
+	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
+	"\aspan_id\x18\x02 \x01(\x06R\x06spanId\x12\x1f\n" +
+	"\vtrace_flags\x18\x03 \x01(\rR\n" +
+	"traceFlags\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18\x04 \x01(\tR\n" +
 	"tracestate*\x99\x01\n" +
 	"\bSpanKind\x12\x19\n" +
 	"\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -632,7 +721,7 @@ func file_millrace_v1_span_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_span_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_millrace_v1_span_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_millrace_v1_span_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_millrace_v1_span_proto_goTypes = []any{
 	(SpanKind)(0),      // 0: millrace.v1.SpanKind
 	(StatusCode)(0),    // 1: millrace.v1.StatusCode
@@ -641,6 +730,7 @@ var file_millrace_v1_span_proto_goTypes = []any{
 	(*KeyValue)(nil),   // 4: millrace.v1.KeyValue
 	(*StringList)(nil), // 5: millrace.v1.StringList
 	(*Span)(nil),       // 6: millrace.v1.Span
+	(*SpanLink)(nil),   // 7: millrace.v1.SpanLink
 }
 var file_millrace_v1_span_proto_depIdxs = []int32{
 	3, // 0: millrace.v1.SpanBatch.resource:type_name -> millrace.v1.Resource
@@ -650,11 +740,12 @@ var file_millrace_v1_span_proto_depIdxs = []int32{
 	0, // 4: millrace.v1.Span.kind:type_name -> millrace.v1.SpanKind
 	1, // 5: millrace.v1.Span.status:type_name -> millrace.v1.StatusCode
 	4, // 6: millrace.v1.Span.attributes:type_name -> millrace.v1.KeyValue
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7, // 7: millrace.v1.Span.links:type_name -> millrace.v1.SpanLink
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_span_proto_init() }
@@ -675,7 +766,7 @@ func file_millrace_v1_span_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_span_proto_rawDesc), len(file_millrace_v1_span_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

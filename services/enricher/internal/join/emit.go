@@ -119,24 +119,26 @@ func (p *Partition) close(e *entry) {
 }
 
 // view reads the exchange of one half of the entry that is being decided, once.
-func (p *Partition) view(e *entry, h *half) *millracev1.Exchange {
+func (p *Partition) view(e *entry, h *half) *view {
 	i := 0
 	if h == &e.server {
 		i = 1
 	}
 	if !p.viewed[i] {
-		p.views[i].read(h.exchange) // It was well formed when it came.
+		p.views[i].read(h.exchange, h.names) // It was well formed when it came.
+		p.views[i].convert()
 		p.viewed[i] = true
 	}
-	return &p.views[i].x
+	return p.views[i]
 }
 
 // emit sends the span of one half. Every exchange passes here exactly once.
 func (p *Partition) emit(e *entry, h, other *half) {
-	x := p.view(e, h)
+	v := p.view(e, h)
+	x := &v.x
 	h.done = true
 	in := spans.Input{
-		Exchange: x, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
+		Exchange: x, Attributes: v.attributes, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
 		// A server without a watched client is a root as a matter of course; with one its trace should have been known.
 		Assumed:   e.how == byAssumption && e.client.started,
 		Uncertain: e.uncertain, Completes: h.again,
@@ -156,13 +158,13 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	}
 	joined := &p.joined
 	*joined = Joined{
-		Exchange: x, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
+		Exchange: x, Attributes: v.attributes, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
 		ClientSeen: e.client.started, Late: in.Late, Again: h.again,
 	}
 	h.again = false
 	var peer spans.Peer
 	if other.exchange != nil {
-		peer = spans.Peer{Exchange: p.view(e, other), Service: other.process.service}
+		peer = spans.Peer{Exchange: &p.view(e, other).x, Service: other.process.service}
 		in.Peer = &peer
 		joined.Peer, joined.PeerProcess = peer.Exchange, other.process.facts
 	}

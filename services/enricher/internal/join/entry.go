@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"millrace.dev/lib/identity"
+	"millrace.dev/services/enricher/internal/attribute"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -46,7 +47,9 @@ type half struct {
 	// the other side's span takes facts of it. It is encoded, in a buffer of the partition: what waits has nothing for
 	// the collector to follow, and reading it again for its span costs less than keeping a message object of it.
 	exchange []byte
-	process  *process
+	// names are those of the attributes of exchange; nil if it has none.
+	names   *attribute.Names
+	process *process
 }
 
 func (h *half) waiting() bool { return h.exchange != nil && !h.done }

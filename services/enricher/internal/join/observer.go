@@ -2,6 +2,7 @@ package join
 
 import (
 	"millrace.dev/lib/stage"
+	"millrace.dev/services/enricher/internal/attribute"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -30,6 +31,8 @@ type Observer interface {
 // Joined is an exchange with what pairing found out. It and what it points to are valid during the call.
 type Joined struct {
 	Exchange *millracev1.Exchange
+	// Attributes are those of the exchange.
+	Attributes []attribute.Attribute
 	// Process keeps its address for as long as its facts do not change.
 	Process *millracev1.Process
 	// Peer and PeerProcess are the other side, nil if it is not known.

@@ -11,6 +11,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/identity"
 	"millrace.dev/lib/stage"
+	"millrace.dev/services/enricher/internal/attribute"
 	"millrace.dev/services/enricher/internal/spans"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -84,6 +85,7 @@ type Partition struct {
 	// Memory that is used again. views are of the client's and the server's exchange of the entry that is being
 	// decided, if viewed.
 	batch   batch
+	names   *attribute.Names // of the message that came last
 	arrived *view
 	linked  *linkView
 	views   [2]*view
@@ -227,10 +229,14 @@ func (p *Partition) exchangeBatch(data []byte) {
 			p.counters.batchMalformed(0)
 		}
 	}
+	p.names = p.names.For(p.batch.names)
 	for _, encoded := range p.batch.records {
-		if !p.arrived.read(encoded) {
+		if !p.arrived.read(encoded, p.names) {
 			p.counters.batchMalformed(0)
 			continue
+		}
+		if p.arrived.malformed > 0 {
+			p.counters.Malformed.WithLabelValues("attribute").Add(float64(p.arrived.malformed))
 		}
 		p.exchange(&p.arrived.x, encoded)
 	}
@@ -280,6 +286,10 @@ func (p *Partition) exchange(x *millracev1.Exchange, encoded []byte) {
 	}
 	h.givenUp = x.GivenUp
 	h.exchange, h.arrivedAt = append(p.bufferOf(h), encoded...), p.now
+	h.names = nil
+	if len(p.arrived.attributes) > 0 {
+		h.names = p.names
+	}
 	h.process = p.processes.get(x.Process)
 	if h == &e.client {
 		p.clientStarted(e, identity.KeyOf(x.Cause), x.CauseUnknown, x.Context, x.ContextUnknown)

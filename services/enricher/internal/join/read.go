@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"millrace.dev/lib/wire"
+	"millrace.dev/services/enricher/internal/attribute"
+	"millrace.dev/services/enricher/internal/detail"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -14,12 +16,13 @@ type batch struct {
 	version   uint32
 	processes [][]byte
 	records   [][]byte // exchanges or links
+	names     [][]byte // of attributes of exchanges
 }
 
 // read replaces b by the message, with exchanges or links in the field of the given number; it reports whether it is
 // well formed. Fields that are not known are passed over, here and in all that follows.
 func (b *batch) read(message []byte, records uint32) (ok bool) {
-	b.version, b.processes, b.records = 0, b.processes[:0], b.records[:0]
+	b.version, b.processes, b.records, b.names = 0, b.processes[:0], b.records[:0], b.names[:0]
 	var f wire.Field
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
@@ -32,6 +35,8 @@ func (b *batch) read(message []byte, records uint32) (ok bool) {
 			b.records = append(b.records, f.Bytes)
 		case f.ID == 2 && f.Type == wire.Length:
 			b.processes = append(b.processes, f.Bytes)
+		case f.ID == 4 && f.Type == wire.Length:
+			b.names = append(b.names, f.Bytes)
 		}
 	}
 	return true
@@ -48,15 +53,29 @@ type view struct {
 	redis      millracev1.RedisExchange
 	isHTTP     millracev1.Exchange_Http
 	isRedis    millracev1.Exchange_Redis
+	// attributes are those that are well formed; malformed counts the others.
+	attributes []attribute.Attribute
+	malformed  int
+	links      []millracev1.TraceContext
+	linked     []*millracev1.TraceContext
+	details    detail.Converter
 }
+
+// What is read of one exchange at most; more is counted as malformed.
+const (
+	maxAttributes = 256
+	maxLinks      = 32
+)
 
 // alias gives the text without copying it.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// read replaces the view by the message; it reports whether it is well formed.
-func (v *view) read(m []byte) (ok bool) {
+// read replaces the view by the message, whose attributes have these names; it reports whether it is well formed.
+// Attributes that are not are left out.
+func (v *view) read(m []byte, names *attribute.Names) (ok bool) {
 	x := &v.x
 	x.Reset()
+	v.attributes, v.malformed = v.attributes[:0], 0
 	var f wire.Field
 	for len(m) > 0 {
 		if m, ok = f.Next(m); !ok {
@@ -165,6 +184,8 @@ func (v *view) read(m []byte) (ok bool) {
 				x.Detail = &v.isRedis
 			}
 			ok = readRedis(&v.redis, f.Bytes)
+		default:
+			ok = v.readSaid(&f, names)
 		}
 		if !ok {
 			return false

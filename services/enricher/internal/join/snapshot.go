@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"millrace.dev/lib/identity"
+	"millrace.dev/services/enricher/internal/attribute"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -259,8 +260,9 @@ func (p *Partition) Restore(snapshot []byte) error {
 
 // writer appends the parts of a snapshot.
 type writer struct {
-	b   []byte
-	now int64
+	b        []byte
+	now      int64
+	standing []byte // an exchange with its names
 }
 
 func (w *writer) uint(v uint64)    { w.b = binary.AppendUvarint(w.b, v) }
@@ -316,7 +318,12 @@ func (w *writer) details(e *entry, index map[*process]uint64) {
 		w.time(h.startedAt)
 		w.time(h.arrivedAt)
 		w.uint(index[h.process])
-		w.bytes(h.exchange)
+		if h.names == nil {
+			w.bytes(h.exchange)
+		} else { // The names are not those of a message any more.
+			w.standing = h.names.AppendTo(w.standing[:0], h.exchange)
+			w.bytes(w.standing)
+		}
 	}
 	w.uint(uint64(len(e.askers)))
 	for _, asker := range e.askers {
@@ -328,6 +335,7 @@ func (w *writer) details(e *entry, index map[*process]uint64) {
 type reader struct {
 	b      []byte
 	now    int64
+	names  *attribute.Names // of the exchange before
 	failed bool
 }
 
@@ -437,9 +445,12 @@ func (r *reader) details(e *entry, processes []*process) {
 			h.process = processes[n-1]
 		}
 		if data := r.bytes(); len(data) > 0 {
+			if h.names, data = r.names.Cut(data); h.names != nil {
+				r.names = h.names
+			}
 			h.exchange = bytes.Clone(data)
 			// A process belongs to every exchange: emitting relies on it.
-			if !v.read(data) || h.process == nil || v.x.Side != sides[i] {
+			if !v.read(data, h.names) || h.process == nil || v.x.Side != sides[i] {
 				r.fail()
 				return
 			}

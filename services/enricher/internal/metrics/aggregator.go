@@ -142,11 +142,11 @@ func (a *Aggregator) Observe(j *join.Joined) join.Decision {
 		peer = a.source(j.PeerProcess)
 	}
 	f := &a.facts
-	f.read(j, own, peer)
+	f.read(j, own, peer, a.settings.slots)
 	policy := own.policy
 	found := route.Result{}
-	if f.http != nil {
-		found = a.router.Route(policy.routes, route.Request{Service: own.name, Path: f.path, Outgoing: f.client, Status: f.http.Status})
+	if f.path != "" {
+		found = a.router.Route(policy.routes, route.Request{Service: own.name, Path: f.path, Outgoing: f.client, Status: f.httpStatus})
 		f.route = found.Route
 	}
 	if policy.metrics && !found.NoMetric && !j.Again {

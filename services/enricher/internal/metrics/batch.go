@@ -34,9 +34,14 @@ func appendAttribute(dst []byte, name string, value []byte) []byte {
 	}
 	keyValue := make([]byte, 0, 320)
 	keyValue = appendString(keyValue, 1, name)
-	if value[0] == aNumber {
-		keyValue = binary.AppendUvarint(append(keyValue, 3<<3|wire.Varint), uint64(binary.LittleEndian.Uint32(value[1:])))
-	} else {
+	switch value[0] {
+	case aNumber:
+		keyValue = binary.AppendUvarint(append(keyValue, 3<<3|wire.Varint), binary.LittleEndian.Uint64(value[1:]))
+	case aYes:
+		keyValue = append(keyValue, 5<<3|wire.Varint, 1)
+	case aNo:
+		keyValue = append(keyValue, 5<<3|wire.Varint, 0)
+	default:
 		keyValue = appendString(keyValue, 2, string(value[3:]))
 	}
 	return appendBytes(dst, 3, keyValue)
@@ -50,7 +55,7 @@ func splitValues(dst [][]byte, values []byte) [][]byte {
 		case aText:
 			n = 3 + int(values[1]) + int(values[2])<<8
 		case aNumber:
-			n = 5
+			n = 9
 		}
 		dst = append(dst, values[:n])
 		values = values[n:]

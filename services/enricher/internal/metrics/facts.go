@@ -1,8 +1,11 @@
 package metrics
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"strings"
 
+	"millrace.dev/services/enricher/internal/attribute"
 	"millrace.dev/services/enricher/internal/join"
 	"millrace.dev/services/enricher/internal/spans"
 
@@ -20,13 +23,12 @@ type facts struct {
 	peer   *source
 	status spans.Status
 
-	// route is that of the path, outgoing if this is a client.
-	route string
-	// scheme and path of the target; without the query.
-	scheme, path string
-	http         *millracev1.HttpExchange
-
-	redis *millracev1.RedisExchange
+	// route is that of the path, outgoing if this is a client; the path is without the query.
+	route, path string
+	// httpStatus is the status of the response; 0 if there was none, or if the protocol has none.
+	httpStatus uint32
+	// found are the attributes of the exchange that metrics have, by their slots; nil: the exchange has none of the name.
+	found [maxSlots]*attribute.Attribute
 
 	// serverName is what the client called the server; empty if it did not, if it passes on what its own client called
 	// it, or if this is the server, because then it is a text that anybody can choose.
@@ -50,8 +52,9 @@ func (f *facts) set(q quantity, v uint64) {
 	f.measured[q] = v
 }
 
-// read takes what does not need the route.
-func (f *facts) read(j *join.Joined, source, peer *source) {
+// read takes what does not need the route. slots are those of attributes by the numbers of their names, from 1 on; 0:
+// no metric has the attribute.
+func (f *facts) read(j *join.Joined, source, peer *source, slots []uint8) {
 	x := j.Exchange
 	name := f.name
 	*f = facts{
@@ -61,11 +64,24 @@ func (f *facts) read(j *join.Joined, source, peer *source) {
 	if !f.client {
 		f.serverPort = x.LocalPort
 	}
-	switch detail := x.Detail.(type) {
-	case *millracev1.Exchange_Http:
-		f.readHTTP(detail.Http)
-	case *millracev1.Exchange_Redis:
-		f.redis = detail.Redis
+	for i := range j.Attributes {
+		a := &j.Attributes[i]
+		if int(a.Name.Number) < len(slots) {
+			if slot := slots[a.Name.Number]; slot != 0 && f.found[slot-1] == nil {
+				f.found[slot-1] = a
+			}
+		}
+	}
+	if a := f.found[slotStatus]; a != nil && a.Kind == attribute.Number {
+		f.httpStatus = uint32(a.Bits)
+	}
+	// The query of a path never is part of a metric.
+	f.path, _, _ = strings.Cut(x.Path, "?")
+	if f.client && !x.HostForwarded {
+		f.serverName = x.ServerName
+		if x.ServerPort != 0 {
+			f.serverPort = x.ServerPort
+		}
 	}
 }
 
@@ -80,9 +96,9 @@ func (f *facts) measure() {
 	if x.Outcome != millracev1.Outcome_OUTCOME_ONE_WAY {
 		f.set(durationNanos, duration(x))
 	}
-	if f.http != nil {
+	if f.kind == kindHTTP {
 		f.set(requestBody, x.RequestBodyBytes)
-		if f.http.Status != 0 {
+		if f.httpStatus != 0 {
 			f.set(responseBody, x.ResponseBodyBytes)
 		}
 	}
@@ -120,6 +136,8 @@ const (
 	absent byte = iota
 	aText
 	aNumber
+	aYes
+	aNo
 )
 
 // maxText bounds the texts of attributes.
@@ -135,7 +153,7 @@ func appendText[T ~string | ~[]byte](dst []byte, text T) []byte {
 }
 
 func appendNumber(dst []byte, n uint64) []byte {
-	return append(dst, aNumber, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+	return binary.LittleEndian.AppendUint64(append(dst, aNumber), n)
 }
 
 // appendAddress appends an IP address as text.

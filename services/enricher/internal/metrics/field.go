@@ -16,7 +16,8 @@ type field struct {
 	append func(dst []byte, f *facts) []byte
 }
 
-var fieldNamed = mustName(commonFields, edgeFields, httpFields, redisFields)
+// fieldNamed are the fields that are more than an attribute of the exchange.
+var fieldNamed = mustName(commonFields, edgeFields, pathFields)
 
 // mustName gives the fields of all lists by their names. Two of one name are a mistake in the program, which would
 // silently show one fact as another.
@@ -81,10 +82,7 @@ var commonFields = []field{
 		return appendText(dst, f.name)
 	}},
 	{"span.kind", func(dst []byte, f *facts) []byte {
-		if f.client {
-			return appendText(dst, "SPAN_KIND_CLIENT")
-		}
-		return appendText(dst, "SPAN_KIND_SERVER")
+		return appendText(dst, spans.KindOf(f.x).String())
 	}},
 	{"status.code", func(dst []byte, f *facts) []byte {
 		if f.status.Error {

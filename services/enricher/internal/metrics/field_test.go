@@ -9,5 +9,5 @@ func TestTwoFieldsOfOneNameAreRefused(t *testing.T) {
 			t.Error("two fields of one name are taken")
 		}
 	}()
-	mustName(commonFields, []field{{name: redisFields[0].name}}, redisFields)
+	mustName(commonFields, []field{{name: pathFields[0].name}}, pathFields)
 }

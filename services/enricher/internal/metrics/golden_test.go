@@ -207,7 +207,7 @@ func TestGolden(t *testing.T) {
 			}
 			a := aggregator(t, cfg)
 			for _, j := range test.exchanges {
-				a.Observe(j)
+				observe(a, j)
 			}
 			got := render(t, window(t, a).batches)
 			path := filepath.Join("testdata", name+".golden")

@@ -15,15 +15,22 @@ const (
 	kinds
 )
 
-// kindOf is the one place that lists protocols; facts.describe reads what they tell.
+// kindOf gives the kind of an exchange: its family.
 func kindOf(x *millracev1.Exchange) kind {
-	switch x.Detail.(type) {
-	case *millracev1.Exchange_Http:
+	switch x.Family {
+	case millracev1.Family_FAMILY_HTTP:
 		return kindHTTP
-	case *millracev1.Exchange_Redis:
+	case millracev1.Family_FAMILY_RPC:
+		return kindRPC
+	case millracev1.Family_FAMILY_DATABASE:
 		return kindDatabase
+	case millracev1.Family_FAMILY_MESSAGING:
+		return kindMessaging
+	case millracev1.Family_FAMILY_DNS:
+		return kindDNS
+	default:
+		return kindOther
 	}
-	return kindOther
 }
 
 // quantity is what can be measured of an exchange. An exchange need not have each.

@@ -50,7 +50,7 @@ func TestMillionPaths(t *testing.T) {
 			for i := range paths {
 				target = strconv.AppendInt(target[:len("/orders/")], int64(i), 10)
 				h.Target = string(target)
-				a.Observe(s)
+				observe(a, s)
 			}
 			if len(a.groups) > maxGroups || len(a.series) > 3*limit+1 {
 				t.Errorf("%d groups, %d series", len(a.groups), len(a.series))
@@ -89,7 +89,7 @@ func TestMaxSeries(t *testing.T) {
 		_, s := pair()
 		s.Process = &millracev1.Process{Id: uint64(i + 10), RuleServiceName: fmt.Sprint("service-", i%50), Pid: uint32(i + 10)}
 		s.Exchange.GetHttp().Target = "/" + string(rune('a'+i%7))
-		a.Observe(s)
+		observe(a, s)
 	}
 	if a.counted != 100 {
 		t.Errorf("%d series counted", a.counted)
@@ -103,7 +103,7 @@ func TestMaxSeries(t *testing.T) {
 	}
 	// The next window begins with room.
 	_, s := pair()
-	a.Observe(s)
+	observe(a, s)
 	if _, _, _, overflowing := window(t, a).totals(); len(overflowing) != 0 {
 		t.Errorf("overflow in a new window: %v", overflowing)
 	}
@@ -117,7 +117,7 @@ func TestWindowsAreForgotten(t *testing.T) {
 		for i := range 200 {
 			_, s := pair()
 			s.Process = &millracev1.Process{Id: uint64(round*1000 + i), RuleServiceName: fmt.Sprint("service-", round, "-", i), Pid: 5}
-			a.Observe(s)
+			observe(a, s)
 		}
 		window(t, a)
 		if len(a.series)+len(a.groups)+len(a.counts) != 0 || a.end != 0 {
@@ -140,7 +140,7 @@ func TestExemplars(t *testing.T) {
 		if change != nil {
 			change(c)
 		}
-		a.Observe(c)
+		observe(a, c)
 	}
 	observe(20_000, 1, func(j *join.Joined) { j.Flags = 0 })
 	observe(20_000, 0, nil)
@@ -167,7 +167,7 @@ func spansOf(d *millracev1.MetricDelta) (ids []uint64) {
 // window2 observes one exchange more and ends its window.
 func window2(t *testing.T, a *Aggregator) *published {
 	c, _ := pair()
-	a.Observe(c)
+	observe(a, c)
 	return window(t, a)
 }
 
@@ -201,18 +201,18 @@ func TestOverrides(t *testing.T) {
 	}
 	a := aggregator(t, cfg)
 	c, s := pair()
-	if v := a.Observe(c); v.Drop || v.Route != "/orders/:id" {
+	if v := observe(a, c); v.Drop || v.Route != "/orders/:id" {
 		t.Errorf("client: %+v", v)
 	}
-	if v := a.Observe(s); v.Drop || v.Route != "/orders/*" {
+	if v := observe(a, s); v.Drop || v.Route != "/orders/*" {
 		t.Errorf("server: %+v", v)
 	}
 	s.Process = &millracev1.Process{Id: 9, RuleServiceName: "orders"}
-	if v := a.Observe(s); !v.Drop {
+	if v := observe(a, s); !v.Drop {
 		t.Errorf("nothing is to be made of it: %+v", v)
 	}
 	s.Process = &millracev1.Process{Id: 10, RuleServiceName: "plain"}
-	a.Observe(s)
+	observe(a, s)
 	_, sums, series, _ := window(t, a).totals()
 	if sums["traces_spanmetrics_calls_total"] != 1 || series["http.server.request.duration"] != 1 || series["http.client.request.duration"] != 0 {
 		t.Errorf("%v %v", sums, series)
@@ -230,7 +230,7 @@ func TestIgnoreMode(t *testing.T) {
 		cfg.Routes.IgnoredPatterns, cfg.Routes.IgnoreMode = []string{"/orders/:id"}, mode
 		a := aggregator(t, cfg)
 		_, s := pair()
-		v := a.Observe(s)
+		v := observe(a, s)
 		series := 0
 		if a.end != 0 {
 			_, _, all, _ := window(t, a).totals()
@@ -264,7 +264,7 @@ func BenchmarkSeries(b *testing.B) {
 				_, s := pair()
 				for i := range 10000 {
 					s.Exchange.GetHttp().Target = fmt.Sprint("/orders/", i)
-					a.Observe(s)
+					observe(a, s)
 				}
 			}
 			a := aggregator(b, cfg)

@@ -7,7 +7,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"google.golang.org/protobuf/proto"
+
 	"millrace.dev/lib/config"
+	"millrace.dev/services/enricher/internal/detail"
 	"millrace.dev/services/enricher/internal/join"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -44,6 +47,21 @@ func pair() (client, server *join.Joined) {
 		Exchange: s, Process: orders, Peer: c, PeerProcess: web, TraceID: trace, SpanID: 8, Flags: 1, ClientSeen: true,
 	}
 	return client, server
+}
+
+// observe observes an exchange that has a detail.
+func observe(a *Aggregator, j *join.Joined) join.Decision { return a.Observe(converted(j)) }
+
+// converted gives an exchange that has a detail the form that the aggregator knows.
+func converted(j *join.Joined) *join.Joined {
+	made := *j
+	made.Exchange = proto.CloneOf(j.Exchange)
+	made.Attributes = (&detail.Converter{}).Append(j.Attributes, made.Exchange)
+	if j.Peer != nil {
+		made.Peer = proto.CloneOf(j.Peer)
+		(&detail.Converter{}).Append(nil, made.Peer)
+	}
+	return &made
 }
 
 func aggregator(t testing.TB, cfg *config.Config) *Aggregator {
@@ -83,7 +101,7 @@ func BenchmarkObserve(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			a := aggregator(b, cfg)
 			client, server := pair()
-			sides := [2]*join.Joined{client, server}
+			sides := [2]*join.Joined{converted(client), converted(server)}
 			b.ReportAllocs()
 			i := 0
 			began := cpuTime(b)
@@ -115,7 +133,7 @@ func TestForwardedHost(t *testing.T) {
 			c.Peer, c.PeerProcess = nil, nil
 			c.Exchange.HostForwarded = forwarded
 			c.Exchange.GetHttp().Host = fmt.Sprintf("scan%d.example:%d", i, 1000+i)
-			a.Observe(c)
+			observe(a, c)
 		}
 		_, _, series, _ := window(t, a).totals()
 		for _, metric := range []string{"http.client.request.duration", "traces_service_graph_request_total"} {

@@ -48,7 +48,9 @@ func (c *compiler) plan(p *policy, enabled []instrument, k kind, s side) *plan {
 		for _, name := range names {
 			f := fieldNamed[name]
 			if f == nil {
-				continue // Of a protocol that nothing decodes yet.
+				if f = c.settings.attributeField(name); f == nil {
+					continue
+				}
 			}
 			i, found := index[name]
 			if !found {

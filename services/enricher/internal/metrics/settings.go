@@ -23,6 +23,10 @@ type Settings struct {
 	// policies of discovery rules by name and namespace, and that of all other services.
 	policies map[[2]string]*policy
 	general  *policy
+	// fields are attributes of exchanges that some metric has, by name; slots are their places in facts.found plus 1,
+	// by the numbers of their names.
+	fields map[string]*field
+	slots  []uint8
 }
 
 // metric is one of the catalog as it is aggregated.
@@ -83,7 +87,10 @@ func NewSettings(cfg *config.Config, partitions int) *Settings {
 	s := &Settings{
 		partitions: partitions, interval: max(int64(cfg.Metrics.Interval), int64(time.Second)),
 		cardinalityLimit: cfg.Metrics.CardinalityLimit, maxSeries: cfg.Metrics.MaxSeries,
-		policies: map[[2]string]*policy{},
+		policies: map[[2]string]*policy{}, fields: map[string]*field{},
+	}
+	for _, name := range slotted {
+		s.attributeField(name)
 	}
 	for i := range catalog.All() {
 		s.metrics = append(s.metrics, newMetric(uint32(i), &catalog.All()[i], &cfg.Metrics))

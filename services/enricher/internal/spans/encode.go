@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"strings"
 	"unicode/utf8"
+
+	"millrace.dev/services/enricher/internal/attribute"
 )
 
 // Wire types of Protobuf: https://protobuf.dev/programming-guides/encoding/#structure
@@ -29,12 +31,21 @@ const (
 	tagSpanAttribute     = 10<<3 | wireLength
 	tagSpanFlags         = 11<<3 | wireVarint
 	tagSpanTracestate    = 12<<3 | wireLength
+	tagSpanLink          = 13<<3 | wireLength
+
+	tagLinkTraceID    = 1<<3 | wireLength
+	tagLinkSpanID     = 2<<3 | wireFixed64
+	tagLinkFlags      = 3<<3 | wireVarint
+	tagLinkTracestate = 4<<3 | wireLength
 
 	tagKey    = 1<<3 | wireLength
 	tagString = 2<<3 | wireLength
 	tagInt    = 3<<3 | wireVarint
 	tagDouble = 4<<3 | wireFixed64
 	tagBool   = 5<<3 | wireVarint
+
+	tagStrings = 6<<3 | wireLength
+	tagListed  = 1<<3 | wireLength
 )
 
 // encoder appends fields of a message.
@@ -78,6 +89,13 @@ func (e *encoder) begin(key string, size int) {
 	e.b = append(e.b, e.attribute)
 	e.b = binary.AppendUvarint(e.b, uint64(1+varintSize(uint64(len(key)))+len(key)+size))
 	appendField(e, tagKey, key)
+}
+
+// beginName is begin for a name that is encoded already.
+func (e *encoder) beginName(name *attribute.Name, size int) {
+	e.b = append(e.b, e.attribute)
+	e.b = binary.AppendUvarint(e.b, uint64(len(name.Key)+size))
+	e.b = append(e.b, name.Key...)
 }
 
 // text adds a string attribute; empty strings are left out.

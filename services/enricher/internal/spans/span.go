@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"millrace.dev/services/enricher/internal/attribute"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
@@ -19,13 +21,15 @@ type Peer struct {
 // Input is one side of an exchange with everything that was found out about it.
 type Input struct {
 	Exchange *millracev1.Exchange
-	TraceID  [16]byte
-	SpanID   uint64
+	// Attributes are those of the exchange.
+	Attributes []attribute.Attribute
+	TraceID    [16]byte
+	SpanID     uint64
 	// ParentID is 0 for a root.
 	ParentID   uint64
 	Flags      uint32
 	Tracestate string
-	// Route is the low-cardinality form of the path of an HTTP request; empty if there is none.
+	// Route is the low-cardinality form of the exchange's path; empty if there is none.
 	Route string
 	// Peer is nil if the other side was not seen.
 	Peer *Peer
@@ -59,11 +63,7 @@ func (c *Encoder) Encode(in *Input) []byte {
 	if in.ParentID != 0 {
 		e.fixed(tagSpanParent, in.ParentID)
 	}
-	kind := millracev1.SpanKind_SPAN_KIND_SERVER
-	if x.Side == millracev1.Side_SIDE_CLIENT {
-		kind = millracev1.SpanKind_SPAN_KIND_CLIENT
-	}
-	e.varint(tagSpanKind, uint64(kind))
+	e.varint(tagSpanKind, uint64(KindOf(x)))
 	e.fixed(tagSpanStart, x.StartUnixNs)
 	// Spans never end before they start, whatever clocks did.
 	e.fixed(tagSpanEnd, max(x.EndUnixNs, x.StartUnixNs))
@@ -79,7 +79,7 @@ func (c *Encoder) Encode(in *Input) []byte {
 		appendText(e, tagSpanName, string(c.name))
 	}
 	outcome(e, x)
-	c.describe(x, in.Route)
+	c.said(x, in.Attributes, in.Route)
 	c.network(x, in.Peer)
 	observed(e, in)
 
@@ -91,17 +91,10 @@ func (c *Encoder) Encode(in *Input) []byte {
 		}
 	}
 	text(e, "error.type", st.Type)
-	return e.b
-}
-
-// describe adds what the protocol says. This, StatusOf and AppendName are the places that list protocols.
-func (c *Encoder) describe(x *millracev1.Exchange, route string) {
-	switch detail := x.Detail.(type) {
-	case *millracev1.Exchange_Http:
-		c.http(x, detail.Http, route)
-	case *millracev1.Exchange_Redis:
-		c.redis(x, detail.Redis)
+	for _, link := range x.Links {
+		c.link(link)
 	}
+	return e.b
 }
 
 // outcome says how an exchange that is not complete ended.
@@ -124,7 +117,7 @@ func outcome(e *encoder, x *millracev1.Exchange) {
 // network adds transport, the peer's address and, at a server, the client's.
 func (c *Encoder) network(x *millracev1.Exchange, peer *Peer) {
 	e := &c.e
-	server := x.Side == millracev1.Side_SIDE_SERVER
+	server := isServer(x)
 	if x.Transport == millracev1.Transport_TRANSPORT_UNIX {
 		text(e, "network.transport", "unix")
 		text(e, "network.peer.address", x.UnixPath)
@@ -243,27 +236,6 @@ func (c *Encoder) port(key string, port uint32) {
 	if port != 0 {
 		c.e.number(key, int64(port))
 	}
-}
-
-// serverAddress adds server.address and server.port: as the client named it, else of the connection.
-func (c *Encoder) serverAddress(x *millracev1.Exchange, host string, port uint32) {
-	e := &c.e
-	address, socketPort := x.RemoteAddress, x.RemotePort
-	if x.Side == millracev1.Side_SIDE_SERVER {
-		address, socketPort = x.LocalAddress, x.LocalPort
-	}
-	switch {
-	case host != "":
-		text(e, "server.address", host)
-	case x.Transport == millracev1.Transport_TRANSPORT_UNIX:
-		text(e, "server.address", x.UnixPath)
-	default:
-		textBytes(e, "server.address", c.address(address))
-	}
-	if port == 0 {
-		port = socketPort
-	}
-	c.port("server.port", port)
 }
 
 func appendHex(b []byte, v uint64) []byte {

@@ -11,6 +11,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
+
+	"millrace.dev/services/enricher/internal/detail"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
@@ -94,6 +98,7 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			converted(in)
 			in.TraceID, in.SpanID = [16]byte{1, 2, 3, 15: 16}, 0x1122334455667788
 			var c Encoder
 			got := render(t, c.Encode(in))
@@ -112,6 +117,17 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// converted gives the exchanges of in, which have details, the form that the encoder knows.
+func converted(in *Input) *Input {
+	in.Attributes = (&detail.Converter{}).Append(nil, in.Exchange)
+	if in.Peer != nil {
+		peer := proto.CloneOf(in.Peer.Exchange) // Several inputs may have it.
+		(&detail.Converter{}).Append(nil, peer)
+		in.Peer = &Peer{Exchange: peer, Service: in.Peer.Service}
+	}
+	return in
 }
 
 func decode(t testing.TB, data []byte) *millracev1.Span {
@@ -170,7 +186,7 @@ func FuzzEncode(f *testing.F) {
 			})
 			for _, x := range []*millracev1.Exchange{h, r} {
 				var c Encoder
-				s := decode(t, c.Encode(&Input{Exchange: x, SpanID: 1, Peer: &Peer{Exchange: x, Service: host}, Tracestate: code}))
+				s := decode(t, c.Encode(converted(&Input{Exchange: x, SpanID: 1, Peer: &Peer{Exchange: x, Service: host}, Tracestate: code})))
 				if s.Name == "" || !utf8.ValidString(s.Name+s.StatusMessage+s.Tracestate) {
 					t.Errorf("name %q, message %q, state %q", s.Name, s.StatusMessage, s.Tracestate)
 				}
@@ -212,21 +228,6 @@ func TestNetworkDuration(t *testing.T) {
 	}
 }
 
-func TestSplitHost(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]struct {
-		host string
-		port uint32
-	}{
-		"": {}, "a": {"a", 0}, "a:80": {"a", 80}, "[::1]:8080": {"::1", 8080}, "[::1]": {"::1", 0}, "::1": {"::1", 0}, "a:": {"a:", 0},
-		"a:99999": {"a:99999", 0},
-	} {
-		if host, port := SplitHost(in); host != want.host || port != want.port {
-			t.Errorf("%q: %q %d", in, host, port)
-		}
-	}
-}
-
 func TestAppendHex(t *testing.T) {
 	t.Parallel()
 	if got := appendHex(nil, 0xab); !bytes.Equal(got, []byte("00000000000000ab")) {
@@ -235,7 +236,7 @@ func TestAppendHex(t *testing.T) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	in := &Input{Exchange: httpExchange(client, nil), Peer: &Peer{Exchange: httpExchange(server, nil), Service: "orders"}, SpanID: 1}
+	in := converted(&Input{Exchange: httpExchange(client, nil), Peer: &Peer{Exchange: httpExchange(server, nil), Service: "orders"}, SpanID: 1})
 	var c Encoder
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,14 +11,15 @@ type Status struct {
 	Message string
 }
 
-// StatusOf gives the status of one side of an exchange. Its texts alias those of x.
+// StatusOf gives the status of one side of an exchange. Its texts alias those of x. What the protocol calls failed goes
+// before how the connection ended, but for HTTP: there a response that was cut off is worse than its status.
 func StatusOf(x *millracev1.Exchange) Status {
 	st := outcomeStatus(x.Outcome)
-	switch detail := x.Detail.(type) {
-	case *millracev1.Exchange_Http:
-		httpStatus(x, detail.Http, &st)
-	case *millracev1.Exchange_Redis:
-		redisStatus(detail.Redis, &st)
+	if x.ErrorType != "" {
+		if st.Type == "" || x.Family != millracev1.Family_FAMILY_HTTP {
+			st.Type = x.ErrorType
+		}
+		st.Error, st.Message = true, x.ErrorMessage
 	}
 	return st
 }
@@ -32,18 +33,5 @@ func outcomeStatus(outcome millracev1.Outcome) Status {
 		return Status{Error: true, Type: "connection_reset"}
 	default:
 		return Status{}
-	}
-}
-
-// AppendName appends the name of the exchange's span. route is the low-cardinality form of its path, empty if there is
-// none.
-func AppendName(dst []byte, x *millracev1.Exchange, route string) []byte {
-	switch detail := x.Detail.(type) {
-	case *millracev1.Exchange_Http:
-		return appendHTTPName(dst, detail.Http, route)
-	case *millracev1.Exchange_Redis:
-		return append(dst, redisName(detail.Redis)...)
-	default:
-		return append(dst, x.Protocol.String()...)
 	}
 }
