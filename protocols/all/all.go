@@ -5,6 +5,7 @@ import (
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
+	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/proxy"
 	"millrace.dev/protocols/redis"
 	"millrace.dev/protocols/tls"
@@ -17,6 +18,7 @@ var List = []*protocols.Protocol{
 	&http2.Protocol,
 	&redis.Protocol,
 	&http1.Protocol,
+	&mongodb.Protocol,
 	&proxy.Protocol,
 }
 

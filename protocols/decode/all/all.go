@@ -4,6 +4,7 @@ package all
 import (
 	"millrace.dev/protocols/decode"
 	http1 "millrace.dev/protocols/http1/decode"
+	mongodb "millrace.dev/protocols/mongodb/decode"
 	redis "millrace.dev/protocols/redis/decode"
 )
 
@@ -11,5 +12,6 @@ import (
 // [millrace.dev/protocols/all].
 var List = []decode.Protocol{
 	http1.Protocol,
+	mongodb.Protocol,
 	redis.Protocol,
 }

@@ -199,3 +199,11 @@ func (s *Stream) Forget() {
 		s.head = 0
 	}
 }
+
+// Run is how many bytes from the position on are of one kind and were moved by one call; 0 if there are none.
+func (s *Stream) Run() uint64 {
+	if s.head == len(s.runs) {
+		return 0
+	}
+	return s.runs[s.head].n
+}

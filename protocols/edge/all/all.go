@@ -1,8 +1,13 @@
 // Package all is the list of the node's halves of protocols.
 package all
 
-import "millrace.dev/protocols/edge"
+import (
+	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/mongodb"
+)
 
 // List holds the node's half of each protocol that has a scanner. Each is recognised by its entry in the list of
 // [millrace.dev/protocols/all].
-var List = []*edge.Room{}
+var List = []*edge.Room{
+	&mongodb.Edge,
+}
