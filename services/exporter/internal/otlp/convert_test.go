@@ -93,6 +93,15 @@ func convert(to ptrace.Span, s *millracev1.Span) {
 	to.Status().SetCode(ptrace.StatusCode(s.Status))
 	to.Status().SetMessage(s.StatusMessage)
 	attributes(to.Attributes(), s.Attributes)
+	for _, l := range s.Links {
+		link := to.Links().AppendEmpty()
+		var trace pcommon.TraceID
+		copy(trace[:], l.TraceId)
+		link.SetTraceID(trace)
+		link.SetSpanID(spanID(l.SpanId))
+		link.TraceState().FromRaw(l.Tracestate)
+		link.SetFlags(l.TraceFlags)
+	}
 }
 
 func attributes(to pcommon.Map, from []*millracev1.KeyValue) {

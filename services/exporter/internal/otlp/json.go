@@ -121,34 +121,13 @@ func (j *JSON) head(attributes []Attribute) []byte {
 
 // appendSpan writes a span. Fields that have their default are left out.
 func appendSpan(b []byte, s *Span) []byte {
-	b = append(b, '{')
-	var trace [16]byte
-	if copy(trace[:], s.TraceID); trace != [16]byte{} {
-		b = append(b, `"traceId":"`...)
-		b = appendHex(b, binary.BigEndian.Uint64(trace[:8]))
-		b = appendHex(b, binary.BigEndian.Uint64(trace[8:]))
-		b = append(b, `",`...)
-	}
-	if s.ID != 0 {
-		b = append(b, `"spanId":"`...)
-		b = appendHex(b, s.ID)
-		b = append(b, `",`...)
-	}
-	if len(s.Tracestate) != 0 {
-		b = append(b, `"traceState":`...)
-		b = appendText(b, s.Tracestate)
-		b = append(b, ',')
-	}
+	b = appendContext(append(b, '{'), s.TraceID, s.ID, s.Tracestate)
 	if s.ParentID != 0 {
 		b = append(b, `"parentSpanId":"`...)
 		b = appendHex(b, s.ParentID)
 		b = append(b, `",`...)
 	}
-	if s.Flags != 0 {
-		b = append(b, `"flags":`...)
-		b = strconv.AppendUint(b, uint64(s.Flags), 10)
-		b = append(b, ',')
-	}
+	b = appendFlags(b, s.Flags)
 	if len(s.Name) != 0 {
 		b = append(b, `"name":`...)
 		b = appendText(b, s.Name)
@@ -173,6 +152,7 @@ func appendSpan(b []byte, s *Span) []byte {
 		b = appendAttributes(b, s.Attributes)
 		b = append(b, ',')
 	}
+	b = appendLinks(b, s.Links)
 	b = append(b, `"status":{`...)
 	if len(s.StatusMessage) != 0 {
 		b = append(b, `"message":`...)
@@ -186,6 +166,54 @@ func appendSpan(b []byte, s *Span) []byte {
 		b = strconv.AppendInt(b, int64(s.Status), 10)
 	}
 	return append(b, "}}"...)
+}
+
+// appendContext writes the fields that name a span, each with a comma behind it.
+func appendContext(b, traceID []byte, id uint64, tracestate []byte) []byte {
+	var trace [16]byte
+	if copy(trace[:], traceID); trace != [16]byte{} {
+		b = append(b, `"traceId":"`...)
+		b = appendHex(b, binary.BigEndian.Uint64(trace[:8]))
+		b = appendHex(b, binary.BigEndian.Uint64(trace[8:]))
+		b = append(b, `",`...)
+	}
+	if id != 0 {
+		b = append(b, `"spanId":"`...)
+		b = appendHex(b, id)
+		b = append(b, `",`...)
+	}
+	if len(tracestate) != 0 {
+		b = append(b, `"traceState":`...)
+		b = appendText(b, tracestate)
+		b = append(b, ',')
+	}
+	return b
+}
+
+func appendFlags(b []byte, flags uint32) []byte {
+	if flags == 0 {
+		return b
+	}
+	b = append(b, `"flags":`...)
+	return append(strconv.AppendUint(b, uint64(flags), 10), ',')
+}
+
+// appendLinks writes the field of links with a comma behind it; nothing if there are none.
+func appendLinks(b []byte, links []Link) []byte {
+	if len(links) == 0 {
+		return b
+	}
+	b = append(b, `"links":[`...)
+	for i := range links {
+		l := &links[i]
+		b = appendContext(append(b, '{'), l.TraceID, l.ID, l.Tracestate)
+		if b = appendFlags(b, l.Flags); b[len(b)-1] == ',' {
+			b = b[:len(b)-1]
+		}
+		b = append(b, "},"...)
+	}
+	b[len(b)-1] = ']'
+	return append(b, ',')
 }
 
 // appendAttributes writes the field of attributes; nothing if there are none.

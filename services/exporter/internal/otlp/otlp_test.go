@@ -169,6 +169,13 @@ func randomBatch(rng *rand.Rand) *millracev1.SpanBatch {
 		for range []int{0, 16, 16, 16, 3, 20}[rng.IntN(6)] {
 			s.TraceId = append(s.TraceId, byte(rng.Uint32()))
 		}
+		for range rng.IntN(4) {
+			l := &millracev1.SpanLink{SpanId: number(), TraceFlags: uint32(number()), Tracestate: randomText(rng)}
+			for range []int{0, 16, 3}[rng.IntN(3)] {
+				l.TraceId = append(l.TraceId, byte(rng.Uint32()))
+			}
+			s.Links = append(s.Links, l)
+		}
 		b.Spans = append(b.Spans, s)
 	}
 	return b

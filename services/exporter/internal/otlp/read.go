@@ -61,10 +61,19 @@ type Span struct {
 	Name, StatusMessage, Tracestate []byte
 	// Attributes have different keys.
 	Attributes []Attribute
+	Links      []Link
 
 	texts [][]byte
 	// seen has the bits of the hashes of keys.
 	seen uint64
+}
+
+// Link is a SpanLink.
+type Link struct {
+	// TraceID has any length.
+	TraceID, Tracestate []byte
+	ID                  uint64
+	Flags               uint32
 }
 
 // Kind of an attribute's value.
@@ -91,7 +100,7 @@ type Attribute struct {
 
 // Read replaces s by the message; it reports whether it is well formed.
 func (s *Span) Read(message []byte) (ok bool) {
-	*s = Span{Attributes: s.Attributes[:0], texts: s.texts[:0]}
+	*s = Span{Attributes: s.Attributes[:0], Links: s.Links[:0], texts: s.texts[:0]}
 	var f wire.Field
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
@@ -124,14 +133,40 @@ func (s *Span) Read(message []byte) (ok bool) {
 			s.Flags = uint32(f.Number)
 		case 12<<3 | wire.Length:
 			s.Tracestate = f.Bytes
+		case 13<<3 | wire.Length:
+			if !s.link(f.Bytes) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
+func (s *Span) link(message []byte) (ok bool) {
+	var l Link
+	var f wire.Field
+	for len(message) > 0 {
+		if message, ok = f.Next(message); !ok {
+			return false
+		}
+		switch f.ID<<3 | uint32(f.Type) {
+		case 1<<3 | wire.Length:
+			l.TraceID = f.Bytes
+		case 2<<3 | wire.Fixed64:
+			l.ID = f.Number
+		case 3<<3 | wire.Varint:
+			l.Flags = uint32(f.Number)
+		case 4<<3 | wire.Length:
+			l.Tracestate = f.Bytes
+		}
+	}
+	s.Links = append(s.Links, l)
+	return true
+}
+
 // readResource replaces s by the attributes of a Resource.
 func (s *Span) readResource(message []byte) (ok bool) {
-	*s = Span{Attributes: s.Attributes[:0], texts: s.texts[:0]}
+	*s = Span{Attributes: s.Attributes[:0], Links: s.Links[:0], texts: s.texts[:0]}
 	var f wire.Field
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {

@@ -61,6 +61,15 @@ func (t *Traces) Add(resource []byte, s *Span) {
 	to.Status().SetCode(ptrace.StatusCode(s.Status))
 	to.Status().SetMessage(alias(s.StatusMessage))
 	fill(to.Attributes(), s.Attributes)
+	for i := range s.Links {
+		l, link := &s.Links[i], to.Links().AppendEmpty()
+		var trace pcommon.TraceID
+		copy(trace[:], l.TraceID)
+		link.SetTraceID(trace)
+		link.SetSpanID(spanID(l.ID))
+		link.TraceState().FromRaw(alias(l.Tracestate))
+		link.SetFlags(l.Flags)
+	}
 }
 
 func spanID(id uint64) (b pcommon.SpanID) {
