@@ -239,7 +239,11 @@ __noinline int header_at(u64 at)
 	return 0;
 }
 
-/* Looks for headers that frame the body, and for the end of the head, at SCAN_STEP positions. False when it is found.
+#define SCAN_LINE 64 /* a header that may frame the body begins behind the positions */
+
+/*
+ * Looks for a header that may frame the body, and for the end of the head, at SCAN_STEP positions. Gives how many of
+ * them were looked at, with SCAN_LINE if it found a header; 0 if the head ends.
  */
 __noinline int scan_step(u64 from)
 {
@@ -247,7 +251,7 @@ __noinline int scan_step(u64 from)
 	u8 *b;
 
 	if (!s || from > SCAN_BYTES - SCAN_STEP)
-		return false;
+		return 0;
 	b = s->payload + from;
 	for (int i = 0; i < SCAN_STEP; i++) {
 		u32 word = *(volatile u32 *)(b + i);
@@ -257,22 +261,37 @@ __noinline int scan_step(u64 from)
 			continue;
 		letter = word >> 8 | 32;
 		if (letter == 'c' || letter == 't')
-			header_at(from + i + 1);
-		else if ((word >> 8 & 0xffff) == FOUR('\r', '\n', 0, 0) || (word >> 8 & 0xff) == '\n') {
+			return (i + 1) | SCAN_LINE;
+		if ((word >> 8 & 0xffff) == FOUR('\r', '\n', 0, 0) || (word >> 8 & 0xff) == '\n') {
 			s->work.head_end = from + i + ((word >> 8 & 0xff) == '\n' ? 2 : 3);
-			return false;
+			return 0;
 		}
 	}
-	return true;
+	return SCAN_STEP;
 }
 
-/* scan_step() from the beginning of s->payload to the end of the head. */
-static __always_inline void scan_head(struct work *w)
+#define SCAN_LINES 256 /* lines that may frame the body, of one head */
+
+/* Looks from the beginning of s->payload to the end of the head. */
+__noinline int scan_head(void)
 {
-	for (u32 i = 0; i < SCAN_BYTES; i += SCAN_STEP) {
-		if (i >= w->filled || !scan_step(i))
-			return;
+	struct work *w = current_work();
+	u64 from = 0;
+	u32 passed;
+
+	if (!w)
+		return 0;
+	for (u32 i = 0; i < SCAN_BYTES / SCAN_STEP + SCAN_LINES; i++) {
+		if (from >= w->filled)
+			break;
+		passed = scan_step(from);
+		if (!passed)
+			break;
+		from += passed & (SCAN_LINE - 1);
+		if (passed & SCAN_LINE)
+			header_at(from);
 	}
+	return 0;
 }
 
 /*
@@ -292,7 +311,7 @@ static __always_inline void read_head(struct scratch *s, struct work *w)
 		return;
 	w->head_end = w->number = 0;
 	w->sized = w->coded = w->unsure = 0;
-	scan_head(w);
+	scan_head();
 	end = w->head_end;
 	asm volatile("" : "+r"(end));
 	if (!end || end > w->filled) {

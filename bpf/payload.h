@@ -514,20 +514,30 @@ __noinline int read_buffer(u64 index, u64 from, u64 to)
 	return true;
 }
 
+/* Calls read_buffer() from w->iov_first on. Verified once, on its own, as below. */
+__noinline int read_buffers(u64 from, u64 to)
+{
+	struct work *w = current_work();
+	u32 first;
+
+	if (!w)
+		return 0;
+	first = w->iov_first;
+	for (u32 i = 0; i < BUFFERS_MAX; i++) {
+		if (!read_buffer(first + i, from, to))
+			break;
+	}
+	return 0;
+}
+
 /* Appends the event's bytes from `from` to `to`, at most PAYLOAD_MAX of one buffer and CHUNK_MAX of several. Ranges
  * ascend. */
 static __always_inline void read_range(struct scratch *s, struct work *w, u64 from, u64 to)
 {
-	u32 first = w->iov_first;
-
-	if (w->buffer) {
+	if (w->buffer)
 		append(s, w, w->buffer + from, to - from, from - w->told);
-		return;
-	}
-	for (u32 i = 0; i < BUFFERS_MAX; i++) {
-		if (!read_buffer(first + i, from, to))
-			return;
-	}
+	else
+		read_buffers(from, to);
 }
 
 #endif
