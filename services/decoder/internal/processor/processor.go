@@ -131,6 +131,11 @@ func (p *Processor) finish() {
 	p.run()
 	p.out.flush()
 	p.options.Metrics.add(&p.tally)
+	p.tellWorkers()
+}
+
+// tellWorkers adds what the workers have counted to the metrics.
+func (p *Processor) tellWorkers() {
 	for _, w := range p.round.workers[:p.round.used] {
 		p.options.Metrics.add(&w.tally)
 	}

@@ -130,7 +130,7 @@ func (p *Processor) Restore(b []byte) error {
 	if version > 2 {
 		p.progress.restoreState(r, p.options.Partitions)
 	}
-	p.round.used = 0
+	p.tellWorkers()
 	if err := r.Err(); errors.Is(err, ErrSnapshotVersion) {
 		p.clear()
 		return fmt.Errorf("restore decoder: %w", err)
