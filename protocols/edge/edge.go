@@ -48,4 +48,6 @@ type Rules struct {
 	// capture.redact.enable). What is never shown - passwords, bind values, rows, bodies - is blanked or dropped
 	// whatever the settings are.
 	Literals bool
+	// Heads are the rules of HTTP.
+	Heads Heads
 }

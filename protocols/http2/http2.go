@@ -1,29 +1,237 @@
-// Package http2 knows the connection preface of HTTP/2, so that its first line is not taken for a request of HTTP/1.
 package http2
 
 import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/http2/hpack"
 )
 
-// preface is the first line of the connection preface, RFC 9113 section 3.4.
-const preface = "PRI * HTTP/2"
-
-// Protocol is HTTP/2 with prior knowledge. It is not decoded.
+// Protocol is HTTP/2 without TLS: with prior knowledge, or after an upgrade of HTTP/1.1.
 var Protocol = protocols.Protocol{
-	Number:    millracev1.Protocol_PROTOCOL_UNKNOWN,
+	Number:    millracev1.Protocol_PROTOCOL_HTTP2,
 	Name:      "http2",
-	Matches:   []protocols.Match{protocols.Text(preface)},
+	Decoded:   true,
+	Matches:   matches(),
 	Recognise: recognise,
 }
 
-func recognise(b []byte, from protocols.End, _ protocols.Evidence) protocols.Guess {
-	n := min(len(b), len(preface))
+// matches let through the client's preface, the server's settings, and the frames with which events of a connection begin
+// that was joined.
+func matches() []protocols.Match {
+	frame := func(length uint32, kind Type, flags, defined uint8) protocols.Match {
+		m := protocols.Match{}.Then(0xff, byte(length>>16)).Then(0xff, byte(length>>8)).Then(0xff, byte(length))
+		return m.Then(0xff, byte(kind)).Then(^defined, flags)
+	}
+	sized := func(kind Type, flags, defined uint8) protocols.Match {
+		return protocols.Match{}.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0xff, byte(kind)).Then(^defined, flags)
+	}
+	onConnection := func(m protocols.Match) protocols.Match {
+		return m.Then(0xff, 0).Then(0xff, 0).Then(0xff, 0).Then(0xff, 0)
+	}
+	onStream := func(m protocols.Match) protocols.Match { return m.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0, 0) }
+	return []protocols.Match{
+		protocols.Text(Preface[:len("PRI * HTTP/2.0\r\n")]),
+		onConnection(sized(Settings, 0, 0)),
+		onConnection(frame(0, Settings, FlagAck, 0)),
+		onConnection(frame(8, Ping, 0, FlagAck)),
+		onStream(frame(4, WindowUpdate, 0, 0)),
+		onStream(frame(4, ResetStream, 0, 0)),
+		onStream(sized(Headers, 0, rules[Headers].flags)),
+		onStream(sized(Data, 0, rules[Data].flags)),
+	}
+}
+
+func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.Guess {
+	guess := protocols.No
+	if from != protocols.Server {
+		guess = preface(b)
+	}
 	switch {
-	case from == protocols.Server || string(b[:n]) != preface[:n]:
+	case guess != protocols.No:
+	case how == protocols.Opening && from != protocols.Client:
+		// A server may send its settings before it has heard anything (RFC 9113, section 3.4). The client's preface tells.
+		guess = greeting(b)
+	case how == protocols.Anywhere:
+		guess = chain(b, evidenceEnough)
+	}
+	return guess
+}
+
+func preface(b []byte) protocols.Guess {
+	n := min(len(b), len(Preface))
+	switch {
+	case string(b[:n]) != Preface[:n]:
 		return protocols.No
-	case n < len(preface):
+	case n < len("PRI * HTTP/2.0\r\n"):
 		return protocols.More
 	}
 	return protocols.Sure
+}
+
+func greeting(b []byte) protocols.Guess {
+	if n := min(len(b), 2); b[0] != 0 || b[n-1] != 0 {
+		return protocols.No
+	}
+	if len(b) >= HeaderSize {
+		if h := ReadHeader(b); h.Type != Settings || h.Flags != 0 || !h.certain() {
+			return protocols.No
+		}
+	}
+	return protocols.More
+}
+
+// Evidence of a chain of frames, in bits by which each shortens the odds that other bytes look like it.
+const (
+	evidenceSized  = 40 // length, type, flags and stream are all but fixed
+	evidenceData   = 10
+	evidenceFrame  = 16
+	evidenceBlock  = 24 // a header block that can be read to its end
+	evidenceExact  = 24 // the bytes end where a frame ends
+	evidenceEnough = 50
+	// evidenceKnown is enough on a connection that is known to speak HTTP/2.
+	evidenceKnown = 40
+)
+
+// chain judges whether b begins with a frame: Sure if so many frames follow each other that nothing else looks like it.
+func chain(b []byte, enough int) protocols.Guess {
+	evidence := 0
+	for len(b) >= HeaderSize {
+		h := ReadHeader(b)
+		if b[5]&0x80 != 0 || !h.certain() {
+			return protocols.No
+		}
+		payload := b[HeaderSize:]
+		whole := len(payload) >= int(h.Length)
+		payload = payload[:min(len(payload), int(h.Length))]
+		switch {
+		case h.Type == Settings && !registered(payload), whole && !readable(&h, payload):
+			return protocols.No
+		case !whole && h.Type != Data:
+		case h.Type == Ping || h.Type == WindowUpdate || h.Type == ResetStream || h.Type == Priority || h.Type == Settings:
+			evidence += evidenceSized
+		case h.Type == Headers && h.Has(FlagEndHeaders):
+			evidence += evidenceFrame + evidenceBlock
+		case h.Type == Data:
+			evidence += evidenceData
+		default:
+			evidence += evidenceFrame
+		}
+		if len(b) == HeaderSize+int(h.Length) {
+			evidence += evidenceExact
+		}
+		switch {
+		case evidence >= enough:
+			return protocols.Sure
+		case !whole:
+			return protocols.More
+		}
+		b = b[HeaderSize+int(h.Length):]
+	}
+	if len(b) > 5 && b[5]&0x80 != 0 || len(b) > 3 && Type(b[3]) > Continuation || len(b) > 0 && b[0] > 0x10 {
+		return protocols.No
+	}
+	return protocols.More
+}
+
+// registered reports whether b begins like parameters of settings that are registered: identifiers up to 0x10, and those
+// that exercise the rule that unknown ones are ignored (RFC 8701 does it for TLS, clients do it here).
+func registered(b []byte) bool {
+	for ; len(b) >= 6; b = b[6:] {
+		if !registeredParameter(b) {
+			return false
+		}
+	}
+	return true
+}
+
+func registeredParameter(b []byte) bool {
+	return b[0] == 0 && b[1] > 0 && b[1] <= 0x10 || b[0]&0x0f == 0x0a && b[1]&0x0f == 0x0a
+}
+
+// readable reports whether the header block of a frame, if that holds a whole one, can be read to its end.
+func readable(h *Header, payload []byte) bool {
+	if h.Type != Headers || !h.Has(FlagEndHeaders) {
+		return true
+	}
+	before, padding, ok := margins(h, payload)
+	if !ok {
+		return false
+	}
+	b := payload[before : len(payload)-padding]
+	fields := 0
+	for len(b) > 0 {
+		n := fieldSize(b)
+		if n <= 0 {
+			return false
+		}
+		fields++
+		b = b[n:]
+	}
+	return fields > 0
+}
+
+// margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding behind
+// it. It reports false if payload ends before that shows, or contradicts itself.
+func margins(h *Header, payload []byte) (before, padding int, ok bool) {
+	before = h.prelude()
+	if h.Has(FlagPadded) {
+		if len(payload) == 0 {
+			return 0, 0, false
+		}
+		padding = int(payload[0])
+	}
+	return before, padding, before+padding <= int(h.Length) && before <= len(payload)
+}
+
+// prelude is how many bytes of the payload come before a header block or data: length of the padding, priority, promised
+// stream.
+func (h *Header) prelude() (n int) {
+	switch h.Type {
+	case Data, Headers, PushPromise:
+		if h.Has(FlagPadded) {
+			n++
+		}
+		if h.Type == Headers && h.Has(FlagPriority) {
+			n += 5
+		}
+		if h.Type == PushPromise {
+			n += 4
+		}
+	default:
+	}
+	return n
+}
+
+// fieldSize gives the length of the representation of a field (RFC 7541, section 6) with which b begins, 0 or less if it
+// is none or is cut.
+func fieldSize(b []byte) int {
+	var prefix uint
+	switch c := b[0]; {
+	case c&0x80 != 0:
+		index, n := hpack.Integer(b, 7)
+		if index == 0 {
+			return 0
+		}
+		return n
+	case c&0x40 != 0:
+		prefix = 6
+	case c&0x20 != 0:
+		_, n := hpack.Integer(b, 5)
+		return n
+	default:
+		prefix = 4
+	}
+	index, n := hpack.Integer(b, prefix)
+	texts := 1
+	if index == 0 {
+		texts = 2
+	}
+	for ; n > 0 && texts > 0; texts-- {
+		length, size := hpack.Integer(b[n:], 7)
+		if size <= 0 || uint64(len(b)-n-size) < length {
+			return 0
+		}
+		n += size + int(length)
+	}
+	return n
 }

@@ -1,0 +1,70 @@
+package http2
+
+import "millrace.dev/protocols/edge"
+
+// maxMessages bounds the streams of a direction whose messages are followed.
+const maxMessages = 4096
+
+// MessagePrefix is what comes before each message of gRPC: a byte that says whether it is compressed, and its length.
+const MessagePrefix = 5
+
+// message is where in the messages of a stream its data is.
+type message struct {
+	have uint8  // bytes of the prefix that have come
+	left uint32 // bytes of the message to come, or of its length what has come
+}
+
+// follow begins to follow the messages of a stream.
+func (d *direction) follow(stream uint32) {
+	if d.messages == nil {
+		d.messages = map[uint32]message{}
+	}
+	if len(d.messages) < maxMessages {
+		d.messages[stream] = message{}
+	}
+}
+
+// data keeps the prefixes of messages in b[i:], which is data of the frame without padding.
+func (d *direction) data(b []byte, i int, w *edge.Writer) {
+	if len(d.messages) == 0 || i == len(b) {
+		return
+	}
+	m, ok := d.messages[d.frame.Stream]
+	if !ok {
+		return
+	}
+	for i < len(b) {
+		switch {
+		case m.have == MessagePrefix && m.left > 0:
+			n := min(int(m.left), len(b)-i)
+			m.left -= uint32(n)
+			i += n
+		case m.have == MessagePrefix:
+			m = message{}
+		case m.have == 0 && b[i] > 1: // no message of gRPC
+			delete(d.messages, d.frame.Stream)
+			return
+		default:
+			if m.have > 0 {
+				m.left = m.left<<8 | uint32(b[i])
+			}
+			w.Keep(i, i+1)
+			m.have++
+			i++
+		}
+	}
+	d.messages[d.frame.Stream] = m
+}
+
+// skipData passes over n bytes of data that are not there.
+func (d *direction) skipData(n uint32) {
+	m, ok := d.messages[d.frame.Stream]
+	switch {
+	case !ok || n == 0:
+	case m.have == MessagePrefix && m.left >= n:
+		m.left -= n
+		d.messages[d.frame.Stream] = m
+	default: // Where the next message begins is missing.
+		delete(d.messages, d.frame.Stream)
+	}
+}
