@@ -252,7 +252,7 @@ func (s *scanner) Resume(from protocols.End, b []byte) bool {
 		d.lost, d.preface = false, uint8(len(Preface))
 		return true
 	}
-	if chain(b, evidenceKnown) != protocols.Sure {
+	if chain(b, from, evidenceKnown) != protocols.Sure {
 		return false
 	}
 	s.lose(d)

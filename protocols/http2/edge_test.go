@@ -342,7 +342,7 @@ func TestSecretsInHPACK(t *testing.T) {
 // TestSecretsBehindGaps: nor with bytes missing, or on a connection that was joined.
 func TestSecretsBehindGaps(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3000) {
+	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		all, secrets, _ := conversation(r, 1)
 		seen := true
@@ -354,7 +354,6 @@ func TestSecretsBehindGaps(t *testing.T) {
 		s := Edge.New(&edge.Rules{Heads: someHeads{}}, seen)
 		left, _ := pass(s, protocols.Client, all, func() int { return 1 + r.IntN(most) }, func() bool { return r.IntN(12) == 0 })
 		for _, p := range left {
-			if bytes.Contains(p.b, []byte("fLJ.2.49")) { t.Logf("seed %d %q at %d", seed, p.b, p.at); t.Logf("%q", all[p.at-200:p.at+200])}
 			leaks(t, p.b, secrets)
 		}
 		leaks(t, whole(left, len(all)), secrets)

@@ -8,11 +8,20 @@ import (
 
 // Protocol is HTTP/2 without TLS: with prior knowledge, or after an upgrade of HTTP/1.1.
 var Protocol = protocols.Protocol{
-	Number:    millracev1.Protocol_PROTOCOL_HTTP2,
+	Number:    millracev1.Protocol_PROTOCOL_UNKNOWN,
 	Name:      "http2",
-	Decoded:   true,
-	Matches:   matches(),
+	Order:     protocols.ByID,
+	Matches:   matches()[:1],
+	Frames:    &frames,
 	Recognise: recognise,
+}
+
+// frames lets the kernel side leave out data, but for the prefix of a message of gRPC.
+var frames = protocols.Frames{
+	Header: protocols.FrameHeader{Size: HeaderSize, LengthSize: 3, Add: HeaderSize, TypeAt: 3},
+	First:  protocols.First{Bytes: len(Preface)},
+	Client: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + MessagePrefix}},
+	Server: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + MessagePrefix}},
 }
 
 // matches let through the client's preface, the server's settings, and the frames with which events of a connection begin
@@ -52,7 +61,7 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 		// A server may send its settings before it has heard anything (RFC 9113, section 3.4). The client's preface tells.
 		guess = greeting(b)
 	case how == protocols.Anywhere:
-		guess = chain(b, evidenceEnough)
+		guess = chain(b, from, evidenceEnough)
 	}
 	return guess
 }
@@ -92,8 +101,8 @@ const (
 	evidenceKnown = 40
 )
 
-// chain judges whether b begins with a frame: Sure if so many frames follow each other that nothing else looks like it.
-func chain(b []byte, enough int) protocols.Guess {
+// chain judges whether b, which from sent, begins with a frame: Sure if so many frames follow each other that nothing else looks like it.
+func chain(b []byte, from protocols.End, enough int) protocols.Guess {
 	evidence := 0
 	for len(b) >= HeaderSize {
 		h := ReadHeader(b)
@@ -104,7 +113,7 @@ func chain(b []byte, enough int) protocols.Guess {
 		whole := len(payload) >= int(h.Length)
 		payload = payload[:min(len(payload), int(h.Length))]
 		switch {
-		case h.Type == Settings && !registered(payload), whole && !readable(&h, payload):
+		case h.Type == Settings && !registered(payload), whole && !readable(&h, payload, from):
 			return protocols.No
 		case !whole && h.Type != Data:
 		case h.Type == Ping || h.Type == WindowUpdate || h.Type == ResetStream || h.Type == Priority || h.Type == Settings:
@@ -148,16 +157,20 @@ func registeredParameter(b []byte) bool {
 	return b[0] == 0 && b[1] > 0 && b[1] <= 0x10 || b[0]&0x0f == 0x0a && b[1]&0x0f == 0x0a
 }
 
-// readable reports whether the header block of a frame, if that holds a whole one, can be read to its end.
-func readable(h *Header, payload []byte) bool {
+// readable reports whether the header block of a frame, if that holds a whole one, can be read to its end and is one that
+// from sends.
+func readable(h *Header, payload []byte, from protocols.End) bool {
 	if h.Type != Headers || !h.Has(FlagEndHeaders) {
-		return true
+		return h.Type != PushPromise || from != protocols.Client
 	}
 	before, padding, ok := margins(h, payload)
 	if !ok {
 		return false
 	}
 	b := payload[before : len(payload)-padding]
+	if len(b) > 0 && !sentBy(b, from) {
+		return false
+	}
 	fields := 0
 	for len(b) > 0 {
 		n := fieldSize(b)
@@ -168,6 +181,27 @@ func readable(h *Header, payload []byte) bool {
 		b = b[n:]
 	}
 	return fields > 0
+}
+
+// sentBy reports whether from may have sent a header block, by its first field: requests and responses have different ones
+// before all others (RFC 9113, section 8.3).
+func sentBy(b []byte, from protocols.End) bool {
+	var index uint64
+	switch c := b[0]; {
+	case c&0x80 != 0:
+		index = uint64(c & 0x7f)
+	case c&0x40 != 0:
+		index = uint64(c & 0x3f)
+	case c&0x20 == 0:
+		index = uint64(c & 0x0f)
+	}
+	switch {
+	case index >= 1 && index <= 7:
+		return from != protocols.Server
+	case index >= 8 && index <= 14:
+		return from != protocols.Client
+	}
+	return true
 }
 
 // margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding behind

@@ -67,7 +67,7 @@ func New(cfg config.Redact) (*Redactor, error) {
 	}
 	r := &Redactor{
 		rules: rules, list: all.Speaking(), rooms: map[*protocols.Protocol]*edge.Room{},
-		shared: edge.Rules{Literals: cfg.Enable && cfg.Literals},
+		shared: edge.Rules{Literals: cfg.Enable && cfg.Literals, Heads: newHeads(rules)},
 	}
 	for _, room := range rooms.List {
 		r.rooms[room.Protocol] = room
