@@ -18,9 +18,9 @@ const (
 	HeaderKept
 )
 
-// Heads judges what the heads of HTTP messages say, by the configured rules, for scanners that have it in memory of their
-// own. What is not to be shown is overwritten with '*', in place. Values of the type can be compared. Not safe for
-// concurrent use.
+// Heads judges what the heads of HTTP messages say, by the configured rules, for scanners that have it in memory of
+// their own. What is not to be shown is overwritten with '*', in place. Values of the type can be compared. Not safe
+// for concurrent use.
 type Heads interface {
 	// Header says what is shown of a header by its name, in any case.
 	Header(name []byte) HeaderUse

@@ -39,7 +39,8 @@ type direction struct {
 	left  uint32 // bytes of the payload to come
 	// before are the bytes to come that lie before a header block or data, padding those at the end of the payload.
 	before, padding uint32
-	// open is the stream whose header block goes on in CONTINUATION, 0 if none does; first is the frame in which it began.
+	// open is the stream whose header block goes on in CONTINUATION, 0 if none does; first is the frame in which it
+	// began.
 	open  uint32
 	first Header
 

@@ -8,7 +8,8 @@ import (
 // maxNames bounds the names of the dynamic table that are remembered: a table of 64 KiB holds no more.
 const maxNames = 2048
 
-// table holds what the names of the dynamic table mean, the newest last. Behind the last that it knows others may follow.
+// table holds what the names of the dynamic table mean, the newest last. Behind the last that it knows others may
+// follow.
 type table struct{ kinds []kind }
 
 func (t *table) add(k kind) {

@@ -39,8 +39,8 @@ type room struct {
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// text reads a piece of a name or a value, b, which begins at index i of what is being scanned. It reports false if it is
-// not what it should be.
+// text reads a piece of a name or a value, b, which begins at index i of what is being scanned. It reports false if it
+// is not what it should be.
 func (s *scanner) text(d *direction, b []byte, i int, w *edge.Writer) bool {
 	k := &d.block
 	memory := rooms.Get().(*room)

@@ -92,8 +92,8 @@ var rules = [...]rule{
 	PriorityUpdate: {0, 4, anyLength, onConnection},
 }
 
-// Valid reports whether a frame of a type that is known keeps the rules that hold wherever it stands. Of other types, of
-// which there may be any, nothing is said.
+// Valid reports whether a frame of a type that is known keeps the rules that hold wherever it stands. Of other types,
+// of which there may be any, nothing is said.
 func (h *Header) Valid() bool {
 	if int(h.Type) >= len(rules) || h.Type == 11 {
 		return true

@@ -24,8 +24,8 @@ var frames = protocols.Frames{
 	Server: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + MessagePrefix}},
 }
 
-// matches let through the client's preface, the server's settings, and the frames with which events of a connection begin
-// that was joined.
+// matches let through the client's preface, the server's settings, and the frames with which events of a connection
+// begin that was joined.
 func matches() []protocols.Match {
 	frame := func(length uint32, kind Type, flags, defined uint8) protocols.Match {
 		m := protocols.Match{}.Then(0xff, byte(length>>16)).Then(0xff, byte(length>>8)).Then(0xff, byte(length))
@@ -58,7 +58,8 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 	switch {
 	case guess != protocols.No:
 	case how == protocols.Opening && from != protocols.Client:
-		// A server may send its settings before it has heard anything (RFC 9113, section 3.4). The client's preface tells.
+		// A server may send its settings before it has heard anything (RFC 9113, section 3.4). The client's preface
+		// tells.
 		guess = greeting(b)
 	case how == protocols.Anywhere:
 		guess = chain(b, from, evidenceEnough)
@@ -101,7 +102,8 @@ const (
 	evidenceKnown = 40
 )
 
-// chain judges whether b, which from sent, begins with a frame: Sure if so many frames follow each other that nothing else looks like it.
+// chain judges whether b, which from sent, begins with a frame: Sure if so many frames follow each other that nothing
+// else looks like it.
 func chain(b []byte, from protocols.End, enough int) protocols.Guess {
 	evidence := 0
 	for len(b) >= HeaderSize {
@@ -142,8 +144,8 @@ func chain(b []byte, from protocols.End, enough int) protocols.Guess {
 	return protocols.More
 }
 
-// registered reports whether b begins like parameters of settings that are registered: identifiers up to 0x10, and those
-// that exercise the rule that unknown ones are ignored (RFC 8701 does it for TLS, clients do it here).
+// registered reports whether b begins like parameters of settings that are registered: identifiers up to 0x10, and
+// those that exercise the rule that unknown ones are ignored (RFC 8701 does it for TLS, clients do it here).
 func registered(b []byte) bool {
 	for ; len(b) >= 6; b = b[6:] {
 		if !registeredParameter(b) {
@@ -157,8 +159,8 @@ func registeredParameter(b []byte) bool {
 	return b[0] == 0 && b[1] > 0 && b[1] <= 0x10 || b[0]&0x0f == 0x0a && b[1]&0x0f == 0x0a
 }
 
-// readable reports whether the header block of a frame, if that holds a whole one, can be read to its end and is one that
-// from sends.
+// readable reports whether the header block of a frame, if that holds a whole one, can be read to its end and is one
+// that from sends.
 func readable(h *Header, payload []byte, from protocols.End) bool {
 	if h.Type != Headers || !h.Has(FlagEndHeaders) {
 		return h.Type != PushPromise || from != protocols.Client
@@ -183,8 +185,8 @@ func readable(h *Header, payload []byte, from protocols.End) bool {
 	return fields > 0
 }
 
-// sentBy reports whether from may have sent a header block, by its first field: requests and responses have different ones
-// before all others (RFC 9113, section 8.3).
+// sentBy reports whether from may have sent a header block, by its first field: requests and responses have different
+// ones before all others (RFC 9113, section 8.3).
 func sentBy(b []byte, from protocols.End) bool {
 	var index uint64
 	switch c := b[0]; {
@@ -204,8 +206,8 @@ func sentBy(b []byte, from protocols.End) bool {
 	return true
 }
 
-// margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding behind
-// it. It reports false if payload ends before that shows, or contradicts itself.
+// margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding
+// behind it. It reports false if payload ends before that shows, or contradicts itself.
 func margins(h *Header, payload []byte) (before, padding int, ok bool) {
 	before = h.prelude()
 	if h.Has(FlagPadded) {
@@ -217,8 +219,8 @@ func margins(h *Header, payload []byte) (before, padding int, ok bool) {
 	return before, padding, before+padding <= int(h.Length) && before <= len(payload)
 }
 
-// prelude is how many bytes of the payload come before a header block or data: length of the padding, priority, promised
-// stream.
+// prelude is how many bytes of the payload come before a header block or data: length of the padding, priority,
+// promised stream.
 func (h *Header) prelude() (n int) {
 	switch h.Type {
 	case Data, Headers, PushPromise:
@@ -236,8 +238,8 @@ func (h *Header) prelude() (n int) {
 	return n
 }
 
-// fieldSize gives the length of the representation of a field (RFC 7541, section 6) with which b begins, 0 or less if it
-// is none or is cut.
+// fieldSize gives the length of the representation of a field (RFC 7541, section 6) with which b begins, 0 or less if
+// it is none or is cut.
 func fieldSize(b []byte) int {
 	var prefix uint
 	switch c := b[0]; {

@@ -160,8 +160,8 @@ func (k kind) inPieces() bool {
 	}
 }
 
-// allows reports whether a value that begins with text is shown up to there, whatever follows. What comes before the last
-// byte of text was allowed.
+// allows reports whether a value that begins with text is shown up to there, whatever follows. What comes before the
+// last byte of text was allowed.
 func (s *screen) allows(k kind, text []byte) bool {
 	c := text[len(text)-1]
 	switch k {

@@ -84,8 +84,8 @@ func next(acc uint64, n uint) (c byte, length uint) {
 	return 0, 0
 }
 
-// Decode appends to dst the text whose Huffman code is src. It reports false if src is no such code, or is not padded as
-// section 5.2 demands.
+// Decode appends to dst the text whose Huffman code is src. It reports false if src is no such code, or is not padded
+// as section 5.2 demands.
 func Decode(dst, src []byte) ([]byte, bool) {
 	var p Partial
 	dst, ok := p.Decode(dst, src)
@@ -130,23 +130,28 @@ func (p *Partial) Decode(dst, src []byte) ([]byte, bool) {
 // Ends reports whether p may be what a text ends with: up to 7 bits, all set.
 func (p *Partial) Ends() bool { return p.Bits < 8 && p.Code == 1<<p.Bits-1 }
 
-// Hidden gives the beginning of another code, which itself begins with begun, that says of p no more than how long its code
-// may become. If there is none it gives a partial code without bits.
+// Hidden gives the beginning of another code, which itself begins with begun, that says of p no more than how long its
+// code may become. If there is none it gives a partial code without bits.
 func (p *Partial) Hidden(begun Partial) Partial {
 	if p.Bits < begun.Bits {
 		return Partial{}
 	}
 	want := p.possible()
-	free := min(p.Bits-begun.Bits, 16)
-	for code := range uint32(1) << free {
-		// What is not free is set: only codes of many ones are that long.
-		fixed := (begun.Code+1)<<(p.Bits-begun.Bits-free) - 1
-		other := Partial{Code: fixed<<free | code, Bits: p.Bits}
-		if want&^other.possible() == 0 {
-			return other
+	best, found := Partial{}, false
+	try := func(code uint32, length uint) {
+		other := Partial{Code: code >> (length - uint(p.Bits)), Bits: p.Bits}
+		if other.Code>>(p.Bits-begun.Bits) == begun.Code && want&^other.possible() == 0 && (!found || other.Code < best.Code) {
+			best, found = other, true
 		}
 	}
-	return Partial{}
+	// Codes of several lengths begin alike only where those of one length end and those of the next begin.
+	for length := max(uint(p.Bits), 5); length <= maxBits; length++ {
+		if count[length] > 0 {
+			try(first[length], length)
+			try(first[length]+count[length]-1, length)
+		}
+	}
+	return best
 }
 
 // possible gives the lengths that the code that begins with p may have, a bit each.
@@ -164,8 +169,8 @@ func (p *Partial) possible() (set uint32) {
 	return set
 }
 
-// Completed gives a byte whose code begins with p and is of a length. There is one if [Partial.Hidden] gave p for a code
-// of that length.
+// Completed gives a byte whose code begins with p and is of a length. There is one if [Partial.Hidden] gave p for a
+// code of that length.
 func (p *Partial) Completed(length int) (c byte, ok bool) {
 	if length < int(p.Bits) || length > maxBits || count[length] == 0 {
 		return 0, false
