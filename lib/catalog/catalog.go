@@ -177,7 +177,8 @@ func ByName(name string) (*Metric, bool) {
 
 // Selected gives the attributes that a metric has under attributes.select: what include names of all its attributes
 // (the default ones where it is empty), without what exclude names. Both are globs over names in either spelling, with
-// dots or with underscores.
+// dots or with underscores. A whole name with dots may be that of any other attribute: protocols have more than the
+// list of the metric.
 func (m *Metric) Selected(include, exclude []string) []string {
 	candidates := m.Attributes
 	if len(include) > 0 {
@@ -189,7 +190,17 @@ func (m *Metric) Selected(include, exclude []string) []string {
 			selected = append(selected, name)
 		}
 	}
+	for _, name := range include {
+		if IsName(name) && !slices.Contains(candidates, name) && !Matches(exclude, name) && !slices.Contains(selected, name) {
+			selected = append(selected, name)
+		}
+	}
 	return selected
+}
+
+// IsName reports whether a glob is the whole name of an attribute, with dots.
+func IsName(glob string) bool {
+	return strings.Contains(glob, ".") && !strings.ContainsAny(glob, `*?[\`)
 }
 
 // Named reports whether a glob over names of metrics, under OpenTelemetry's conventions or Prometheus's, names the

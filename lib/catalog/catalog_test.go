@@ -38,7 +38,8 @@ func TestSelected(t *testing.T) {
 		{[]string{"*"}, []string{"http_request_method"}, []string{"server.port", "url.path"}},
 		{[]string{"url_path", "server.*"}, nil, []string{"server.port", "url.path"}},
 		{nil, []string{"*"}, nil},
-		{[]string{"no.such"}, nil, nil},
+		{[]string{"no_such", "no.*", "server_port"}, nil, []string{"server.port"}},
+		{[]string{"db.query.summary", "server.port", "db.query.summary", "db.query.text"}, []string{"db.query.text"}, []string{"server.port", "db.query.summary"}},
 	} {
 		if got := m.Selected(test.include, test.exclude); !slices.Equal(got, test.want) {
 			t.Errorf("include %v, exclude %v: %v, want %v", test.include, test.exclude, got, test.want)

@@ -389,13 +389,13 @@ func TestUnmatched(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
 	cfg.Attributes.Select = map[string]config.AttributeSelection{
-		"http_server_request_duration_seconds": {Include: []string{"http.*", "http_rout"}, Exclude: []string{"k8s.*"}},
+		"http_server_request_duration_seconds": {Include: []string{"http.*", "http_rout", "http.rout", "test.shop"}, Exclude: []string{"k8s.*"}},
 		"http.server.*":                        {Exclude: []string{"*"}},
 		"http.server.duration":                 {},
 	}
 	got := cfg.Unmatched()
-	if len(got) != 3 || !strings.Contains(got[0], `attributes.select.http.server.duration: no such metric: `) || !strings.Contains(got[1], `http_rout: did you mean "http.route"?`) ||
-		!strings.Contains(got[2], "no such attribute k8s.*") {
+	if len(got) != 4 || !strings.Contains(got[0], `attributes.select.http.server.duration: no such metric: `) || !strings.Contains(got[1], `http_rout: did you mean "http.route"?`) ||
+		!strings.Contains(got[2], `http.rout: did you mean "http.route"?`) || !strings.Contains(got[3], "no such attribute k8s.*") {
 		t.Errorf("%q", got)
 	}
 }

@@ -64,7 +64,8 @@ type KubernetesAttributes struct {
 // AttributeSelection is which attributes a metric has. Names may be written with dots or with underscores;
 // docs/metrics.md lists them.
 type AttributeSelection struct {
-	// Include these attributes; globs are allowed. Empty: the metric's default attributes.
+	// Include these attributes; globs are allowed, and whole names of attributes that only a protocol knows. Empty: the
+	// metric's default attributes.
 	Include []string `yaml:"include"`
 	// Exclude these of the included attributes; globs are allowed.
 	Exclude []string `yaml:"exclude"`

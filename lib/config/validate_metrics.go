@@ -84,6 +84,10 @@ func unmatchedSelection(metric string, s AttributeSelection) []string {
 	attributes = slices.Compact(attributes)
 	var unmatched []string
 	for _, glob := range slices.Concat(s.Include, s.Exclude) {
+		// A whole name may be that of any attribute of a protocol, but not one that is a letter away from a known one.
+		if catalog.IsName(glob) && !slices.ContainsFunc(attributes, func(name string) bool { return editDistance(glob, name) == 1 }) {
+			continue
+		}
 		if !slices.ContainsFunc(attributes, func(name string) bool { return catalog.Matches([]string{glob}, name) }) {
 			unmatched = append(unmatched, at+": no such attribute "+clip(glob)+": "+suggestion(glob, "", attributes, nil))
 		}

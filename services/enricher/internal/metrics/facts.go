@@ -18,6 +18,8 @@ type facts struct {
 	x      *millracev1.Exchange
 	kind   kind
 	client bool
+	// local: this end is the server, see [spans.IsServer].
+	local  bool
 	source *source
 	// peer is nil if the other side is not known.
 	peer   *source
@@ -61,7 +63,7 @@ func (f *facts) read(j *join.Joined, source, peer *source, slots []uint8) {
 		joined: j, x: x, kind: kindOf(x), client: x.Side == millracev1.Side_SIDE_CLIENT, source: source, peer: peer,
 		status: spans.StatusOf(x), name: name, serverPort: x.RemotePort,
 	}
-	if !f.client {
+	if f.local = spans.IsServer(x); f.local {
 		f.serverPort = x.LocalPort
 	}
 	for i := range j.Attributes {
@@ -115,14 +117,14 @@ func duration(x *millracev1.Exchange) uint64 {
 
 // serverIP is the server's address on the connection.
 func (f *facts) serverIP() []byte {
-	if f.client {
-		return f.x.RemoteAddress
+	if f.local {
+		return f.x.LocalAddress
 	}
-	return f.x.LocalAddress
+	return f.x.RemoteAddress
 }
 
 func (f *facts) clientIP() []byte {
-	if f.client {
+	if !f.local {
 		return f.x.LocalAddress
 	}
 	if len(f.x.ClientAddress) != 0 {

@@ -20,9 +20,9 @@ func KindOf(x *millracev1.Exchange) millracev1.SpanKind {
 	return millracev1.SpanKind_SPAN_KIND_SERVER
 }
 
-// isServer reports whether this end is the server. To those who send and receive messages the broker is, also where it
+// IsServer reports whether this end is the server. To those who send and receive messages the broker is, also where it
 // begins the exchange to deliver one.
-func isServer(x *millracev1.Exchange) bool {
+func IsServer(x *millracev1.Exchange) bool {
 	if kind := KindOf(x); kind == millracev1.SpanKind_SPAN_KIND_PRODUCER || kind == millracev1.SpanKind_SPAN_KIND_CONSUMER {
 		return false
 	}
@@ -112,7 +112,7 @@ func (c *Encoder) attribute(a *attribute.Attribute) {
 func (c *Encoder) serverAddress(x *millracev1.Exchange) {
 	e := &c.e
 	address, port := x.RemoteAddress, x.RemotePort
-	if isServer(x) {
+	if IsServer(x) {
 		address, port = x.LocalAddress, x.LocalPort
 	}
 	switch {

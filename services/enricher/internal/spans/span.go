@@ -117,7 +117,7 @@ func outcome(e *encoder, x *millracev1.Exchange) {
 // network adds transport, the peer's address and, at a server, the client's.
 func (c *Encoder) network(x *millracev1.Exchange, peer *Peer) {
 	e := &c.e
-	server := isServer(x)
+	server := IsServer(x)
 	if x.Transport == millracev1.Transport_TRANSPORT_UNIX {
 		text(e, "network.transport", "unix")
 		text(e, "network.peer.address", x.UnixPath)
