@@ -56,7 +56,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/... ./protocols
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-backends test-backends-short backends lint lint-comments lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -81,6 +81,9 @@ test-chaos: test-packages build ## Kill, stop, cut off and starve processes unde
 
 test-chaos-short: test-packages build ## The part of test-chaos that is about instances of services, three minutes
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 12m -v -run '$(CHAOS_SHORT)' ./chaos -args -chaos.duration=5s
+
+test-upgrade: test-packages build ## Replace the version of the commit OLD by this one under load
+	MILLRACE=$(BIN)/millrace OLD=$(OLD) test/upgrade.sh
 
 test-backends: backend-packages build backends ## Metrics and traces against a real Prometheus, Collector and Jaeger; dashboards and rules (root). PATHS=1000000 for the long form
 	cd test && MILLRACE=$(BIN)/millrace BACKENDS=$(BIN)/backends go test -count=1 -timeout 40m ./backends -args -paths=$(PATHS)

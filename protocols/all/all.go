@@ -3,6 +3,7 @@ package all
 
 import (
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/mongodb"
@@ -17,6 +18,7 @@ var List = []*protocols.Protocol{
 	&tls.Protocol,
 	&http2.Protocol,
 	&redis.Protocol,
+	&dns.Protocol,
 	&http1.Protocol,
 	&mongodb.Protocol,
 	&proxy.Protocol,

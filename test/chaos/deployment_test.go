@@ -51,6 +51,7 @@ type shape struct {
 	pending int      // of the generator's connection, in MiB
 	query   int      // bytes of the query of each HTTP request
 	strait  bool     // between the second node of the load and NATS
+	binary  string   // of the processes; empty: the product's
 }
 
 // deployment is Millrace without capture, with load and a backend.
@@ -171,8 +172,12 @@ func (d *deployment) startBackend() {
 // start starts a process without telling anybody.
 func (d *deployment) start(kind, endpoint string, through ...string) *product.Instance {
 	d.t.Helper()
-	path, err := millrace()
-	d.must(err)
+	path := d.shape.binary
+	if path == "" {
+		var err error
+		path, err = millrace()
+		d.must(err)
+	}
 	replicas := 1
 	if d.shape.nodes > 1 {
 		replicas = 3

@@ -3,6 +3,7 @@ package all
 
 import (
 	"millrace.dev/protocols/decode"
+	dns "millrace.dev/protocols/dns/decode"
 	http1 "millrace.dev/protocols/http1/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
 	redis "millrace.dev/protocols/redis/decode"
@@ -14,4 +15,5 @@ var List = []decode.Protocol{
 	http1.Protocol,
 	mongodb.Protocol,
 	redis.Protocol,
+	dns.Protocol,
 }

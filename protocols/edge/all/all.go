@@ -2,6 +2,7 @@
 package all
 
 import (
+	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/mongodb"
 )
@@ -9,5 +10,6 @@ import (
 // List holds the node's half of each protocol that has a scanner. Each is recognised by its entry in the list of
 // [millrace.dev/protocols/all].
 var List = []*edge.Room{
+	&dns.Edge,
 	&mongodb.Edge,
 }
