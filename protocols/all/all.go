@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
+	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/proxy"
 	"millrace.dev/protocols/redis"
@@ -21,6 +22,7 @@ var List = []*protocols.Protocol{
 	&dns.Protocol,
 	&http1.Protocol,
 	&mongodb.Protocol,
+	&memcached.Protocol,
 	&proxy.Protocol,
 }
 

@@ -88,6 +88,9 @@ func request(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
 	p, g := protocols.Recognise(list, asked, protocols.Client, protocols.Opening)
 	switch {
 	case g == protocols.More:
+		if p = confirmed(list, t, asked); p != nil {
+			return Judgement{Guess: protocols.Sure, Protocol: p}
+		}
 		g = wait(t.ClientCut)
 	case g != protocols.Likely:
 	case t.ServerFirst:
@@ -98,6 +101,25 @@ func request(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
 		g = p.Confirm(protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut})
 	}
 	return Judgement{Guess: g, Protocol: p}
+}
+
+// confirmed gives the one protocol, of those that are equally likely, that the answer confirms; nil if there is none or
+// more than one.
+func confirmed(list []*protocols.Protocol, t *Talk, asked []byte) (found *protocols.Protocol) {
+	if t.ServerFirst || len(t.Server) == 0 {
+		return nil
+	}
+	for _, p := range list {
+		if p.Confirm == nil || p.Recognise(asked, protocols.Client, protocols.Opening) != protocols.Likely ||
+			p.Confirm(protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut}) != protocols.Sure {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = p
+	}
+	return found
 }
 
 // Recognise judges bytes that are not known to begin a connection, for protocols that are decoded.

@@ -51,7 +51,11 @@ func samples() (list []sample) {
 	say("http", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 408\r\n\r\n", "HTTP/1.1 500 \r\n")
 	ask("redis", "*1\r\n$4\r\nPING\r\n", "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", "*2\r\n$11\r\nmodule.verb\r\n$1\r\nx\r\n", "*12\r\n$10\r\nzrangebylex\r\n")
 	ask("likely redis", "PING\r\n", "ping\n", "INFO\r\n", "info\n", "AUTH secret\r\n", "SET a b\r\n", "GET foo\r\n", "CONFIG GET *\r\n", "ECHO HTTP/1.1\r\n",
-		"SET / 1\r\n", "incr n 1\r\n", "AUTH PLAIN AGpvZQBzZWNyZXQ=\r\n", "PING SPAMC/1.2\r\n\r\n", "GET /\r\n", "GET x HTTP/1.1\r\n")
+		"SET / 1\r\n", "AUTH PLAIN AGpvZQBzZWNyZXQ=\r\n", "PING SPAMC/1.2\r\n\r\n", "GET /\r\n", "GET x HTTP/1.1\r\n")
+	ask("more", "incr n 1\r\n", "get foo\r\n", "get a b c\n", "set k 0 0 5\r\n", "incr n 1 noreply\r\nget n\r\n", "delete 5\r\n", "quit\r\n", "touch 5 1\r", "set k 0 0 5 noreply\r\n")
+	ask("likely memcached", "stats\r\n", "version\r\n", "gets k\r\n", "gat 60 k\r\n", "cas k 0 0 5 77\r\n",
+		"delete k\r\n", "touch k 60\r\n", "flush_all\r\n", "verbosity 1\r\n", "mg k v t\r\n", "ms k 5 T60\r\n", "md k\r\n", "ma k N0\r\n", "mn\r\n", "delete 5\r\nget a\r\n")
+	ask("memcached", "set k 0 0 5\r\nhello\r\n", "set k 0 0 0 noreply\r\n\r\n", "ms k 2\r\nhi\r\nmn\r\n")
 	ask("tls", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "\x17\x03\x03\x00\x20abcdefgh", "\x15\x03\x00\x00\x02\x02\x28")
 	ask("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	ask("proxy", proxy1, proxy2, "PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff:: ffff:: 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
@@ -68,10 +72,10 @@ func samples() (list []sample) {
 		"OPTIONS * RTSP/1.0\r\n\r\n", "OPTIONS icap://h/s ICAP/1.0\r\n\r\n", "OPTIONS rtsp://c/s RTSP/1.0\r\nCSeq: 1\r\n\r\n",
 		"OPTIONS sip:a@b SIP/2.0\r\nCall-ID: 1\r\n\r\n", "REGISTER sip:b SIP/2.0\r\n\r\n", "SOURCE /live ICE/1.0\r\n\r\n", "SUB a 1\r\n", "USER joe\r\n",
 		"a001 LOGIN joe secret\r\n", "a.b:1|c\n", "agent.ping\n", "put 0 0 60 2\r\nhi\r\n", "reserve\r\n", "servers.a.load 1 1700000000\n",
-		"set foo 0 0 3 HTTP/1.1", "show info\n", "stats\r\n", "version\r\n", "workers\n", "zPING\x00", "ruok", "{\"op\":\"ping\"}\n",
+		"set foo 0 0 3 HTTP/1.1", "show info\n", "workers\n", "zPING\x00", "ruok", "{\"op\":\"ping\"}\n",
 		"<34>1 2026-01-01T00:00:00Z h a - - - GET / HTTP/1.1\n", "POST /\r\n", "HEAD /x HTTP/0.9\r\n", "XYZ x HTTP/1.1\r\n", "PUT  / HTTP/1.1\r\n",
 		"\x00\x03\x00\x00user\x00joe\x00", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x30\x26\x02\x01\x01\x60\x21", "SSH-2.0-Go\r\n", "*a\r\n", "*1\r\n:1\r\n",
-		"*0\r\n", "*3000000\r\n", "PROXY TCP9 1 2 3 4\r\n", "\x10\x0d\x00\x04MQTT", "AMQP\x00\x00\x09\x01")
+		"*0\r\n", "*3000000\r\n", "PROXY TCP9 1 2 3 4\r\n", "\x10\x0d\x00\x04MQTT", "\x80\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x03", "AMQP\x00\x00\x09\x01")
 	say("", "INFO {\"server_id\":\"x\"}\r\n", "+OK POP3 ready\r\n", "220 mx ESMTP\r\n", "* OK IMAP4 ready\r\n", "SSH-2.0-OpenSSH\r\n",
 		"\x4a\x00\x00\x00\x0a8.0.33\x00", "RTSP/1.0 200 OK\r\n", "SIP/2.0 200 OK\r\n", "ICY 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "$5\r\nhello\r\n",
 		"\"IMPLEMENTATION\" \"x\"\r\n", "OK MPD 0.23\n", ":s 001 a :hi\r\n", "RFB 003.008\n")

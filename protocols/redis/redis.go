@@ -38,7 +38,7 @@ func matches() []protocols.Match {
 		one.Then(0xff, '*'), one.Then(0xfe, '$'), one.Then(0xff, '!'), one.Then(0xfc, 0x3c), one.Then(0xfd, '|'), // $%, <=>?, |~
 	} {
 		digit := kind.Then(0xf0, 0x30) // and '?'
-		list = append(list, digit.Then(0xff, '\r'), digit.Then(0xf0, 0x30), kind.Then(0xff, '-').Then(0xff, '1'))
+		list = append(list, digit.Then(0xff, '\r'), digit.Then(0xf0, 0x30), kind.Then(0xff, '-').Then(0xf0, 0x30))
 	}
 	for _, kind := range []protocols.Match{one.Then(0xff, ':'), one.Then(0xfb, '(')} { // (,
 		list = append(list, kind.Then(0xf0, 0x30), kind.Then(0xff, '-'))

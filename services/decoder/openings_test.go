@@ -23,7 +23,6 @@ func TestForeign(t *testing.T) {
 		"info":         {">info\n", "<what?\n", ">info\n", "<-what\r\n"},
 		"no answer":    {">INFO\r\n", ">INFO\r\n"},
 		"wrong type":   {">INFO\r\n", "<+OK\r\n", ">DBSIZE\r\n", "<+OK\r\n"},
-		"memcached":    {">get foo\r\n", "<END\r\n", ">incr n 1\r\n", "<5\r\n"},
 		"rtsp":         {">OPTIONS * RTSP/1.0\r\n\r\n", "<RTSP/1.0 200 OK\r\n\r\n"},
 		"sip":          {">OPTIONS sip:a@b SIP/2.0\r\n\r\n", "<SIP/2.0 200 OK\r\n\r\n"},
 		"icecast":      {">SOURCE /live ICE/1.0\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\n"},

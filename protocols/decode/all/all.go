@@ -5,6 +5,7 @@ import (
 	"millrace.dev/protocols/decode"
 	dns "millrace.dev/protocols/dns/decode"
 	http1 "millrace.dev/protocols/http1/decode"
+	memcached "millrace.dev/protocols/memcached/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
 	redis "millrace.dev/protocols/redis/decode"
 )
@@ -16,4 +17,5 @@ var List = []decode.Protocol{
 	mongodb.Protocol,
 	redis.Protocol,
 	dns.Protocol,
+	memcached.Protocol,
 }

@@ -4,6 +4,7 @@ package all
 import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 )
 
@@ -12,4 +13,5 @@ import (
 var List = []*edge.Room{
 	&dns.Edge,
 	&mongodb.Edge,
+	&memcached.Edge,
 }

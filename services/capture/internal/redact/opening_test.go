@@ -32,8 +32,6 @@ var foreign = map[string][]piece{
 	"clamd":                     lines(">PING\n", "<PONG\n", ">SCAN "+planted+"\n"),
 	"spamd":                     lines(">PING SPAMC/1.2\r\n\r\n", "<SPAMD/1.5 0 PONG\r\n", ">"+planted),
 	"info":                      lines(">info\n", "<what?\n", ">auth "+planted+"\n"),
-	"memcached":                 lines(">set "+planted+" 0 0 3\r\nbar\r\n", "<STORED\r\n", ">get "+planted+"\r\n", "<+OK\r\n"),
-	"memcached number":          lines(">incr "+planted+" 1\r\n", "<5\r\n"),
 	"wrong type of reply":       lines(">GET "+planted+"\r\n", "<+OK\r\n"),
 	"an error of NATS":          lines(">PING "+planted+"\r\n", "<-ERR 'Unknown'\r\n"),
 	"sip":                       lines(">OPTIONS sip:"+planted+"@b SIP/2.0\r\n\r\n", "<SIP/2.0 200 OK\r\n\r\n"),
