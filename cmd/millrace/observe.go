@@ -84,7 +84,7 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.service, "service", "", "only spans of this service.name")
-	flags.StringVar(&f.protocol, "protocol", "", "only this protocol: http, redis")
+	flags.StringVar(&f.protocol, "protocol", "", "only this protocol, as it is shown: http, redis, postgresql, ...")
 	flags.StringVar(&f.status, "status", "", "only this status: 404, 5xx, ERR")
 	flags.StringVar(&f.kind, "kind", "", "only client or server spans")
 	flags.DurationVar(&f.slower, "slower", 0, "only spans that took at least this long")

@@ -26,7 +26,7 @@ type Span struct {
 	Name      string
 	// Summary is the name with what identifies the operation: "GET /cart 200", "GET session:?".
 	Summary string
-	// Status is the protocol's own status: "200", "ERR", or the error type.
+	// Status is the protocol's own status: "200", "WRONGTYPE", "UNAVAILABLE", or the error type.
 	Status string
 	Failed bool
 	Peer   string // service or address at the other end, "" if unknown
@@ -82,6 +82,7 @@ func describe(name string, a map[string]string) (protocol, summary, status strin
 	default:
 		protocol = first(a["rpc.system.name"], a["messaging.system"], a["network.protocol.name"], "other")
 		summary = name
+		status = a["rpc.response.status_code"]
 	}
 	return protocol, summary, status
 }

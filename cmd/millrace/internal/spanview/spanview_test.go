@@ -35,6 +35,24 @@ func TestFromBatch(t *testing.T) {
 	}
 }
 
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		attributes                []*millracev1.KeyValue
+		protocol, summary, status string
+	}{
+		{[]*millracev1.KeyValue{text("db.system.name", "postgresql"), text("db.query.text", "SELECT $1"), text("error.type", "42P01")}, "postgresql", "SELECT $1", "42P01"},
+		{[]*millracev1.KeyValue{text("rpc.system.name", "grpc"), text("rpc.response.status_code", "UNAVAILABLE")}, "grpc", "name", "UNAVAILABLE"},
+		{[]*millracev1.KeyValue{text("messaging.system", "kafka"), text("error.type", "timeout")}, "kafka", "name", "timeout"},
+		{[]*millracev1.KeyValue{text("network.protocol.name", "dns")}, "dns", "name", ""},
+	} {
+		s := FromBatch(&millracev1.SpanBatch{Spans: []*millracev1.Span{{Name: "name", Attributes: test.attributes}}})[0]
+		if s.Protocol != test.protocol || s.Summary != test.summary || s.Status != test.status {
+			t.Errorf("%v: %q %q %q", test.attributes, s.Protocol, s.Summary, s.Status)
+		}
+	}
+}
+
 func TestTree(t *testing.T) {
 	t.Parallel()
 	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
