@@ -78,14 +78,14 @@ func run(t *testing.T, restart bool, steps ...step) []string {
 func TestInterleaved(t *testing.T) {
 	t.Parallel()
 	steps := []step{
-		{false, decodetest.Frame(0, '.', 3) + decodetest.Frame(1, '.', 10) + decodetest.Frame(2, '!', 0), 0},
+		{false, decodetest.Frame(0, '.', 3) + decodetest.Frame(1, '+', 10) + decodetest.Frame(2, '*', 0), 0},
 		{false, decodetest.Frame(0, '.', 9), 0},
 		{false, decodetest.Frame(1, '!', 20), 0},
 		{true, decodetest.Frame(2, '.', 7), 0},
-		{true, decodetest.Frame(1, '!', 1) + decodetest.Frame(90, '!', 4), 0}, // the server begins one
+		{true, decodetest.Frame(1, '!', 1) + decodetest.Frame(90, '*', 4), 0}, // the server begins one
 		{true, decodetest.Frame(2, '!', 30)[:6], 0},
 		{true, decodetest.Frame(2, '!', 30)[6:], 0},
-		{false, decodetest.Frame(90, '!', 2) + decodetest.Frame(3, '.', 1), 0},
+		{false, decodetest.Frame(90, '!', 2) + decodetest.Frame(3, '+', 1), 0},
 	}
 	want := []string{
 		"1 at 8 pushed false: 40 6, 10..31 50..51, lost 0, estimated false, outcome 1",
@@ -106,10 +106,10 @@ func TestLostBytesByOwner(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		got := run(t, restart, []step{
-			{false, decodetest.Frame(1, '!', 2) + decodetest.Frame(2, '!', 2), 0},
+			{false, decodetest.Frame(1, '*', 2) + decodetest.Frame(2, '*', 2), 0},
 			{true, decodetest.Frame(2, '.', 20), 15},
 			{true, decodetest.Frame(1, '!', 1), 0},
-			{false, decodetest.Frame(3, '!', 2), 0},
+			{false, decodetest.Frame(3, '*', 2), 0},
 			{true, decodetest.Frame(2, '.', 9), 11}, // the frame's head is not whole
 			{true, decodetest.Frame(3, '!', 3), 0},
 			{true, decodetest.Frame(2, '!', 0), 0},

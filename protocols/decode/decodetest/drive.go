@@ -1,9 +1,9 @@
-// Package decodetest drives a parser with scripts that a fuzzer can write.
 package decodetest
 
 import (
 	"testing"
 
+	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
@@ -49,12 +49,14 @@ func Script(pieces ...string) (script []byte) {
 
 // Drive runs a parser of p over a script: each step is a byte whose bit 0 is the direction, bit 1 says that nothing was
 // shipped, and the rest is a length; then come the bytes. A length of 0 is a gap of 5 bytes, or a restart.
-func Drive(t *testing.T, p decode.Protocol, script []byte) {
+func Drive(t *testing.T, p decode.Protocol, script []byte) { drive(t, p, protocols.FIFO, script) }
+
+func drive(t *testing.T, p decode.Protocol, order protocols.Order, script []byte) {
 	s := &sink{t: t, live: map[*decode.Exchange]bool{}}
 	var streams [2]stream.Stream
 	streams[0].StartAt(0)
 	streams[1].StartAt(0)
-	c := &decode.Conn{Requests: &streams[0], Responses: &streams[1], Sink: s}
+	c := &decode.Conn{Requests: &streams[0], Responses: &streams[1], Order: order, Sink: s}
 	c.Attach()
 	parser := p.New(decode.Options{})
 	var offsets [2]uint64

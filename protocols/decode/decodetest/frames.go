@@ -1,7 +1,6 @@
 package decodetest
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -25,17 +24,21 @@ const FramesOpening = "GET /frames HTTP/1.1\r\n\r\n"
 // frameHead is how many bytes of a frame are before its text.
 const frameHead = 5
 
-// Frame is a frame of n bytes of text. id is that of its exchange, below 100; 0 is of none. end is '!' for the last
-// frame of a message, '.' for others. A message begins an exchange if none with its id is open.
-func Frame(id int, end byte, n int) string {
-	return fmt.Sprintf("%02d%c%02d%s", id, end, n, strings.Repeat("x", n))
+// Frame is a frame of n bytes of text. id is that of its exchange, below 100; 0 is of none. kind is '+' for the first
+// frame of an exchange, '*' if its message ends with that, '!' for the last frame of another message, and '.' for all
+// others.
+func Frame(id int, kind byte, n int) string {
+	return fmt.Sprintf("%02d%c%02d%s", id, kind, n, strings.Repeat("x", n))
 }
 
 // frames has no state: a frame is read when all of it has come.
 type frames struct{}
 
 func (p *frames) Parse(c *decode.Conn, _ decode.Ending) decode.Status {
-	if b := c.Requests.Bytes(); c.Requests.Offset() == 0 && bytes.HasPrefix(b, []byte(FramesOpening)) {
+	if b := c.Requests.Bytes(); c.Requests.Offset() == 0 && len(b) > 0 && b[0] == FramesOpening[0] {
+		if len(b) < len(FramesOpening) && !c.Requests.Cut() {
+			return decode.Continue
+		}
 		c.Take(c.Requests, nil, uint64(len(FramesOpening)))
 	}
 	for p.read(c, c.Requests) || p.read(c, c.Responses) {
@@ -60,8 +63,8 @@ func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
 		return true
 	}
 	var id, n uint64
-	var end byte
-	if _, err := fmt.Sscanf(string(b[:frameHead]), "%2d%c%2d", &id, &end, &n); err != nil {
+	var kind byte
+	if _, err := fmt.Sscanf(string(b[:frameHead]), "%2d%c%2d", &id, &kind, &n); err != nil {
 		s.PassToEvent()
 		return true
 	}
@@ -69,7 +72,7 @@ func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
 		return false
 	}
 	x := c.Lookup(id)
-	if x == nil && id != 0 {
+	if id != 0 && (kind == '+' || kind == '*') {
 		x = c.BeginAt(s, id)
 	}
 	c.Take(s, x, frameHead+n)
@@ -77,7 +80,7 @@ func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
 		return true
 	}
 	c.Started(x)
-	if end == '!' {
+	if kind == '!' || kind == '*' {
 		c.End(s, x)
 	}
 	return true

@@ -66,17 +66,17 @@ func TestEitherEndBegins(t *testing.T) {
 			Kind: millracev1.EventKind_EVENT_KIND_TASK_START, Process: traffic.ServerProcess, Thread: 3, Goroutine: goroutine, ParentGoroutine: 1,
 		})
 	}
-	traffic.Pass(c, s, decodetest.Frame(1, '!', 4)) // 9 bytes
+	traffic.Pass(c, s, decodetest.Frame(1, '*', 4)) // 9 bytes
 	started(11)
-	traffic.Pass(c, s, decodetest.Frame(3, '!', 5)) // 10 bytes
+	traffic.Pass(c, s, decodetest.Frame(3, '*', 5)) // 10 bytes
 	started(13)
 	tr.Goroutine, tr.Parent = 11, 1
-	next.Send(decodetest.FramesOpening + decodetest.Frame(21, '!', 0))
+	next.Send(decodetest.FramesOpening + decodetest.Frame(21, '*', 0))
 	tr.Goroutine = 13
-	next.Send(decodetest.Frame(23, '!', 0))
+	next.Send(decodetest.Frame(23, '*', 0))
 	tr.Goroutine, tr.Parent = 1, 0
 	next.Receive(decodetest.Frame(23, '!', 1) + decodetest.Frame(21, '!', 1))
-	traffic.Pass(s, c, decodetest.Frame(3, '!', 2)+decodetest.Frame(50, '!', 6)) // the server begins the second
+	traffic.Pass(s, c, decodetest.Frame(3, '!', 2)+decodetest.Frame(50, '*', 6)) // the server begins the second
 	traffic.Pass(s, c, decodetest.Frame(1, '!', 2))
 	traffic.Pass(c, s, decodetest.Frame(50, '!', 7))
 	want := []string{
@@ -131,13 +131,13 @@ func TestSharedWriter(t *testing.T) {
 	c, s := tr.Dial()
 	next, _ := tr.Dial()
 	next.Facts().Process = traffic.ServerProcess
-	traffic.Pass(c, s, decodetest.FramesOpening+decodetest.Frame(1, '!', 4))
+	traffic.Pass(c, s, decodetest.FramesOpening+decodetest.Frame(1, '*', 4))
 	tr.Add(&millracev1.Event{
 		Kind: millracev1.EventKind_EVENT_KIND_TASK_START, Process: traffic.ServerProcess, Thread: 3, Goroutine: 11, ParentGoroutine: 1,
 	})
 	tr.Goroutine, tr.Parent = 11, 1
-	next.Send(decodetest.FramesOpening + decodetest.Frame(21, '!', 0))
-	next.Send(decodetest.Frame(23, '!', 0))
+	next.Send(decodetest.FramesOpening + decodetest.Frame(21, '*', 0))
+	next.Send(decodetest.Frame(23, '*', 0))
 	out := traffic.Run(t, framesProcessor(), tr, 1)
 	for _, x := range out.Of(millracev1.Side_SIDE_CLIENT) {
 		if id := x.Key.Stream; (x.Cause != nil) != (id == 21) || (x.CauseCandidate != nil) != (id == 23) {
@@ -164,7 +164,7 @@ func TestLostEndByID(t *testing.T) {
 		}
 		tr.Events = nil
 	}
-	c.Send(decodetest.FramesOpening + decodetest.Frame(1, '!', 4) + decodetest.Frame(2, '!', 0))
+	c.Send(decodetest.FramesOpening + decodetest.Frame(1, '*', 4) + decodetest.Frame(2, '*', 0))
 	c.Receive(decodetest.Frame(1, '.', 1))
 	process()
 	c.Lose(0, 20)

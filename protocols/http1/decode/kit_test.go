@@ -1,0 +1,36 @@
+package decode
+
+import (
+	"strings"
+	"testing"
+
+	"millrace.dev/protocols/decode/decodetest"
+	known "millrace.dev/protocols/http1"
+)
+
+var kit = decodetest.Kit{
+	Known: &known.Protocol, Decode: Protocol,
+	Dropped: []string{strings.Repeat("A", 300), strings.Repeat("B", 100), "CCC", strings.Repeat("D", 50)},
+}
+
+func conversations() []decodetest.Conversation {
+	client, server := decodetest.Client, decodetest.Server
+	return []decodetest.Conversation{{Name: "requests", Pieces: []decodetest.Piece{
+		client("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n"), client(strings.Repeat("A", 300)),
+		server("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n" +
+			strings.Repeat("B", 100) + "\r\n3;x=y\r\n"),
+		server("CCC\r\n0\r\nT: 1\r\n\r\n"),
+		client("GET /b HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nX: a\r\n b\r\n\r\n"),
+		server("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + strings.Repeat("D", 50)),
+		client("HEAD /c HTTP/1.1\r\n\r\n"),
+		server("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"),
+		client("GET /d HTTP/1.1\r\nHost: h\r\n\r\n"),
+		server("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
+	}}}
+}
+
+// TestKit reads conversations in every way in which they may come.
+func TestKit(t *testing.T) {
+	t.Parallel()
+	kit.Run(t, conversations()...)
+}
