@@ -56,7 +56,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/... ./protocols
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -102,10 +102,18 @@ bench-stages: build ## What each stage costs, alone, in a pipeline of processes 
 accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./accuracy -o $(CURDIR)/docs/accuracy.md
 
-lint: lint-comments lint-go lint-generated ## Every linter, and check that generated files are current
+lint: lint-comments lint-schema lint-go lint-generated ## Every linter, and check that generated files are current
 
 lint-comments: ## No line of a comment or of a document is wider than 120 columns
 	test/comments.sh
+
+# The release before, or the commit before where there is none; in a clone of one commit what is committed.
+AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse --verify -q HEAD~1 || git rev-parse HEAD)
+
+lint-schema: $(TOOLS)/buf ## Messages of the version in AGAINST (the newest tag, else the commit before) can still be read
+	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
+	echo "== the schema against $(AGAINST)"; git archive $(AGAINST) proto | tar -x -C "$$before"; \
+	cd proto && $(TOOLS)/buf breaking --against "$$before/proto"
 
 lint-go: $(TOOLS)/golangci-lint
 	@for module in $(MODULES); do \
