@@ -17,6 +17,9 @@ const (
 	// Opaque: the connection leaves the protocol in an orderly way (an upgrade, encryption). Nothing more of it leaves
 	// the node, but for what the same call kept.
 	Opaque
+	// GivenUp: where the next message of the direction begins will never be known for certain, and what is in between
+	// may look like one. Nothing more of the direction leaves the node; the other one goes on.
+	GivenUp
 	// Broken: the bytes are not of the protocol. The connection is given up; nothing more of it leaves the node.
 	Broken
 )
@@ -35,19 +38,40 @@ type Scanner interface {
 	Resume(from protocols.End, b []byte) bool
 }
 
-// Room is the node's half of a protocol. New makes the scanner of a connection; seen says whether both directions were
-// seen from their first byte (without the preface of a load balancer).
+// Room is the node's half of a protocol. It has New or Prepare.
 type Room struct {
 	Protocol *protocols.Protocol
-	New      func(r *Rules, seen bool) Scanner
+	// New makes the scanner of a connection. seen says whether both directions were seen from their first byte (without
+	// the preface of a load balancer).
+	New func(r *Rules, seen bool) Scanner
+	// Prepare compiles settings once, and gives the function that makes scanners. It refuses settings that cannot be.
+	// All scanners that the function makes are used by one goroutine, so they may share what they learn.
+	Prepare func(r *Rules) (New func(seen bool) Scanner, err error)
+	// Sender says which end sends b, of which Recognise is sure whichever end it is. It is asked where the socket does
+	// not tell. Either, or no function: not known.
+	Sender func(b []byte) protocols.End
+}
+
+// Scanners gives the function that makes the scanners of the room.
+func (room *Room) Scanners(r *Rules) (func(seen bool) Scanner, error) {
+	if room.Prepare != nil {
+		return room.Prepare(r)
+	}
+	return func(seen bool) Scanner { return room.New(r, seen) }, nil
 }
 
 // Rules are the settings that scanners heed. They are the same for all connections, and constant.
 type Rules struct {
+	// Enable: what may be a secret is blanked (capture.redact.enable). Without it what is not needed is still dropped.
+	Enable bool
 	// Literals: literals of statements, commands and queries are blanked (capture.redact.literals, and
 	// capture.redact.enable). What is never shown - passwords, bind values, rows, bodies - is blanked or dropped
 	// whatever the settings are.
 	Literals bool
-	// Heads are the rules of HTTP.
+	// Heads judges heads of HTTP by these settings, for scanners that decode them first. nil: nothing of them is shown.
 	Heads Heads
+	// Headers of HTTP and QueryParameters are names whose values are blanked besides those that are by default,
+	// AllowHeaders and AllowQueryParameters those whose values are kept unless they look like credentials. '*' and '?'
+	// stand for any bytes and for one byte. See the settings of capture.redact.
+	Headers, AllowHeaders, QueryParameters, AllowQueryParameters []string
 }

@@ -12,6 +12,7 @@ type Writer struct {
 	position uint32
 	segments []Segment
 	blanked  bool
+	begins   bool
 }
 
 // Start begins an event. The payload stays the caller's; Keep and Blank write into it.
@@ -28,6 +29,13 @@ func (w *Writer) Advance(n int) { w.Run(w.source+n, w.position+uint32(n)) }
 
 // Discard forgets what was kept of the event.
 func (w *Writer) Discard() { w.length, w.segments = 0, w.segments[:0] }
+
+// SetBegins says whether the bytes that are scanned next begin an event, and do not go on with what the one before it
+// began.
+func (w *Writer) SetBegins(begins bool) { w.begins = begins }
+
+// Begins reports whether the bytes being scanned begin an event, so that a message may begin with them.
+func (w *Writer) Begins() bool { return w.begins }
 
 // Keep keeps the bytes from to to of the bytes being scanned. Calls of Keep and Blank come in ascending order.
 func (w *Writer) Keep(from, to int) {

@@ -63,7 +63,7 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 			counter("lost_bytes_total", "Bytes of the events lost, where they are known, by cause.",
 				func() uint64 { return c.LostBytes(millracev1.LossCause(cause)) }, prometheus.Labels{"cause": name}))
 	}
-	for cause := redact.CauseUnknown; cause < redact.Causes; cause++ {
+	for cause := redact.CauseUnknown; cause < redact.CauseUnframed; cause++ {
 		for _, taken := range append([]*protocols.Protocol{nil}, all.List...) {
 			name := "none"
 			if taken != nil {
@@ -75,6 +75,13 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 			collectors = append(collectors, counter("connections_given_up_total",
 				"Connections that capture stopped publishing, by cause and by the protocol that they were taken for.",
 				func() uint64 { return c.GivenUp(cause, taken) }, prometheus.Labels{"cause": cause.String(), "protocol": name}))
+		}
+	}
+	for _, taken := range all.List {
+		if cause := redact.CauseUnframed; taken.Decoded {
+			collectors = append(collectors, counter("directions_given_up_total",
+				"Directions of connections that capture stopped publishing while the other direction goes on, by cause and protocol.",
+				func() uint64 { return c.DirectionsGivenUp(cause, taken) }, prometheus.Labels{"cause": cause.String(), "protocol": taken.Name}))
 		}
 	}
 	for _, f := range m.features {

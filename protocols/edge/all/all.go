@@ -4,14 +4,24 @@ package all
 import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
+	"millrace.dev/protocols/redis"
 )
 
 // List holds the node's half of each protocol that has a scanner. Each is recognised by its entry in the list of
 // [millrace.dev/protocols/all].
 var List = []*edge.Room{
 	&dns.Edge,
-	&mongodb.Edge,
+	&http1.Edge,
 	&memcached.Edge,
+	&mongodb.Edge,
+	&redis.Edge,
+}
+
+// Complete adds to settings what scanners of several protocols share.
+func Complete(r *edge.Rules) (err error) {
+	r.Heads, err = http1.NewHeads(r)
+	return err
 }

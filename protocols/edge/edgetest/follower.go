@@ -14,16 +14,20 @@ type follower struct {
 	scanner    edge.Scanner
 	out        edge.Writer
 	directions [2]struct {
-		next        uint64
-		begun, lost bool
+		next              uint64
+		begun, lost, over bool
 	}
-	doubt, over bool
+	opened, doubt, over bool
 }
 
-// Follow starts connections that are served by the room alone.
+// Follow starts connections that are served by the room alone. It panics if the room refuses the settings.
 func Follow(room *edge.Room, r *edge.Rules) Start {
+	scanner, err := room.Scanners(r)
+	if err != nil {
+		panic(err)
+	}
 	return func(joined bool, _ protocols.End) Node {
-		f := &follower{scanner: room.New(r, !joined), doubt: joined}
+		f := &follower{scanner: scanner(!joined), doubt: joined, opened: joined}
 		for i := range f.directions {
 			f.directions[i].lost = joined
 		}
@@ -55,8 +59,10 @@ func (f *follower) Pass(e *Event) []Event {
 		f.skip(e.From, gap)
 	}
 	d.next = end
+	f.open(e)
 	f.out.Start(e.Bytes)
-	at, source := uint32(0), 0
+	at, source, lost := uint32(0), 0, false
+	var last []byte
 	for _, s := range e.segments() {
 		if s.Length == 0 {
 			continue
@@ -67,12 +73,17 @@ func (f *follower) Pass(e *Event) []Event {
 		}
 		run := e.Bytes[source : source+int(s.Length)]
 		f.out.Run(source, s.At)
-		f.scan(e.From, run, s.At == 0 && !e.Part)
+		f.out.SetBegins(s.At == 0 && !e.Part)
+		d.lost = d.lost && !(f.out.Begins() && f.scanner.Resume(e.From, run))
+		lost, last = d.lost, run
+		f.scan(e.From, run)
 		at = s.At + s.Length
 		source += int(s.Length)
 	}
 	if at < e.Length {
 		f.skip(e.From, uint64(e.Length-at))
+	} else if t, ok := f.scanner.(edge.Tailer); ok && last != nil && d.lost && !f.over {
+		d.lost = !t.Tail(e.From, last, &f.out, !lost)
 	}
 	kept, segments := f.out.Kept()
 	if len(kept) == 0 {
@@ -82,22 +93,36 @@ func (f *follower) Pass(e *Event) []Event {
 }
 
 func (f *follower) skip(from protocols.End, n uint64) {
-	if d := &f.directions[from-protocols.Client]; !f.over && !d.lost {
+	if d := &f.directions[from-protocols.Client]; !f.over && !d.over && !d.lost {
 		d.lost = !f.scanner.Skip(from, n)
 	}
 }
 
-// scan passes bytes to the scanner; begins says that they begin an event.
-func (f *follower) scan(from protocols.End, run []byte, begins bool) {
+// open shows the scanner the first bytes of the connection.
+func (f *follower) open(e *Event) {
+	if b, ok := f.scanner.(edge.Beginner); ok && !f.opened {
+		first := e.Bytes[:e.segments()[0].Length]
+		if e.From == protocols.Client {
+			b.Opened(first, nil)
+		} else {
+			b.Opened(nil, first)
+		}
+	}
+	f.opened = true
+}
+
+// scan passes bytes to the scanner.
+func (f *follower) scan(from protocols.End, run []byte) {
 	d := &f.directions[from-protocols.Client]
-	if f.over || d.lost && !(begins && f.scanner.Resume(from, run)) {
+	if f.over || d.over || d.lost {
 		return
 	}
-	d.lost = false
 	switch f.scanner.Scan(from, run, &f.out) {
 	case edge.Following:
 	case edge.Lost:
 		d.lost = true
+	case edge.GivenUp:
+		d.over = true
 	case edge.Opaque:
 		f.over = true
 	case edge.Broken:

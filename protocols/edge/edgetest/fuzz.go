@@ -24,7 +24,7 @@ func Fuzz(f *testing.F, room *edge.Room, conversations []Conversation) {
 		if len(c.Pieces) == 0 {
 			t.Skip()
 		}
-		w := way{t: t, c: &c, start: Follow(room, &edge.Rules{Literals: seed%2 == 0})}
+		w := way{t: t, c: &c, start: Follow(room, &edge.Rules{Enable: true, Literals: seed%2 == 0})}
 		w.streams[0], w.streams[1] = c.Streams()
 		w.secret = [2][]bool{make([]bool, len(client)), make([]bool, len(server))}
 		w.whole()

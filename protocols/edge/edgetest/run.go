@@ -14,8 +14,10 @@ import (
 // Run passes conversations to the scanners of a room, in every way in which the kernel side may report them.
 func Run(t *testing.T, room *edge.Room, conversations []Conversation) {
 	t.Helper()
-	t.Run("literals blanked", func(t *testing.T) { RunOn(t, Follow(room, &edge.Rules{Literals: true}), true, conversations) })
-	t.Run("literals kept", func(t *testing.T) { RunOn(t, Follow(room, &edge.Rules{}), false, conversations) })
+	t.Run("literals blanked", func(t *testing.T) {
+		RunOn(t, Follow(room, &edge.Rules{Enable: true, Literals: true}), true, conversations)
+	})
+	t.Run("literals kept", func(t *testing.T) { RunOn(t, Follow(room, &edge.Rules{Enable: true}), false, conversations) })
 }
 
 // RunOn is [Run] for any node. literals says whether it blanks literals.

@@ -22,6 +22,7 @@ type connection struct {
 	// opened waits for the owner: an accepted connection has none until its process reads or writes.
 	opened   *kernel.Event
 	cause    redact.Cause        // why it was given up
+	unframed int                 // directions of it that were given up alone
 	taken    *protocols.Protocol // what the kernel side was told that it speaks
 	left     bool                // moved bytes before it was watched
 	joined   *kernel.Connection  // what is published of it then
@@ -101,10 +102,13 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 	p.judge(c, ev.Connection)
 }
 
-// judge tells the kernel side what the connection speaks once the redactor knows, and counts those that are given up.
+// judge tells the kernel side what the connection speaks once the redactor knows, and counts what is given up.
 // The kernel side goes by the first 16 bytes: where it is wrong, or not sure, it stops or goes on copying with this.
 func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 	cause, taken := c.redact.GivenUp(), c.redact.Taken()
+	for ; c.unframed < c.redact.DirectionsGivenUp(); c.unframed++ {
+		p.counters.giveUpDirection(redact.CauseUnframed, taken)
+	}
 	verdict := millracev1.Protocol_PROTOCOL_UNSPECIFIED
 	switch {
 	case cause == c.cause && taken == c.taken:

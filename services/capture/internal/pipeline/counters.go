@@ -24,6 +24,7 @@ type Counters struct {
 	forgotten                    atomic.Uint64
 	verdictErrors                atomic.Uint64
 	givenUp                      [redact.Causes][maxListed]atomic.Uint64 // by cause, and by what the connection was taken for
+	directionsGivenUp            [redact.Causes][maxListed]atomic.Uint64
 	processes, connections       atomic.Int64
 	lostHere, lostKernel         [causes]atomic.Uint64
 	bytesHere, bytesKernel       [causes]atomic.Uint64
@@ -67,6 +68,15 @@ func (c *Counters) GivenUp(cause redact.Cause, taken *protocols.Protocol) uint64
 
 func (c *Counters) giveUp(cause redact.Cause, taken *protocols.Protocol) {
 	c.givenUp[cause][takenIndex(taken)].Add(1)
+}
+
+// DirectionsGivenUp counts directions of which nothing leaves any more though the connection goes on, as GivenUp does.
+func (c *Counters) DirectionsGivenUp(cause redact.Cause, taken *protocols.Protocol) uint64 {
+	return c.directionsGivenUp[cause][takenIndex(taken)].Load()
+}
+
+func (c *Counters) giveUpDirection(cause redact.Cause, taken *protocols.Protocol) {
+	c.directionsGivenUp[cause][takenIndex(taken)].Add(1)
 }
 
 // takenIndex is 0 for none, else 1 more than the place in the list.

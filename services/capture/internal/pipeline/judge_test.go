@@ -6,6 +6,7 @@ import (
 
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/redis"
 	"millrace.dev/protocols/tls"
 	"millrace.dev/services/capture/internal/kernel"
@@ -59,6 +60,13 @@ func TestVerdicts(t *testing.T) {
 		f.send(k, 0, "INFO\r\n")
 		f.receive(k, 0, "$2\r\nhi\r\n")
 	})
+	step(millracev1.Protocol_PROTOCOL_HTTP1, 2, func(k *kernel.Connection) {
+		f.send(k, 0, "POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n") // how long its body is will never be known
+		f.receive(k, 0, "HTTP/1.1 204 OK\r\n\r\n")
+	})
+	if n := f.counters.DirectionsGivenUp(redact.CauseUnframed, &http1.Protocol); n != 1 {
+		t.Errorf("%d directions given up, want 1", n)
+	}
 	for _, want := range []struct {
 		cause redact.Cause
 		n     uint64

@@ -3,7 +3,7 @@ package process
 import (
 	"strings"
 
-	"millrace.dev/services/capture/internal/secret"
+	"millrace.dev/protocols/edge/secret"
 )
 
 // mask stands for a credential.

@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"millrace.dev/services/capture/internal/secret"
+	"millrace.dev/protocols/edge/secret"
 )
 
 // Bounds of what is taken from the environment.

@@ -6,6 +6,7 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/all"
+	"millrace.dev/protocols/edge"
 	"millrace.dev/services/capture/internal/kernel"
 )
 
@@ -140,29 +141,9 @@ func (r *Redactor) withhold(c *Connection, o *opening, ev *kernel.Event) {
 // recognised begins the protocol in both directions.
 func (r *Redactor) recognised(c *Connection, v *all.Judgement, talk *all.Talk, client bool) {
 	r.recognise(c, v.Protocol)
-	c.prefaceEnd = uint32(v.Preface.Length)
-	c.prefaceKeep = uint32(v.Preface.Keep)
-	c.prefaceSent = client
-	if c.kind == kindHTTP {
-		c.learn(talk.Client[min(v.Preface.Length, len(talk.Client)):])
-	}
-	// What was taken for Redis by a word has to be it to the letter.
-	c.strict = c.kind == kindRedis && len(talk.Client) > v.Preface.Length && talk.Client[v.Preface.Length] != '*'
-}
-
-// recognise says what the connection speaks.
-func (r *Redactor) recognise(c *Connection, p *protocols.Protocol) {
-	c.taken = p
-	room := r.rooms[p]
-	switch {
-	case p.Number == millracev1.Protocol_PROTOCOL_HTTP1:
-		c.kind = kindHTTP
-	case p.Number == millracev1.Protocol_PROTOCOL_REDIS:
-		c.kind = kindRedis
-	case room != nil:
-		c.kind, c.scanner = kindRoom, room.New(&r.shared, !c.joined)
-	default:
-		c.giveUp(CauseUnknown)
+	c.preface = preface{end: uint32(v.Preface.Length), keep: uint32(v.Preface.Keep), sent: client}
+	if b, ok := c.scanner.(edge.Beginner); ok {
+		b.Opened(talk.Client[min(v.Preface.Length, len(talk.Client)):], talk.Server)
 	}
 }
 
@@ -193,39 +174,3 @@ func (r *Redactor) Forget(c *Connection) {
 		c.opening = nil
 	}
 }
-
-// Cause is why a connection is no longer looked at.
-type Cause uint8
-
-// Causes.
-const (
-	// CauseNone: it is looked at.
-	CauseNone Cause = iota
-	// CauseUnknown: its first bytes are those of no protocol that is decoded.
-	CauseUnknown
-	// CauseUnconfirmed: it was likely taken for a protocol, and the other end's answer was none of it.
-	CauseUnconfirmed
-	// CauseBroken: it went on with what is not of the protocol.
-	CauseBroken
-	// CauseUpgraded: it left its protocol in an orderly way: an upgrade, CONNECT, encryption.
-	CauseUpgraded
-	// CauseWithheld: its first bytes, or those of all such connections, exceeded the bounds before they told anything.
-	CauseWithheld
-	// CauseEnded: it ended before its first bytes told anything.
-	CauseEnded
-	// Causes is the number of causes.
-	Causes
-)
-
-// String gives the cause as metrics name it.
-func (c Cause) String() string {
-	return [...]string{"", "unknown_protocol", "not_confirmed", "broken", "upgraded", "withheld_full", "ended"}[c]
-}
-
-func (c *Connection) giveUp(cause Cause) { c.kind, c.cause = kindOpaque, cause }
-
-// GivenUp says why nothing of the connection leaves any more; [CauseNone] as long as something may.
-func (c *Connection) GivenUp() Cause { return c.cause }
-
-// Taken is what the connection was recognised as, or likely taken for before it was given up; nil for nothing.
-func (c *Connection) Taken() *protocols.Protocol { return c.taken }

@@ -1,12 +1,14 @@
 package redact
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
-	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/all"
+	rooms "millrace.dev/protocols/edge/all"
 	"millrace.dev/protocols/edge/edgetest"
 	"millrace.dev/services/capture/internal/kernel"
 )
@@ -56,9 +58,11 @@ func (n *node) Pass(e *edgetest.Event) (out []edgetest.Event) {
 
 // framed is a redactor that knows a made-up protocol.
 func framed(tb testing.TB) *Redactor {
-	r := newRedactor(tb, on)
-	r.list = append(r.list, &edgetest.Framed)
-	r.rooms[&edgetest.Framed] = &edgetest.FramedEdge
+	tb.Helper()
+	r, err := newFor(on, append(all.Speaking(), &edgetest.Framed), append(slices.Clone(rooms.List), &edgetest.FramedEdge))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return r
 }
 
@@ -157,7 +161,7 @@ func TestRoomFlag(t *testing.T) {
 func TestDecodedWithoutRoom(t *testing.T) {
 	t.Parallel()
 	h := newFramed(t)
-	h.r.rooms = map[*protocols.Protocol]*edge.Room{}
+	delete(h.r.rooms, &edgetest.Framed)
 	say(t, h, receive(greets), strings.Repeat("~", len(greets)))
 	if h.c.GivenUp() != CauseUnknown {
 		t.Errorf("given up for %q", h.c.GivenUp())

@@ -1,19 +1,27 @@
-package redact
+package http1
 
 import (
 	"bytes"
 
 	"millrace.dev/protocols/edge"
-	"millrace.dev/services/capture/internal/secret"
+	"millrace.dev/protocols/edge/secret"
 )
 
 // heads are the rules of HTTP for scanners that have names and values in memory of their own.
 type heads struct {
-	r    Redactor
+	r    *rules
 	text []byte // a target and the space behind it
 }
 
-func newHeads(rules *rules) *heads { return &heads{r: Redactor{rules: rules}} }
+// NewHeads makes the rules of the settings for scanners that have names and values in memory of their own.
+func NewHeads(settings *edge.Rules) (edge.Heads, error) {
+	r, err := newRules(settings)
+	if err != nil {
+		return nil, err
+	}
+	r.out = &edge.Writer{}
+	return &heads{r: r}, nil
+}
 
 // uses says what kinds of headers are for scanners. Lengths, codings and upgrades are of HTTP/1 alone.
 var uses = [headerKinds]edge.HeaderUse{
@@ -23,10 +31,10 @@ var uses = [headerKinds]edge.HeaderUse{
 }
 
 // Header implements [edge.Heads].
-func (h *heads) Header(name []byte) edge.HeaderUse { return uses[h.r.rules.header(name)] }
+func (h *heads) Header(name []byte) edge.HeaderUse { return uses[h.r.header(name)] }
 
 // Begins implements [edge.Heads].
-func (h *heads) Begins(b []byte) bool { return h.r.rules.headers.begins(b) }
+func (h *heads) Begins(b []byte) bool { return h.r.headers.Begins(b) }
 
 // Value implements [edge.Heads].
 func (h *heads) Value(use edge.HeaderUse, value []byte) {
@@ -74,13 +82,13 @@ func (h *heads) Target(target []byte, connect bool) {
 
 // Path implements [edge.Heads].
 func (h *heads) Path(path, segment []byte) bool {
-	if !h.r.rules.enable {
+	if !h.r.enable {
 		return true
 	}
 	before := bytes.TrimSuffix(path[:len(path)-len(segment)], []byte{'/'})
 	before = before[bytes.LastIndexByte(before, '/')+1:]
-	return len(segment) <= maxText && !secret.Start(segment) && (len(segment) == 0 || h.r.rules.pathNames.find(before) == 0 && !webhook(before))
+	return len(segment) <= maxText && !secret.Start(segment) && (len(segment) == 0 || h.r.pathNames.Find(before) == 0 && !webhook(before))
 }
 
 // Secret implements [edge.Heads].
-func (h *heads) Secret(text []byte) bool { return h.r.rules.enable && secret.Start(text) }
+func (h *heads) Secret(text []byte) bool { return h.r.enable && secret.Start(text) }

@@ -1,61 +1,35 @@
-package redact
+package http1
 
-import "millrace.dev/protocols/rediscommand"
-
-// kind is what a connection speaks.
-type kind uint8
-
-const (
-	kindUndecided kind = iota
-	kindHTTP
-	kindRedis
-	kindRoom // what a scanner of protocols/edge/all reads
-	kindOpaque
-)
-
-// phase is where in the protocol's grammar a direction is.
+// phase is where in the grammar of RFC 9112 a direction is.
 type phase uint8
 
 const (
-	phaseUndecided phase = iota
-	phaseOpaque          // everything is dropped, for good
-	phaseLost            // everything is dropped until the start of a message is recognised
-	phasePreface         // what a load balancer says before the first message
-	phaseScanned         // the connection's scanner follows
-
-	// HTTP/1, RFC 9112.
-	phaseStart     // before a start line; empty lines are allowed
-	phaseToken     // the method, or the version of a response
-	phaseStatus    // the status code
-	phaseReason    // the rest of a status line
-	phaseTarget    // the first byte of a target
-	phaseScheme    // an absolute-form target, up to "://"
-	phaseAuthority // user information, host and port of an absolute-form target
-	phaseSegment   // a segment of the path
-	phaseMatrix    // parameters of a segment, behind ';'
-	phaseKey       // name of a query parameter
-	phaseParameter // value of a query parameter
-	phaseFragment  // a fragment, or a target of a form that is not known
-	phaseVersion   // of a request
-	phaseNoVersion // what stands where the version should
-	phaseName      // start of a header line
-	phaseHalfName  // name of a header whose line is cut
-	phaseValue     // value of a header whose line is cut
-	phaseEmptyLine // after the CR of the empty line
-	phaseBody      // remaining bytes of a body with a Content-Length
+	phaseStart     phase = iota // before a start line; empty lines are allowed
+	phaseOpaque                 // everything is dropped, for good
+	phaseLost                   // everything is dropped until the start of a message is recognised
+	phaseToken                  // the method, or the version of a response
+	phaseStatus                 // the status code
+	phaseReason                 // the rest of a status line
+	phaseTarget                 // the first byte of a target
+	phaseScheme                 // an absolute-form target, up to "://"
+	phaseAuthority              // user information, host and port of an absolute-form target
+	phaseSegment                // a segment of the path
+	phaseMatrix                 // parameters of a segment, behind ';'
+	phaseKey                    // name of a query parameter
+	phaseParameter              // value of a query parameter
+	phaseFragment               // a fragment, or a target of a form that is not known
+	phaseVersion                // of a request
+	phaseNoVersion              // what stands where the version should
+	phaseName                   // start of a header line
+	phaseHalfName               // name of a header whose line is cut
+	phaseValue                  // value of a header whose line is cut
+	phaseEmptyLine              // after the CR of the empty line
+	phaseBody                   // remaining bytes of a body with a Content-Length
 	phaseUntilClose
 	phaseChunkSize
 	phaseChunkExtension
 	phaseChunk    // remaining bytes of a chunk
 	phaseChunkEnd // CR LF after a chunk
-
-	// RESP.
-	phaseReply  // the type byte of a value
-	phaseNumber // length of a bulk string or number of elements
-	phaseSimple // rest of a line
-	phaseInline // an inline command
-	phaseBulk   // remaining bytes of a bulk string
-	phaseBulkEnd
 )
 
 // lostWhere is what was being read when bytes went missing.
@@ -81,11 +55,10 @@ const maxText = 64
 
 // direction is one byte stream of a connection.
 type direction struct {
-	next      uint64 // offset of the next byte in the stream
-	remaining uint64 // of a body, chunk or bulk string
+	remaining uint64 // of a body or chunk
 	number    uint64 // being read: status, length
 	register  uint64 // last 7 characters of a coding of a Transfer-Encoding
-	position  uint64 // within a bulk string or a value
+	position  uint64 // within a value
 
 	contentLength uint64
 	status        uint16
@@ -94,11 +67,6 @@ type direction struct {
 	mode  mode
 	lost  lostWhere
 
-	begun          bool
-	sends          bool // the direction in which this end sends
-	client, server bool // role of this end
-
-	// HTTP
 	response     bool
 	bodyless     bool // a request whose method has no body unless announced
 	hasLength    bool
@@ -124,19 +92,13 @@ type direction struct {
 	kind         headerKind
 	plain        plain
 
-	// RESP
-	valueType   byte
-	command     *rediscommand.Command
-	use         bulkUse
-	inContainer bool // command is a container's subcommand
-	asking      bool // the array being read is a command
-	negative    bool
-	words       words
-	argument    uint32 // index of the next element
-	arguments   uint32 // announced
-
 	textLength uint8
 	text       [maxText]byte
+}
+
+// inBody reports whether a body, or a chunk of one, is being read.
+func (d *direction) inBody() bool {
+	return d.phase == phaseBody || d.phase == phaseChunk || d.phase == phaseUntilClose
 }
 
 // lose gives the position up.
@@ -166,45 +128,55 @@ func (d *direction) append(b []byte) bool {
 	return true
 }
 
-// methods are those of the requests that wait for their response. It says what a response needs to know of its request
-// (RFC 9112, section 6.3): HEAD and CONNECT.
-type methods struct {
+// afterCounted moves on from the end of a run of bytes whose length was announced.
+func (d *direction) afterCounted() {
+	d.remaining = 0
+	if d.phase == phaseBody {
+		d.phase = phaseStart
+		return
+	}
+	d.phase, d.returned = phaseChunkEnd, false
+}
+
+// pending are the requests that wait for their response: what a response needs to know of its request (RFC 9112,
+// section 6.3), which is whether it is a HEAD or a CONNECT.
+type pending struct {
 	head, tunnel uint64 // bit i: the i-th oldest
 	length       uint8
 	// unsure: more requests were outstanding than are remembered, or responses came without a request.
 	unsure bool
 }
 
-func (m *methods) push(head, tunnel bool) {
-	if m.length == 64 {
-		m.unsure = true
+func (p *pending) push(head, tunnel bool) {
+	if p.length == 64 {
+		p.unsure = true
 		return
 	}
 	if head {
-		m.head |= 1 << m.length
+		p.head |= 1 << p.length
 	}
 	if tunnel {
-		m.tunnel |= 1 << m.length
+		p.tunnel |= 1 << p.length
 	}
-	m.length++
+	p.length++
 }
 
 // forget takes the newest back: its request line turned out to be none.
-func (m *methods) forget() {
-	if m.length > 0 && !m.unsure {
-		m.length--
-		m.head &^= 1 << m.length
-		m.tunnel &^= 1 << m.length
+func (p *pending) forget() {
+	if p.length > 0 && !p.unsure {
+		p.length--
+		p.head &^= 1 << p.length
+		p.tunnel &^= 1 << p.length
 	}
 }
 
-func (m *methods) pop() (head, tunnel bool) {
-	if m.length == 0 {
+func (p *pending) pop() (head, tunnel bool) {
+	if p.length == 0 {
 		return false, false
 	}
-	head, tunnel = m.head&1 != 0, m.tunnel&1 != 0
-	m.head >>= 1
-	m.tunnel >>= 1
-	m.length--
+	head, tunnel = p.head&1 != 0, p.tunnel&1 != 0
+	p.head >>= 1
+	p.tunnel >>= 1
+	p.length--
 	return head, tunnel
 }

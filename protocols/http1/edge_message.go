@@ -1,16 +1,14 @@
-package redact
+package http1
 
 import (
 	"bytes"
-
-	"millrace.dev/protocols/http1"
 )
 
 // http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep.
 //
 // from is the first byte of b that is not decided yet. mark is where the start line or chunk header that is being read
 // begins in b: if it turns out to be none, nothing of it is kept.
-func (r *Redactor) http(c *Connection, d *direction, b []byte) {
+func (r *rules) http(s *scanner, d *direction, b []byte) {
 	i, from, mark := 0, 0, 0
 	for i < len(b) {
 		failed := false
@@ -20,7 +18,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 				i++ // RFC 9112, section 2.2: empty lines before a request line are ignored.
 				continue
 			}
-			if d.doubtful && c.methods.length > 0 {
+			if d.doubtful && s.pending.length > 0 {
 				// What follows a request that may have a body after all is a request only once that is answered.
 				r.out.Keep(from, i)
 				d.giveUp()
@@ -29,7 +27,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 			mark = i
 			d.beginMessage()
 		case phaseToken:
-			i, failed = r.token(c, d, b, i)
+			i, failed = r.token(s, d, b, i)
 		case phaseStatus:
 			i, failed = d.statusCode(b, i)
 		case phaseReason:
@@ -41,7 +39,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 		case phaseNoVersion:
 			i, failed = r.noVersion(d, b, i)
 		case phaseName:
-			i = r.headerLine(c, d, b, i)
+			i = r.headerLine(s, d, b, i)
 		case phaseHalfName:
 			i = r.halfName(d, b, i)
 		case phaseValue:
@@ -49,7 +47,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 		case phaseEmptyLine:
 			if b[i] == '\n' {
 				i++
-				d.endHeaders(c)
+				d.endHeaders(s)
 			} else {
 				d.malformed, d.phase, d.kind = true, phaseValue, headerNone
 			}
@@ -59,7 +57,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 			i += n
 			from, mark = i, i
 			if d.remaining -= uint64(n); d.remaining == 0 {
-				r.afterCounted(d)
+				d.afterCounted()
 			}
 		case phaseChunkSize:
 			i, failed = d.chunkSize(b, i)
@@ -83,7 +81,7 @@ func (r *Redactor) http(c *Connection, d *direction, b []byte) {
 		if failed {
 			r.out.Keep(from, max(from, mark))
 			if d.inTarget() {
-				c.methods.forget()
+				s.pending.forget()
 			}
 			d.lose()
 			return
@@ -106,7 +104,7 @@ func (d *direction) beginMessage() {
 func (d *direction) giveUp() { d.phase = phaseOpaque }
 
 // token reads the method of a request or the version of a response.
-func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int, failed bool) {
+func (r *rules) token(s *scanner, d *direction, b []byte, i int) (next int, failed bool) {
 	j := i
 	for j < len(b) && tokenByte[b[j]] || j < len(b) && b[j] == '/' {
 		j++
@@ -117,7 +115,7 @@ func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int
 	word := d.text[:d.textLength]
 	if j == len(b) {
 		// The rest is not there. Only what can become a message is kept.
-		return j, !http1.BeginsMethod(word) && !beginsVersion(word) && !c.beginsOwn(word)
+		return j, !BeginsMethod(word) && !beginsVersion(word) && !s.beginsOwn(word)
 	}
 	if b[j] != ' ' || len(word) == 0 {
 		return i, true
@@ -127,14 +125,14 @@ func (r *Redactor) token(c *Connection, d *direction, b []byte, i int) (next int
 		d.phase, d.textLength = phaseStatus, 0
 		return j + 1, false
 	}
-	if !http1.IsMethod(word) && !c.isOwn(word) && !extensionMethod(word, b[j+1:]) {
+	if !IsMethod(word) && !s.isOwn(word) && !extensionMethod(word, b[j+1:]) {
 		return i, true
 	}
 	d.methodHead = string(word) == "HEAD"
 	d.methodTunnel = string(word) == "CONNECT"
 	d.methodBody = string(word) == "POST" || string(word) == "PUT" || string(word) == "PATCH"
 	d.bodyless = d.methodHead || string(word) == "GET" || string(word) == "DELETE" || string(word) == "OPTIONS"
-	c.methods.push(d.methodHead, d.methodTunnel)
+	s.pending.push(d.methodHead, d.methodTunnel)
 	d.phase, d.textLength = phaseTarget, 0
 	return j + 1, false
 }
@@ -190,7 +188,7 @@ func (d *direction) statusCode(b []byte, i int) (next int, failed bool) {
 }
 
 // reason blanks the reason phrase of a status line: it is free text.
-func (r *Redactor) reason(d *direction, b []byte, i int) int {
+func (r *rules) reason(d *direction, b []byte, i int) int {
 	j := bytes.IndexByte(b[i:], '\n')
 	end := len(b)
 	if j >= 0 {
@@ -238,7 +236,7 @@ func (d *direction) version(b []byte, i int) (next int, failed bool) {
 }
 
 // noVersion blanks up to the next space what stands where the version should.
-func (r *Redactor) noVersion(d *direction, b []byte, i int) (next int, failed bool) {
+func (r *rules) noVersion(d *direction, b []byte, i int) (next int, failed bool) {
 	j := i
 	for j < len(b) && b[j] > ' ' && b[j] != 0x7f {
 		j++
@@ -255,7 +253,7 @@ func (r *Redactor) noVersion(d *direction, b []byte, i int) (next int, failed bo
 }
 
 // endHeaders decides how long the body is: RFC 9112, section 6.3.
-func (d *direction) endHeaders(c *Connection) {
+func (d *direction) endHeaders(s *scanner) {
 	d.phase = phaseStart
 	if d.trailer {
 		if d.malformed {
@@ -282,12 +280,12 @@ func (d *direction) endHeaders(c *Connection) {
 		}
 		return // The final response to the same request follows.
 	}
-	d.guess = c.methods.length == 0 || c.methods.unsure
-	head, tunnel := c.methods.pop()
+	d.guess = s.pending.length == 0 || s.pending.unsure
+	head, tunnel := s.pending.pop()
 	switch {
 	case d.status == 101, tunnel && d.status/100 == 2:
 		// From here on it is another protocol, in both directions.
-		c.kind, d.phase = kindOpaque, phaseOpaque
+		s.upgraded, d.phase = true, phaseOpaque
 	case d.malformed || d.misframed:
 		d.giveUp()
 	case head, d.status == 204, d.status == 304:
@@ -302,58 +300,4 @@ func (d *direction) endHeaders(c *Connection) {
 	default:
 		d.phase = phaseUntilClose
 	}
-}
-
-// chunkSize reads the hexadecimal size of a chunk.
-func (d *direction) chunkSize(b []byte, i int) (next int, failed bool) {
-	for ; i < len(b); i++ {
-		value, ok := hexadecimal(b[i])
-		if ok {
-			if d.digits == 15 {
-				return i, true
-			}
-			d.number = d.number<<4 | value
-			d.digits++
-			continue
-		}
-		if d.digits == 0 || b[i] != ' ' && b[i] != '\t' && b[i] != ';' && b[i] != '\r' && b[i] != '\n' {
-			return i, true
-		}
-		d.phase = phaseChunkExtension
-		return i, false
-	}
-	return i, false
-}
-
-// chunkExtension reads to the end of the line that holds a chunk's size. Extensions are blanked: nobody downstream
-// needs them.
-func (r *Redactor) chunkExtension(d *direction, b []byte, i int) int {
-	for ; i < len(b); i++ {
-		switch b[i] {
-		case '\n':
-			if d.number == 0 {
-				d.beginHeaders()
-				d.trailer = true
-				return i + 1
-			}
-			d.phase, d.remaining = phaseChunk, d.number
-			return i + 1
-		case '\r', ';', ' ', '\t':
-		default:
-			r.blank(b[i : i+1])
-		}
-	}
-	return i
-}
-
-func hexadecimal(c byte) (uint64, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return uint64(c - '0'), true
-	case c >= 'a' && c <= 'f':
-		return uint64(c-'a') + 10, true
-	case c >= 'A' && c <= 'F':
-		return uint64(c-'A') + 10, true
-	}
-	return 0, false
 }

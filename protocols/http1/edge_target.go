@@ -1,9 +1,9 @@
-package redact
+package http1
 
 import (
 	"bytes"
 
-	"millrace.dev/services/capture/internal/secret"
+	"millrace.dev/protocols/edge/secret"
 )
 
 // What of a target leaves the node (RFC 3986, RFC 9112 section 3.2): scheme, host and port, path segments that do not
@@ -36,7 +36,7 @@ var pathKind = func() (t [256]uint8) {
 func (d *direction) inTarget() bool { return d.phase >= phaseTarget && d.phase <= phaseNoVersion }
 
 // target reads a part of the target of a request.
-func (r *Redactor) target(d *direction, b []byte, i int) (next int, failed bool) {
+func (r *rules) target(d *direction, b []byte, i int) (next int, failed bool) {
 	switch d.phase {
 	case phaseTarget:
 		return d.beginTarget(b[i], i)
@@ -150,7 +150,7 @@ func (d *direction) nextPart(c byte, i int) (next int, failed bool) {
 
 // authority blanks user information (RFC 3986, section 3.2.1). Its end shows only at '@', so when the authority is cut
 // into several runs, all of it is blanked: a port is worth less than a password.
-func (r *Redactor) authority(d *direction, b []byte, i int) int {
+func (r *rules) authority(d *direction, b []byte, i int) int {
 	j := i
 	for j < len(b) && b[j] != '/' && b[j] != '?' && b[j] != '#' && b[j] > ' ' && b[j] != 0x7f {
 		j++
@@ -198,7 +198,7 @@ func hostAndPort(text []byte) bool {
 		return true
 	}
 	for _, c := range text {
-		if !letter(c) && !digit(c) && c != '.' && c != '-' && c != '_' {
+		if !isLetter(c) && !digit(c) && c != '.' && c != '-' && c != '_' {
 			return false
 		}
 	}
@@ -206,7 +206,7 @@ func hostAndPort(text []byte) bool {
 }
 
 // segment reads a segment of the path.
-func (r *Redactor) segment(d *direction, b []byte, i int) int {
+func (r *rules) segment(d *direction, b []byte, i int) int {
 	j := i
 	kinds := pathOrdinary
 	for j < len(b) && pathKind[b[j]] != pathEnds {
@@ -226,7 +226,7 @@ func (r *Redactor) segment(d *direction, b []byte, i int) int {
 		}
 		if j < len(b) {
 			name := d.text[:d.textLength]
-			d.credential, d.nested = r.rules.pathNames.find(name) != 0 || webhook(name), false
+			d.credential, d.nested = r.pathNames.Find(name) != 0 || webhook(name), false
 		}
 		return j
 	}
@@ -234,7 +234,7 @@ func (r *Redactor) segment(d *direction, b []byte, i int) int {
 		d.nested = true // "//": what follows may be an authority.
 		return j
 	}
-	credential := r.rules.pathNames.find(text) != 0 || webhook(text)
+	credential := r.pathNames.Find(text) != 0 || webhook(text)
 	switch {
 	case d.credential && !word(text, 24):
 		r.blank(text)
@@ -261,7 +261,7 @@ func webhook(text []byte) bool {
 
 // special blanks what the rarer characters of a segment announce: user information ("user:password@host", also of a URL
 // within the path), a value ("token=..."). It reports whether it did.
-func (r *Redactor) special(d *direction, text []byte) bool {
+func (r *rules) special(d *direction, text []byte) bool {
 	if at := lastOf(text, '@'); at > 0 && (d.nested || firstOf(text[:at], ':') >= 0) {
 		r.blank(text[:at])
 		return true
@@ -323,187 +323,4 @@ func escapedDigits(high, low, c byte) bool {
 	a, ok1 := hexadecimal(high)
 	z, ok2 := hexadecimal(low)
 	return ok1 && ok2 && byte(a<<4|z) == c
-}
-
-// word reports whether text is a word of small letters.
-func word(text []byte, most int) bool {
-	if len(text) > most {
-		return false
-	}
-	for _, c := range text {
-		if (c < 'a' || c > 'z') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
-
-// plain follows a text that is cut into pieces, as long as it is a word of small letters, a number, or a word with up
-// to three digits behind it.
-type plain struct {
-	state   uint8 // 0 nothing yet, 1 a word, 2 a number, 3 digits behind a word, 4 neither
-	letters uint8
-	digits  uint8
-	kept    int // bytes of the last piece before it became neither
-}
-
-// allow reads on and reports whether the text is still plain. With most, a word has that many letters at most; with
-// words, only words will do.
-func (p *plain) allow(text []byte, most uint8, words bool) bool {
-	p.kept = 0
-	for i, c := range text {
-		switch {
-		case p.state == 4:
-			return false
-		case digit(c) && !words && p.state != 1 && p.digits < 20 && (p.state != 3 || p.digits < 3):
-			p.digits++
-			p.state = max(p.state, 2)
-		case digit(c) && !words && p.state == 1:
-			p.state, p.digits = 3, 1
-		case (c >= 'a' && c <= 'z' || c == '-' || c == '_' || c == '.' || c >= 'A' && c <= 'Z' && p.letters == 0) && p.state <= 1 &&
-			(most == 0 || p.letters < most):
-			p.letters += min(1, 255-p.letters)
-			p.state = 1
-		default:
-			p.state = 4
-			p.kept = i
-			return false
-		}
-	}
-	p.kept = len(text)
-	return true
-}
-
-// parameterName reads the name of a parameter of the query, or a parameter that is a name alone.
-func (r *Redactor) parameterName(d *direction, b []byte, i int) int {
-	j := i
-	for j < len(b) && b[j] != '=' && !endsParameter(b[j]) {
-		j++
-	}
-	name := b[i:j]
-	if d.split || j == len(b) {
-		// Known names are kept in pieces; what becomes another is not shown.
-		fits := d.append(name)
-		d.split = true
-		text := d.text[:d.textLength]
-		if !fits {
-			d.textLength = maxText // Longer than any that is known.
-			d.mode = modeBlank
-		} else {
-			d.mode = r.parameterMode(text)
-		}
-		if !fits || d.mode != modeKeep && (j < len(b) || !r.rules.parameters.begins(text)) {
-			r.blank(name)
-		}
-		return j
-	}
-	d.mode = r.parameterMode(name)
-	if b[j] != '=' {
-		if d.mode != modeKeep && (d.mode == modeBlank || !plainValue(name)) {
-			r.blank(name)
-		}
-		return j
-	}
-	if d.mode != modeKeep && !plainName(name) {
-		r.blank(name)
-	}
-	return j
-}
-
-// parameterMode says what happens to the value of a parameter: names on the list of those to blank first, then those of
-// the list to keep, then all others by their words.
-func (r *Redactor) parameterMode(name []byte) mode {
-	switch r.rules.parameters.find(name) {
-	case parameterBlanked:
-		return modeBlank
-	case parameterKept:
-		return modeKeep
-	}
-	if secret.Name(name) {
-		return modeBlank
-	}
-	return modePlain
-}
-
-// plainName reports whether a name can be shown that is not on a list.
-func plainName(name []byte) bool {
-	if len(name) > 48 {
-		return false
-	}
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f || c == '/' || c == '@' || c == '+' {
-			return false
-		}
-	}
-	return !secret.Text(name)
-}
-
-// maxPlainLetters is how many letters a value has at most that is kept though its name is not known: "asc", "true".
-const maxPlainLetters = 8
-
-// plainValue reports whether a value is a number, a time, or a short word of small letters.
-func plainValue(value []byte) bool {
-	letters, digits := 0, 0
-	for _, c := range value {
-		switch {
-		case digit(c):
-			digits++
-		case c >= 'a' && c <= 'z':
-			letters++
-		case c != '-' && c != '.' && c != ':' && c != ',' && (c != 'T' && c != 'Z' || digits < 6):
-			return false
-		}
-	}
-	return (letters == 0 || digits == 0) && letters <= maxPlainLetters && len(value) <= 32
-}
-
-// parameterValue reads the value of a parameter of the query.
-func (r *Redactor) parameterValue(d *direction, b []byte, i int) int {
-	j := i
-	for j < len(b) && !endsParameter(b[j]) {
-		j++
-	}
-	value := b[i:j]
-	switch {
-	case d.mode == modeBlank:
-		r.blank(value)
-	case d.split || j == len(b):
-		d.split = true
-		most := uint8(maxPlainLetters)
-		if d.mode == modeKeep {
-			most = 0
-		}
-		if !d.plain.allow(value, most, false) {
-			r.blank(value[d.plain.kept:])
-		}
-	case d.mode == modeKeep:
-		r.keptValue(value)
-	case !plainValue(value):
-		r.blank(value)
-	}
-	return j
-}
-
-// keptValue screens a value whose name is on the list of those to keep: it may be a URL with credentials, hold a
-// parameter of its own, or be a token.
-func (r *Redactor) keptValue(value []byte) {
-	special := false
-	for _, c := range value {
-		if c == '%' || c == '=' || c == '@' || c == '?' || c == '/' {
-			special = true
-			break
-		}
-	}
-	switch {
-	case special && (firstOf(value, '@') >= 0 || firstOf(value, '?') >= 0 || firstOf(value, '#') >= 0), secret.Text(value):
-		r.blank(value)
-	case special:
-		if at := firstOf(value, '='); at >= 0 {
-			r.blank(value[at:])
-		}
-	}
-}
-
-func endsParameter(c byte) bool {
-	return c <= ' ' || c == 0x7f || c == '&' || c == ';' || c == '#'
 }

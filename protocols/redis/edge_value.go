@@ -1,10 +1,6 @@
-package redact
+package redis
 
-import (
-	"bytes"
-
-	"millrace.dev/protocols/rediscommand"
-)
+import "millrace.dev/protocols/rediscommand"
 
 const (
 	// MaxBulk is the longest Redis string of which all bytes are shipped, blanked or not.
@@ -35,7 +31,7 @@ var pushWords = []string{
 
 // redis reads RESP2 and RESP3, commands and replies. Nesting of replies is not followed: every value delimits itself,
 // and nothing of their contents is kept. Commands are flat.
-func (r *Redactor) redis(d *direction, b []byte) {
+func (r *rules) redis(d *direction, b []byte) {
 	i, from := 0, 0
 	for i < len(b) {
 		switch d.phase {
@@ -88,15 +84,10 @@ func (r *Redactor) redis(d *direction, b []byte) {
 	r.out.Keep(from, i)
 }
 
-// asks reports whether the direction is that of commands, answers whether it is that of replies. Neither is known of a
-// connection that was there before capture and whose listener is elsewhere.
-func (d *direction) asks() bool    { return d.sends && d.client || !d.sends && d.server }
-func (d *direction) answers() bool { return d.sends && d.server || !d.sends && d.client }
-
 // beginValue reads a type byte (or the first of an inline command); false if it is none.
 func (d *direction) beginValue(c byte) bool {
 	d.number, d.digits, d.negative, d.textLength, d.returned = 0, 0, false, 0, false
-	if d.argument < d.arguments && d.asks() && c != '$' {
+	if d.argument < d.arguments && d.asks && c != '$' {
 		return false // The arguments of a command are bulk strings.
 	}
 	d.valueType = c
@@ -111,7 +102,7 @@ func (d *direction) beginValue(c byte) bool {
 			d.phase = phaseReply
 		}
 	default:
-		if !letter(c) || d.answers() {
+		if !isLetter(c) || !d.asks {
 			return false
 		}
 		d.phase, d.split = phaseInline, false
@@ -121,10 +112,10 @@ func (d *direction) beginValue(c byte) bool {
 }
 
 // redisNumber reads a length or a count up to the end of its line; -(position+1) if there is none.
-func (r *Redactor) redisNumber(d *direction, b []byte, i int) int {
+func (r *rules) redisNumber(d *direction, b []byte, i int) int {
 	for ; i < len(b); i++ {
 		switch c := b[i]; {
-		case digit(c):
+		case isDigit(c):
 			d.digits++
 			if d.digits > 18 {
 				return -i - 1
@@ -146,7 +137,7 @@ func (r *Redactor) redisNumber(d *direction, b []byte, i int) int {
 	return i
 }
 
-func (r *Redactor) numberDone(d *direction) {
+func (r *rules) numberDone(d *direction) {
 	d.phase = phaseReply
 	switch d.valueType {
 	case '$', '=', '!':
@@ -176,7 +167,7 @@ func (r *Redactor) numberDone(d *direction) {
 		if d.negative || d.valueType != '*' {
 			d.arguments = 0 // No command, and not what begins a message.
 		}
-		d.asking = !d.answers() && d.arguments > 0
+		d.asking = d.asks && d.arguments > 0
 	}
 }
 
@@ -208,12 +199,12 @@ func (d *direction) useOf() bulkUse {
 }
 
 // bulk reads bytes of a bulk string and says how many of them are kept.
-func (r *Redactor) bulk(d *direction, b []byte) int {
+func (r *rules) bulk(d *direction, b []byte) int {
 	whole := d.position == 0 && uint64(len(b)) == d.remaining
 	switch d.use {
 	case bulkKeep:
 	case bulkLiteral:
-		if r.rules.literals {
+		if r.Literals {
 			r.blank(b)
 		}
 	case bulkCommand, bulkSubcommand, bulkPush:
@@ -226,14 +217,14 @@ func (r *Redactor) bulk(d *direction, b []byte) int {
 	if d.number <= MaxBulk {
 		return len(b)
 	}
-	if d.position >= BulkHead || d.answers() {
+	if d.position >= BulkHead || !d.asks {
 		return 0
 	}
 	return int(min(uint64(len(b)), BulkHead-d.position))
 }
 
 // bulkWord reads a word of those that are known; what cannot become one is blanked.
-func (r *Redactor) bulkWord(d *direction, b []byte, whole bool) {
+func (r *rules) bulkWord(d *direction, b []byte, whole bool) {
 	text := b
 	if !whole {
 		if !d.append(b[:min(len(b), maxText-int(d.textLength))]) || d.number > maxText {
@@ -268,7 +259,7 @@ func (r *Redactor) bulkWord(d *direction, b []byte, whole bool) {
 }
 
 // bulkDone goes on behind the last byte of a bulk string.
-func (r *Redactor) bulkDone(d *direction) {
+func (r *rules) bulkDone(d *direction) {
 	if d.number == 0 && d.use <= bulkSubcommand && d.use >= bulkCommand {
 		d.command = rediscommand.Unknown
 	}
@@ -276,112 +267,4 @@ func (r *Redactor) bulkDone(d *direction) {
 	if d.arguments > 0 {
 		d.argument++
 	}
-}
-
-// inline reads an inline command: a line of words. The first may be a command's name, and of known commands the words
-// are kept that are keys, fields or options. A quote or an escape makes words of its own, so everything behind the
-// first one is blanked.
-func (r *Redactor) inline(d *direction, b []byte, i int) int {
-	j := bytes.IndexByte(b[i:], '\n')
-	end := len(b)
-	if j >= 0 {
-		end = i + j
-	}
-	for i < end {
-		k := i
-		for k < end && b[k] != ' ' && b[k] != '\t' && b[k] != '\r' && b[k] != '"' && b[k] != '\'' && b[k] != '\\' && b[k] >= ' ' {
-			k++
-		}
-		if k > i {
-			r.inlineWord(d, b[i:k], k == end && j < 0)
-		}
-		if k == end {
-			break
-		}
-		switch b[k] {
-		case ' ', '\t', '\r':
-			d.endInlineWord()
-		default:
-			d.hidden = true
-			r.inlineBlank(d, b[k:k+1])
-		}
-		i = k + 1
-	}
-	if j < 0 {
-		return end
-	}
-	d.phase, d.split, d.textLength, d.hidden = phaseReply, false, 0, false
-	d.command, d.argument, d.arguments = rediscommand.Unknown, 0, 0
-	return end + 1
-}
-
-func (d *direction) endInlineWord() {
-	if d.split {
-		d.split = false
-		d.textLength = 0
-		d.argument++
-	}
-}
-
-// inlineBlank blanks bytes of an inline command. A name becomes question marks: a star would make an array of it.
-func (r *Redactor) inlineBlank(d *direction, b []byte) {
-	if r.rules.enable && d.argument == 0 {
-		r.out.MaskWith(b, '?')
-		return
-	}
-	r.blank(b)
-}
-
-// inlineWord reads a word of an inline command, or a piece of it; more says that its end is not there.
-func (r *Redactor) inlineWord(d *direction, text []byte, more bool) {
-	first := !d.split
-	d.split = true
-	if d.hidden {
-		r.inlineBlank(d, text)
-		return
-	}
-	use := bulkCommand
-	if d.argument > 0 {
-		d.asking = true
-		use = d.useOf()
-	}
-	switch use {
-	case bulkKeep:
-		return
-	case bulkLiteral:
-		if !r.rules.literals {
-			return
-		}
-	case bulkCommand, bulkSubcommand:
-		word := text
-		if more || !first {
-			if !d.append(text) {
-				d.textLength = maxText
-				r.inlineBlank(d, text)
-				return
-			}
-			word = d.text[:d.textLength]
-		}
-		if use == bulkSubcommand {
-			sub := d.command.Sub(word)
-			known := sub != rediscommand.Unknown || more && d.command.SubBegins(word)
-			if !more {
-				d.command, d.inContainer = sub, true
-			}
-			if known {
-				return
-			}
-		} else {
-			command := rediscommand.Lookup(word)
-			known := command != rediscommand.Unknown || more && rediscommand.Begins(word)
-			if !more {
-				d.command, d.inContainer = command, false
-			}
-			if known {
-				return
-			}
-		}
-	default:
-	}
-	r.inlineBlank(d, text)
 }

@@ -1,4 +1,4 @@
-package redact
+package http1
 
 import (
 	"strings"
@@ -9,7 +9,10 @@ import (
 
 func TestHeads(t *testing.T) {
 	t.Parallel()
-	h := newHeads(newRedactor(t, on).rules)
+	h, err := NewHeads(&edge.Rules{Enable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	target := func(b []byte) { h.Target(b, false) }
 	value := func(use edge.HeaderUse) func(b []byte) { return func(b []byte) { h.Value(use, b) } }
 	for _, tt := range []struct {

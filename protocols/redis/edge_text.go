@@ -1,4 +1,4 @@
-package redact
+package redis
 
 import "millrace.dev/protocols/rediscommand"
 
@@ -62,7 +62,7 @@ type words struct {
 }
 
 // simple reads the rest of a line that is a value of its own.
-func (r *Redactor) simple(d *direction, b []byte, i int) int {
+func (r *rules) simple(d *direction, b []byte, i int) int {
 	j := i
 	for j < len(b) && b[j] != '\n' {
 		j++
@@ -74,7 +74,7 @@ func (r *Redactor) simple(d *direction, b []byte, i int) int {
 		text = text[:n-1]
 	}
 	switch {
-	case d.asks():
+	case d.asks:
 		r.blank(text) // Commands have no such values.
 	case d.valueType == '+':
 		r.statusWords(&d.words, text, done || j > i+len(text))
@@ -98,8 +98,8 @@ func (r *Redactor) simple(d *direction, b []byte, i int) int {
 }
 
 // numbers makes every digit but zero a one: whether a number is zero, its sign and its length are kept.
-func (r *Redactor) numbers(w *words, text []byte) {
-	if !r.rules.enable {
+func (r *rules) numbers(w *words, text []byte) {
+	if !r.Enable {
 		return
 	}
 	for i, c := range text {
@@ -116,8 +116,8 @@ func (r *Redactor) numbers(w *words, text []byte) {
 
 // statusWords keeps the words of Redis' own statuses. A line that begins with a digit may be one of MONITOR: that digit
 // is kept, by which the decoder knows it.
-func (r *Redactor) statusWords(w *words, text []byte, done bool) {
-	if w.count == 0 && w.length == 0 && len(text) > 0 && digit(text[0]) {
+func (r *rules) statusWords(w *words, text []byte, done bool) {
+	if w.count == 0 && w.length == 0 && len(text) > 0 && isDigit(text[0]) {
 		w.hidden = true
 		text = text[1:]
 	}
@@ -133,7 +133,7 @@ const maxErrorKind = 12
 
 // errorWords keeps the kind of an error, which is a word of capitals, and those words of its text that Redis' own
 // messages have.
-func (r *Redactor) errorWords(w *words, text []byte, done bool) {
+func (r *rules) errorWords(w *words, text []byte, done bool) {
 	i := 0
 	if w.count == 0 {
 		for i < len(text) && text[i] != ' ' {
@@ -153,7 +153,7 @@ func (r *Redactor) errorWords(w *words, text []byte, done bool) {
 }
 
 // keepWords keeps known words. A word that is cut by the end of an event is blanked.
-func (r *Redactor) keepWords(w *words, text []byte, done bool) {
+func (r *rules) keepWords(w *words, text []byte, done bool) {
 	for i := 0; i < len(text); {
 		j := i
 		for j < len(text) && text[j] != ' ' {

@@ -1,0 +1,21 @@
+package edge
+
+import "millrace.dev/protocols"
+
+// What a [Scanner] may implement besides.
+
+// Beginner looks at the beginning of a connection as a whole.
+type Beginner interface {
+	// Opened is called before all else with the first bytes of both directions, as many as it took to recognise the
+	// protocol. They lie behind the preface of a load balancer. All of them are passed to Scan later. It is not called
+	// where the beginning was not seen.
+	Opened(client, server []byte)
+}
+
+// Tailer keeps the end of a message whose middle is missing.
+type Tailer interface {
+	// Tail is called with the last bytes of an event, if they were copied, of a direction that is lost. What it keeps
+	// tells the decoder that a message ends here. within says that the direction was lost within b. It reports whether
+	// a message certainly begins right behind b; then the direction is followed again.
+	Tail(from protocols.End, b []byte, w *Writer, within bool) bool
+}

@@ -1,0 +1,94 @@
+package http1
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"millrace.dev/protocols/edge"
+)
+
+// What is known of the name of a query parameter.
+const (
+	parameterUnknown uint8 = iota
+	parameterBlanked
+	parameterKept
+)
+
+// rules are the compiled settings, and what the scanners of all connections share. One goroutine uses them.
+type rules struct {
+	enable     bool
+	headers    edge.Names // headerKind by name
+	parameters edge.Names
+	pathNames  edge.Names
+
+	out     *edge.Writer // of the call of Scan or Tail
+	changed bool         // blank was called for bytes since it was set to false
+	plain   [headerKinds]screenedValue
+}
+
+func newRules(settings *edge.Rules) (*rules, error) {
+	r := &rules{enable: settings.Enable}
+	// Of a name that is added twice, the first meaning holds: what is to be blanked is never kept.
+	for _, list := range []struct {
+		key     string
+		names   []string
+		table   *edge.Names
+		meaning uint8
+	}{
+		{"headers", settings.Headers, &r.headers, uint8(headerBlanked)},
+		{"", credentialHeaders, &r.headers, uint8(headerBlanked)},
+		{"", slices.Sorted(maps.Keys(usedHeaders)), &r.headers, 0},
+		{"allow_headers", settings.AllowHeaders, &r.headers, uint8(headerKept)},
+		{"", commonHeaders, &r.headers, uint8(headerBlanked)},
+		{"query_parameters", settings.QueryParameters, &r.parameters, parameterBlanked},
+		{"", credentialParameters, &r.parameters, parameterBlanked},
+		{"allow_query_parameters", settings.AllowQueryParameters, &r.parameters, parameterKept},
+		{"", plainParameters, &r.parameters, parameterKept},
+		{"", credentialSegments, &r.pathNames, 1},
+	} {
+		for _, name := range list.names {
+			meaning := list.meaning
+			if meaning == 0 {
+				meaning = uint8(usedHeaders[name])
+			}
+			if err := list.table.Add(name, meaning); err != nil {
+				return nil, fmt.Errorf("%s: %w", list.key, err)
+			}
+		}
+	}
+	return r, nil
+}
+
+// header says what happens to the value of a header.
+func (r *rules) header(name []byte) headerKind { return headerKind(r.headers.Find(name)) }
+
+// blank overwrites b, if the settings say so.
+func (r *rules) blank(b []byte) {
+	if r.enable && len(b) > 0 {
+		r.out.Mask(b)
+		r.changed = true
+	}
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+// equalFold compares b with want, which is in lower case, as ASCII.
+func equalFold(b []byte, want string) bool {
+	if len(b) != len(want) {
+		return false
+	}
+	for i := range b {
+		if lower(b[i]) != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
