@@ -228,6 +228,8 @@ func (p *Processor) remove(c *connection, outcome decode.Outcome, at int64) {
 		}
 		w.tally.lostBytes += c.send.Missing + c.receive.Missing
 		p.unseat(w)
+	} else if outcome != decode.Lost && !c.opaque && (c.send.Received() > 0 || c.receive.Received() > 0) {
+		count(&p.tally.givenUp, given{"ended", 0}, 1) // before it was known what it speaks
 	}
 	c.parser, c.opaque = nil, true
 	p.held -= c.held // the round's workers have nothing more to say of it

@@ -51,50 +51,69 @@ func restorePreface(r *snapshot.Reader) (p preface) {
 }
 
 // infer looks for what the connection speaks. What begins a connection is the beginning of a message; anywhere else it
-// has to look like one beyond doubt.
+// has to look like one beyond doubt, and may be what either end says.
 func (w *worker) infer(c *connection) {
-	if c.role != millracev1.Role_ROLE_UNSPECIFIED && c.attempts == 0 && w.opening(c) {
+	if c.role == millracev1.Role_ROLE_UNSPECIFIED {
+		if !w.lookAt(c, &c.send, protocols.Either) {
+			w.lookAt(c, &c.receive, protocols.Either)
+		}
 		return
 	}
-	for i, s := range [2]*stream.Stream{&c.send, &c.receive} {
-		client := i == 0
-		if c.role != millracev1.Role_ROLE_UNSPECIFIED && client != (c.role == millracev1.Role_ROLE_CLIENT) {
-			continue
-		}
-		for s.Next() != stream.None {
-			found, guess := look(s)
-			if guess == protocols.Sure {
-				if parser := w.parserOf(found); parser != nil {
-					w.attach(c, parser, client)
-					return
-				}
-			}
-			if guess == protocols.More {
-				break
-			}
-			if s.Next() == stream.Bytes {
-				c.guesses[i]++
-			}
-			if c.guesses[i] >= maxGuesses {
-				w.giveUpUnknown(c, found)
-				return
-			}
-			s.SkipToEvent()
-		}
+	if c.attempts == 0 && w.opening(c) {
+		return
 	}
+	asks, answers := c.directions()
+	if !w.lookAt(c, asks, protocols.Client) {
+		w.lookAt(c, answers, protocols.Server)
+	}
+}
+
+// directions gives what the end sends that connected, and what the other end does. The role must be known.
+func (c *connection) directions() (asks, answers *stream.Stream) {
+	if c.role == millracev1.Role_ROLE_CLIENT {
+		return &c.send, &c.receive
+	}
+	return &c.receive, &c.send
+}
+
+// lookAt looks for the beginning of a message in s, which from sends. It reports whether that settled what the
+// connection is.
+func (w *worker) lookAt(c *connection, s *stream.Stream, from protocols.End) bool {
+	i := 0
+	if s == &c.receive {
+		i = 1
+	}
+	for s.Next() != stream.None {
+		found, guess, end := w.look(s, from)
+		if guess == protocols.Sure {
+			if parser := w.parserOf(found); parser != nil {
+				w.attach(c, parser, (s == &c.send) == (end == protocols.Client))
+				return true
+			}
+		}
+		if guess == protocols.More || guess == protocols.Likely && end == protocols.Server {
+			return false
+		}
+		if s.Next() == stream.Bytes && from != protocols.Server { // what is asked decides when to give up
+			c.guesses[i]++
+		}
+		if c.guesses[i] >= maxGuesses {
+			w.giveUpUnknown(c, found)
+			return true
+		}
+		s.SkipToEvent()
+	}
+	return false
 }
 
 // opening judges a connection whose every byte was seen. It reports whether that is so.
 func (w *worker) opening(c *connection) bool {
-	client := c.role == millracev1.Role_ROLE_CLIENT
-	asks, answers := &c.receive, &c.send
-	if client {
-		asks, answers = answers, asks
-	}
-	if asks.Offset() > c.preface.length || asks.Next() == stream.Hole || asks.Next() == stream.Lost {
+	asks, answers := c.directions()
+	if asks.Offset() > c.preface.length || !asks.Started() || asks.Next() == stream.Hole || asks.Next() == stream.Lost {
 		return false
 	}
 	if asks.Next() == stream.None {
+		w.greeting(c, asks, answers)
 		return true
 	}
 	if c.preface.length == 0 {
@@ -109,24 +128,40 @@ func (w *worker) opening(c *connection) bool {
 		}
 	}
 	talk := talkOf(asks, answers, c.preface.length > 0)
-	v := all.Judge(&talk)
+	v := all.JudgeAmong(w.options.speaking, &talk)
 	switch {
 	case v.Guess == protocols.More:
 		return true
 	case v.Guess == protocols.Sure:
 		if parser := w.parserOf(v.Protocol); parser != nil {
-			w.attach(c, parser, client)
+			w.attach(c, parser, asks == &c.send)
 			return true
 		}
 	case talk.ClientCut || talk.ServerCut:
 		talk.ClientCut, talk.ServerCut = false, false
-		if all.Judge(&talk).Guess != protocols.No { // what is missing would have told
+		if all.JudgeAmong(w.options.speaking, &talk).Guess != protocols.No { // what is missing would have told
 			asks.SkipToEvent()
 			return false
 		}
 	}
 	w.giveUpUnknown(c, v.Protocol)
 	return true
+}
+
+// greeting judges a server that spoke while the client has said nothing yet.
+func (w *worker) greeting(c *connection, asks, answers *stream.Stream) {
+	if asks.Waiting() || answers.Offset() != 0 || answers.Next() != stream.Bytes {
+		return
+	}
+	talk := all.Talk{Server: answers.Bytes(), ServerFirst: true, Behind: c.preface.length > 0}
+	v := all.JudgeAmong(w.options.speaking, &talk)
+	switch {
+	case v.Guess == protocols.More: // the client's first words may tell
+	case v.Guess == protocols.Sure && w.parserOf(v.Protocol) != nil:
+		w.attach(c, w.parserOf(v.Protocol), asks == &c.send)
+	default:
+		w.giveUpUnknown(c, v.Protocol)
+	}
 }
 
 // talkOf is how the two ends began to speak. The client's bytes are there.
@@ -141,17 +176,35 @@ func talkOf(asks, answers *stream.Stream, behind bool) all.Talk {
 	return t
 }
 
-// look judges the bytes at the position of s.
-func look(s *stream.Stream) (*protocols.Protocol, protocols.Guess) {
+// look judges the bytes at the position of s, which from sends. end is who sends them: of Either, the one that can.
+func (w *worker) look(s *stream.Stream, from protocols.End) (found *protocols.Protocol, guess protocols.Guess, end protocols.End) {
 	b := s.Bytes()
 	if len(b) == 0 || !s.AtEventStart() {
-		return nil, protocols.No
+		return nil, protocols.No, from
 	}
-	found, guess := all.Recognise(b, protocols.Client, protocols.Anywhere)
-	if guess == protocols.More && s.Cut() {
-		return found, protocols.No // what is missing will not come
+	judge := func(from protocols.End) (*protocols.Protocol, protocols.Guess) {
+		p, g := all.Among(w.options.speaking, b, from, protocols.Anywhere)
+		switch {
+		case g == protocols.More && s.Cut(): // what is missing will not come
+			g = protocols.No
+		case g == protocols.Sure && from == protocols.Server && p.Confirm != nil:
+			g = protocols.Likely // answers that say so little have to be of something that was asked
+		}
+		return p, g
 	}
-	return found, guess
+	if from != protocols.Either {
+		found, guess = judge(from)
+		return found, guess, from
+	}
+	asked, asks := judge(protocols.Client)
+	answered, answers := judge(protocols.Server)
+	switch {
+	case asks == protocols.Sure && answers == protocols.Sure:
+		return asked, protocols.No, from // either may have said it
+	case asks == protocols.Sure, answers == protocols.No, answers == protocols.Likely:
+		return asked, asks, protocols.Client
+	}
+	return answered, answers, protocols.Server
 }
 
 // parserOf gives the decoder's half of a protocol, nil if there is none.

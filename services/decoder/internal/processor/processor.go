@@ -37,6 +37,8 @@ type Options struct {
 
 	// known gives what every stage knows of the protocol with a number; a test may put another in its place.
 	known func(number int32) *protocols.Protocol
+	// speaking are the protocols as which connections are recognised; likewise.
+	speaking []*protocols.Protocol
 }
 
 // Event flags of raw.proto.
@@ -82,7 +84,7 @@ func New(o Options) *Processor {
 	if o.Pool == nil {
 		o.Pool = NewPool(1)
 	}
-	o.known = all.Of
+	o.known, o.speaking = all.Of, all.Speaking()
 	p := &Processor{options: o}
 	p.clear()
 	return p

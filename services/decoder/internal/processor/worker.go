@@ -126,6 +126,7 @@ func (w *worker) parse(c *connection) {
 			w.giveUp(c)
 		case decode.Opaque:
 			c.conn.FinishAll(decode.Closed, c.conn.Responses.Last().End)
+			count(&w.tally.givenUp, given{"upgraded", c.protocol}, 1)
 			c.turnOpaque()
 		default:
 			if ending == decode.Ended && c.conn.Open() > 0 {
