@@ -125,6 +125,9 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	d := &s.directions[from-protocols.Client]
 	if d.phase == phaseBulk {
+		if d.use == bulkCommand || d.use == bulkSubcommand {
+			d.command = rediscommand.Unknown // its arguments may be passwords
+		}
 		if n < d.remaining {
 			d.remaining -= n
 			d.position += n

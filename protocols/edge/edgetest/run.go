@@ -23,6 +23,9 @@ func Run(t *testing.T, room *edge.Room, conversations []Conversation) {
 // RunOn is [Run] for any node. literals says whether it blanks literals.
 func RunOn(t *testing.T, start Start, literals bool, conversations []Conversation) {
 	t.Helper()
+	if len(conversations) == 0 {
+		t.Error("there are no conversations")
+	}
 	for i := range conversations {
 		c := conversations[i]
 		if literals {
@@ -31,7 +34,6 @@ func RunOn(t *testing.T, start Start, literals bool, conversations []Conversatio
 			c.Kept = nil
 		}
 		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
 			for _, secret := range c.Secrets {
 				if len(secret) < 8 {
 					t.Fatalf("%q is too short for a secret", secret)
@@ -243,11 +245,13 @@ func (w *way) pass(how string, events []Event, joined bool, role protocols.End) 
 	}
 	for i := range left {
 		w.check(how, i, left[i], is[i])
-		for k := range left[i] {
+		var kept []byte
+		for k, c := range left[i] {
 			if is[i][k] {
-				out[i] += string(left[i][k : k+1])
+				kept = append(kept, c)
 			}
 		}
+		out[i] = string(kept)
 		for _, secret := range w.c.Secrets {
 			if strings.Contains(out[i], secret) {
 				w.fail(how, fmt.Sprintf("%q is in what leaves: %q", secret, out[i]))

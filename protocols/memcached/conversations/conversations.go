@@ -27,6 +27,7 @@ func List() []edgetest.Conversation {
 		{
 			Name: "meta",
 			Pieces: []edgetest.Piece{
+				edgetest.Client("mn\r\n"), edgetest.Server("MN\r\n"), // by these the connection is recognised
 				edgetest.Client("ms a:1 18 T60 F5 Phunter2hunter2\r\nmg battery staples\r\n"), edgetest.Server("HD\r\n"),
 				edgetest.Client("mg a:1 v t k Oabc q\r\nmn\r\n"), edgetest.Server("VA 18 t60 ka:1 Oabc\r\nmg battery staples\r\nMN\r\n"),
 				edgetest.Client("me a:1\r\n"), edgetest.Server("ME a:1 exp=hunter2hunter2\r\n"),

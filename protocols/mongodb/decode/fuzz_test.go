@@ -11,11 +11,12 @@ import (
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/mongodb"
+	"millrace.dev/protocols/mongodb/conversations"
 )
 
 func FuzzParser(f *testing.F) {
-	for _, v := range conversations {
-		f.Add(decodetest.Script(v.parts...))
+	for _, v := range conversations.Talks {
+		f.Add(decodetest.Script(v.Parts...))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) { decodetest.Drive(t, Protocol, script) })
 }
@@ -24,16 +25,16 @@ func FuzzParser(f *testing.F) {
 // them is understood again.
 func TestMissing(t *testing.T) {
 	t.Parallel()
-	for _, v := range conversations {
+	for _, v := range conversations.Talks {
 		known := map[string]bool{"find": true, "insert": true, "mongodb": true}
-		for _, w := range v.want {
+		for _, w := range wants[v.Name] {
 			operation, _, _ := strings.Cut(w, " ")
 			known[strings.TrimSuffix(operation, ":")] = true
 		}
 		for seed := range uint64(200) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			hole := 1 + r.IntN(20)
-			parts := append([]string{}, v.parts...)
+			parts := append([]string{}, v.Parts...)
 			for id := range 12 { // the hole is in one of them at most
 				parts = append(parts, msg(77+id, 0, 0, d{"find", "last", "$db", "x"}), msg(999+id, 77+id, 0, d{"ok", 1}))
 			}
@@ -47,14 +48,14 @@ func TestMissing(t *testing.T) {
 			for _, g := range got {
 				operation, _, _ := strings.Cut(strings.TrimSuffix(g, ":"), " ")
 				if operation = strings.TrimSuffix(operation, ":"); !known[operation] {
-					t.Fatalf("%s, event %d: %q was never asked", v.name, hole, g)
+					t.Fatalf("%s, event %d: %q was never asked", v.Name, hole, g)
 				}
 			}
 			if seed&2 == 0 && strings.Count(strings.Join(got, "\n"), "find last:") < 11 {
-				t.Fatalf("%s, event %d: what follows is not understood: %v", v.name, hole, got)
+				t.Fatalf("%s, event %d: what follows is not understood: %v", v.Name, hole, got)
 			}
 			if strings.Contains(scan.kept.String(), secret) {
-				t.Fatalf("%s, event %d: a secret left the node", v.name, hole)
+				t.Fatalf("%s, event %d: a secret left the node", v.Name, hole)
 			}
 		}
 	}

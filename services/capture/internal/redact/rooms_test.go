@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"millrace.dev/protocols/all"
 	rooms "millrace.dev/protocols/edge/all"
 	"millrace.dev/protocols/edge/edgetest"
+	known "millrace.dev/protocols/edge/edgetest/all"
 	"millrace.dev/services/capture/internal/kernel"
 )
 
@@ -165,5 +167,31 @@ func TestDecodedWithoutRoom(t *testing.T) {
 	say(t, h, receive(greets), strings.Repeat("~", len(greets)))
 	if h.c.GivenUp() != CauseUnknown {
 		t.Errorf("given up for %q", h.c.GivenUp())
+	}
+}
+
+// TestRooms is the proof for the whole node: of no protocol that is decoded a planted secret leaves, however its
+// connections are reported. Every room has conversations.
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	conversations := known.Conversations()
+	for _, served := range rooms.List {
+		name := served.Protocol.Name
+		list := conversations[name]
+		if !served.Protocol.Decoded {
+			t.Errorf("%s has a scanner that nobody asks: it is not decoded", name)
+		}
+		for _, literals := range []bool{true, false} {
+			cfg := on
+			cfg.Literals = literals
+			t.Run(fmt.Sprintf("%s, literals blanked %t", name, literals), func(t *testing.T) {
+				t.Parallel()
+				edgetest.RunOn(t, start(newRedactor(t, cfg)), literals, list)
+			})
+		}
+		delete(conversations, name)
+	}
+	for name := range conversations {
+		t.Errorf("%s has conversations and no scanner", name)
 	}
 }

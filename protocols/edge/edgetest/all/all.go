@@ -1,0 +1,22 @@
+// Package all is the list of conversations of the protocols that have a scanner, for tests.
+package all
+
+import (
+	dns "millrace.dev/protocols/dns/conversations"
+	"millrace.dev/protocols/edge/edgetest"
+	http1 "millrace.dev/protocols/http1/conversations"
+	memcached "millrace.dev/protocols/memcached/conversations"
+	mongodb "millrace.dev/protocols/mongodb/conversations"
+	redis "millrace.dev/protocols/redis/conversations"
+)
+
+// Conversations gives those of each protocol, by its name.
+func Conversations() map[string][]edgetest.Conversation {
+	return map[string][]edgetest.Conversation{
+		"dns":       dns.List(),
+		"http":      http1.List(),
+		"memcached": memcached.List(),
+		"mongodb":   mongodb.List(),
+		"redis":     redis.List(),
+	}
+}
