@@ -4,7 +4,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES  := bpf cmd/millrace lib proto protocols services/capture services/decoder services/enricher services/exporter test
+MODULES  := bpf cmd/millrace examples lib proto protocols services/capture services/decoder services/enricher services/exporter test
 BIN      := $(CURDIR)/bin
 TOOLS    := $(BIN)/tools
 
@@ -56,7 +56,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/... ./protocols
 
 ##@ Check
-.PHONY: test test-unit test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-taps test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -65,6 +65,10 @@ test-unit: ## Unit and integration tests of every module; the three-node NATS cl
 	  [ -n "$$packages" ] || continue; \
 	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 15m -skip '^TestCrashCluster$$' $$packages); \
 	done
+
+test-taps: ## The examples of docs/taps.md, in Go and, where there is npm, in JavaScript
+	cd examples/tap-js && { ! command -v npm > /dev/null || npm install --no-audit --no-fund; }
+	cd cmd/millrace && go test -count=1 -run '^TestExamplesOfTaps$$' -v .
 
 test-e2e: build ## The exactness suite: real programs, real kernel, both ends checked (root)
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...

@@ -110,7 +110,7 @@ func observer() Role {
 			inform(bus.BucketLeases), watch(bus.BucketLeases, "*.*", "owners, for `millrace partitions`"),
 		),
 	}
-	for _, tap := range []string{"span", "sampled", "metric", "kept", "flow"} {
+	for _, tap := range []string{"exchange", "span", "sampled", "metric", "kept", "flow"} {
 		r.Subscribe = append(r.Subscribe, Grant{"millrace." + tap + ".>", "live " + tap + "s"})
 	}
 	return finish(r)

@@ -1,6 +1,6 @@
 // Package detail is all that the enricher knows of single protocols: it turns the messages in which decoders of this
 // release and the one before describe HTTP/1 and Redis into what other protocols say of exchanges themselves. It goes
-// when those messages do: see "Mixed versions" in docs/operations.md.
+// when those messages do: see "Upgrade" in docs/operations.md.
 package detail
 
 import (
