@@ -163,7 +163,7 @@ func (c *Conn) Started(x *Exchange) {
 
 // hold counts the texts of x. What is learned later is little.
 func (c *Conn) hold(x *Exchange) {
-	x.held = len(x.Detail) + len(x.Context.State) + x.Said.size() + len(x.Scratch)
+	x.held = len(x.Detail) + len(x.Context.State) + x.Said.size() + len(x.Scratch) + len(x.head)
 	c.held += x.held
 }
 

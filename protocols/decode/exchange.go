@@ -100,6 +100,12 @@ type Exchange struct {
 	// Scratch is the parser's own, for what it must know of the request when the response comes. It is kept over a
 	// restart; parsers bound it.
 	Scratch []byte
+
+	// layer is the protocol of the layer that wants the exchange, head what layers may want to know when its response
+	// comes: see [Layers].
+	layer millracev1.Protocol
+	head  []byte
+
 	// Outcome is set when the exchange ends.
 	Outcome Outcome
 	// Estimated: sizes are estimates.
@@ -164,14 +170,14 @@ func (x *Exchange) Responding() bool { return x.responding || x.ResponseStart !=
 // Memory is how many bytes of memory the texts of x take, used or not.
 func (x *Exchange) Memory() int {
 	s := &x.Said
-	return cap(x.Detail) + cap(x.Scratch) + cap(s.Operation) + cap(s.ErrorType) + cap(s.ErrorMessage) + cap(s.Path) + cap(s.ServerName) +
+	return cap(x.Detail) + cap(x.Scratch) + cap(x.head) + cap(s.Operation) + cap(s.ErrorType) + cap(s.ErrorMessage) + cap(s.Path) + cap(s.ServerName) +
 		cap(s.Attributes.b) + cap(s.Links)*int(unsafe.Sizeof(Context{}))
 }
 
 func (x *Exchange) reset() {
-	detail, state, said, scratch := x.Detail[:0], x.Context.State[:0], x.Said, x.Scratch[:0]
+	detail, state, said, scratch, head := x.Detail[:0], x.Context.State[:0], x.Said, x.Scratch[:0], x.head[:0]
 	said.reset()
-	*x = Exchange{Detail: detail, Said: said, Scratch: scratch}
+	*x = Exchange{Detail: detail, Said: said, Scratch: scratch, head: head}
 	x.Context.State = state
 }
 
@@ -212,6 +218,8 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	w.Int(x.DoubtAt)
 	x.Said.appendState(w)
 	w.Bytes(x.Scratch)
+	w.Uint(uint64(x.layer))
+	w.Bytes(x.head)
 	for _, b := range x.bits() {
 		w.Bool(*b)
 	}
@@ -254,6 +262,7 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	if version >= 10 {
 		x.Said.restoreState(r)
 		x.Scratch = r.Bytes()
+		x.layer, x.head = millracev1.Protocol(r.Uint()), r.Bytes()
 	}
 	for _, b := range bits[:known] {
 		*b = r.Bool()

@@ -35,6 +35,8 @@ const (
 type Options struct {
 	// KeepStatements keeps literals in statements.
 	KeepStatements bool
+	// Layers are offered the exchanges of HTTP; nil: there are none.
+	Layers *Layers
 }
 
 // Parser is the state of one connection of one protocol.

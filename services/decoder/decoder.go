@@ -6,6 +6,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
+	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/all"
 	"millrace.dev/services/decoder/internal/processor"
 )
@@ -34,6 +35,9 @@ type Metrics = processor.Metrics
 // NewMetrics makes the counters and registers them with a registry, which may be nil.
 var NewMetrics = processor.NewMetrics
 
+// layers serve all processors.
+var layers = decode.NewLayers(all.Layers)
+
 // New makes the processor of one partition. It is not safe for concurrent use.
 func New(o Options) stage.Processor {
 	p := processor.Options{
@@ -45,6 +49,7 @@ func New(o Options) stage.Processor {
 		Metrics:         o.Metrics,
 		Pool:            o.Pool,
 		Protocols:       all.List,
+		Layers:          layers,
 	}
 	if p.Partitions <= 0 {
 		p.Partitions = bus.DefaultPartitions

@@ -19,3 +19,7 @@ var List = []decode.Protocol{
 	dns.Protocol,
 	memcached.Protocol,
 }
+
+// Layers are the protocols that are spoken in exchanges of HTTP, one line each. The first that is sure of an exchange
+// has it.
+var Layers = []*decode.Layer{}

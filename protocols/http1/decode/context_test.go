@@ -50,7 +50,7 @@ func TestTraceparent(t *testing.T) {
 	for _, tt := range traceparents {
 		for _, header := range []string{"traceparent: %s", "TraceParent:%s", "Traceparent: \t%s \t"} { // names in any case, section 3.2
 			d := side{x: &decode.Exchange{}}
-			d.header(fmt.Appendf(nil, header, tt.value), true)
+			d.header(fmt.Appendf(nil, header, tt.value), true, nil)
 			if got := context(&d.x.Context); got != tt.want {
 				t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 			}
@@ -87,7 +87,7 @@ func TestTraceHeaders(t *testing.T) {
 	for _, tt := range tests {
 		d := side{x: &decode.Exchange{}}
 		for _, h := range tt.headers {
-			d.header([]byte(h), true)
+			d.header([]byte(h), true, nil)
 		}
 		state := string(d.x.Context.State)
 		if got := context(&d.x.Context); got != tt.context || got != "" && state != tt.state { // a state alone is not published

@@ -56,8 +56,8 @@ func FuzzFraming(f *testing.F) {
 		for _, name := range []string{"", "Content-Length:", "Transfer-Encoding:", "tracestate:", "traceparent:", "Host:"} {
 			for _, request := range []bool{false, true} {
 				d := side{x: &decode.Exchange{}}
-				d.header([]byte(name+v), request)
-				d.header([]byte(name+v), request)
+				d.header([]byte(name+v), request, nil)
+				d.header([]byte(name+v), request, nil)
 				if len(d.x.Context.State) > maxTracestate || !utf8.Valid(d.x.Context.State) {
 					t.Fatalf("state %q", d.x.Context.State)
 				}

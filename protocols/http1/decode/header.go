@@ -50,7 +50,7 @@ func is(name []byte, lower string) bool {
 }
 
 // header takes one header line. A line that cannot be one says nothing.
-func (d *side) header(line []byte, request bool) {
+func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 1 {
 		return
@@ -58,6 +58,13 @@ func (d *side) header(line []byte, request bool) {
 	name := line[:colon]
 	if name[colon-1] == ' ' || name[colon-1] == '\t' { // RFC 9112 section 5.1 forbids it, some send it
 		name = bytes.TrimRight(name, " \t")
+	}
+	if layers != nil && d.x != nil {
+		value := trimSpace(line[colon+1:])
+		if bytes.IndexByte(value, '\n') >= 0 {
+			value = unfold(value)
+		}
+		layers.Header(d.x, !request, name, value)
 	}
 	// Most headers say nothing to us: decide on the length before the name is looked at.
 	switch len(name) {

@@ -25,13 +25,14 @@ const maxFailures = 32
 // Protocol is HTTP/1.x.
 var Protocol = decode.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_HTTP1,
-	New:    func(decode.Options) decode.Parser { return &parser{} },
+	New:    func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
 }
 
 type parser struct {
 	req, resp side
 	failures  int
 	switched  bool
+	layers    *decode.Layers
 }
 
 // Parse implements [decode.Parser].
@@ -165,6 +166,7 @@ func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
 	x.DetailField, x.ContextUnknown = detailField, true // until the head is read
 	x.Detail = appendText(x.Detail, fieldMethod, method)
 	x.Detail = appendText(x.Detail, fieldTarget, valid(cut(target, maxTarget)))
+	p.layers.Request(x, method, target)
 	switch string(method) {
 	case "HEAD":
 		x.Flags |= flagHead
@@ -175,6 +177,7 @@ func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
 		p.req.hosted = true
 		x.Detail = appendText(x.Detail, fieldHost, valid(cut(host, maxValue)))
 		x.Authority = hashOf(host)
+		p.layers.Header(x, false, []byte("host"), host)
 	}
 	return x
 }
@@ -261,7 +264,7 @@ func (p *parser) requestHeader(c *decode.Conn) bool {
 	}
 	d.head += uint64(size)
 	if len(content) > 0 {
-		d.header(content, true) // a line that is none is passed over, as servers do
+		d.header(content, true, p.layers) // a line that is none is passed over, as servers do
 		s.Skip(uint64(size))
 		return true
 	}
@@ -269,6 +272,7 @@ func (p *parser) requestHeader(c *decode.Conn) bool {
 	p.failures = 0
 	x := d.x
 	x.ContextUnknown = false
+	p.layers.Asked(x)
 	c.Started(x)
 	switch {
 	case x.Flags&flagConnect != 0:

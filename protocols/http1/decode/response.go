@@ -130,7 +130,7 @@ func (p *parser) responseHeader(c *decode.Conn) (more, released bool) {
 	d.head += uint64(size)
 	if len(content) > 0 {
 		if d.status >= 200 || d.status == 101 {
-			d.header(content, false)
+			d.header(content, false, p.layers)
 		}
 		s.Skip(uint64(size))
 		return true, false
@@ -177,6 +177,7 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 		p.resp = side{state: atStart}
 		return false
 	}
+	p.layers.Answered(x, int(d.status))
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		x.Detail = appendNumber(x.Detail, fieldUpgraded, 1)
 		p.endResponse(c)

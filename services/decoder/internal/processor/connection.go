@@ -154,7 +154,7 @@ func (c *connection) believe() {
 
 func (w *worker) attach(c *connection, found *decode.Protocol, client bool) {
 	c.protocol = found.Number
-	c.parser = found.New(decode.Options{KeepStatements: w.options.KeepStatements})
+	c.parser = found.New(w.options.parser())
 	c.orient(client)
 	c.conn.Order = w.options.orderOf(found.Number)
 	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it

@@ -34,6 +34,8 @@ type Options struct {
 	Pool *Pool
 	// Protocols that are decoded.
 	Protocols []decode.Protocol
+	// Layers are offered the exchanges of HTTP; nil: there are none.
+	Layers *decode.Layers
 
 	// known gives what every stage knows of the protocol with a number; a test may put another in its place.
 	known func(number int32) *protocols.Protocol

@@ -36,7 +36,7 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		of = r.Uint()
 	}
 	if version < 10 {
-		c.parser = found.New(decode.Options{KeepStatements: p.options.KeepStatements})
+		c.parser = found.New(p.options.parser())
 		c.parser.RestoreState(&c.conn, of, r)
 		return
 	}
@@ -45,7 +45,7 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		return
 	}
 	if found != nil {
-		c.parser = found.New(decode.Options{KeepStatements: p.options.KeepStatements})
+		c.parser = found.New(p.options.parser())
 		if c.parser.RestoreState(&c.conn, of, state); state.Done() {
 			return
 		}
@@ -81,6 +81,11 @@ func (p *Processor) loseState(w *worker, c *connection) {
 	c.receive.Discard()
 	c.send.Settle()
 	c.receive.Settle()
+}
+
+// parser gives the settings that parsers heed.
+func (o *Options) parser() decode.Options {
+	return decode.Options{KeepStatements: o.KeepStatements, Layers: o.Layers}
 }
 
 // protocol gives the decoder's half of a protocol, nil if there is none.

@@ -1,0 +1,259 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+
+	"millrace.dev/protocols"
+)
+
+// Layer is a protocol that is spoken in exchanges of HTTP: it reads their heads, and says what they are.
+type Layer struct {
+	// Protocol is what an exchange of the layer is published as.
+	Protocol *protocols.Protocol
+	// Headers are the names, in lower case, of the header fields that the layer looks at beside Host and Content-Type.
+	Headers []string
+	// Wants judges a head: Sure, No, or, as long as h.Status is 0, More: the response will tell. It is asked when the
+	// head of the request is complete, and again when that of the response is if it said More.
+	Wants func(h *Head) protocols.Guess
+	// Describe writes into x.Said what the head tells. It is called for what the layer wants when the head of the
+	// request is complete, with Status 0, and again when that of the response is. If the response told what it is, it is
+	// called twice then. Attributes that were set the first time stay. request and response are what is known of the
+	// bodies; nil as long as nothing of them leaves the node.
+	Describe func(x *Exchange, h *Head, request, response []byte)
+}
+
+// Head is what layers see of an exchange of HTTP. Its texts are cut to a few hundred bytes, and valid until the layer
+// returns.
+type Head struct {
+	Method, Target, Host []byte
+	// RequestType and ResponseType are the content types.
+	RequestType, ResponseType []byte
+	// Status of the response; 0: its head has not come.
+	Status int
+	fields []headField
+}
+
+type headField struct {
+	name, value []byte
+	response    bool
+}
+
+// RequestHeader gives the value of a header field that a layer wants, by its name in lower case; nil if there is none.
+func (h *Head) RequestHeader(name string) []byte { return h.field(name, false) }
+
+// ResponseHeader is RequestHeader for the response.
+func (h *Head) ResponseHeader(name string) []byte { return h.field(name, true) }
+
+func (h *Head) field(name string, response bool) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; f.response == response && string(f.name) == name {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// Bounds of what is kept of a head for layers: of a target, of another text, of all.
+const maxLayerTarget, maxLayerText, maxLayerHead = 1024, 256, 4096
+
+// heads are for use while a layer reads one.
+var heads = sync.Pool{New: func() any { return new(Head) }}
+
+// headOf reads what is kept of the head of x. It is given back with heads.Put.
+func headOf(x *Exchange) *Head {
+	h := heads.Get().(*Head)
+	*h = Head{fields: h.fields[:0]}
+	h.read(x.head)
+	return h
+}
+
+// Layers are the layers that parsers offer their exchanges to. What is known of a head is kept in its exchange, so that
+// parsers have no state for it. nil is no layers. Layers is constant, and safe for concurrent use.
+type Layers struct {
+	list    []*Layer
+	names   [][]byte
+	lengths uint64 // bit n: a name has n bytes
+}
+
+// NewLayers makes Layers of a list; nil of an empty one.
+func NewLayers(list []*Layer) *Layers {
+	if len(list) == 0 {
+		return nil
+	}
+	l := &Layers{list: list}
+	add := func(name string) {
+		l.names = append(l.names, []byte(name))
+		l.lengths |= 1 << min(len(name), 63)
+	}
+	add("host")
+	add("content-type")
+	for _, layer := range list {
+		for _, name := range layer.Headers {
+			add(name)
+		}
+	}
+	return l
+}
+
+// Parts of Exchange.head: one byte, then a text with its length.
+const (
+	partMethod byte = iota + 1
+	partTarget
+	partRequestField // the name, a zero byte, the value
+	partResponseField
+)
+
+func (x *Exchange) addPart(kind byte, limit int, texts ...[]byte) {
+	n := len(texts) - 1
+	for _, t := range texts {
+		n += len(t)
+	}
+	if n = min(n, limit); len(x.head)+n > maxLayerHead {
+		return
+	}
+	x.head = binary.AppendUvarint(append(x.head, kind), uint64(n))
+	end := len(x.head) + n
+	for i, t := range texts {
+		if i > 0 {
+			x.head = append(x.head, 0)
+		}
+		x.head = append(x.head, t...)
+	}
+	x.head = x.head[:end]
+}
+
+// Request begins the head of the request of x.
+func (l *Layers) Request(x *Exchange, method, target []byte) {
+	if l == nil {
+		return
+	}
+	x.head = x.head[:0]
+	x.addPart(partMethod, maxLayerText, method)
+	x.addPart(partTarget, maxLayerTarget, target)
+}
+
+// Header adds a header field of the request or the response. A field that comes twice counts once.
+func (l *Layers) Header(x *Exchange, response bool, name, value []byte) {
+	if l == nil || len(x.head) == 0 || l.lengths>>min(len(name), 63)&1 == 0 {
+		return
+	}
+	for _, wanted := range l.names {
+		if len(wanted) != len(name) || !bytes.EqualFold(name, wanted) {
+			continue
+		}
+		kind := partRequestField
+		if response {
+			kind = partResponseField
+		}
+		x.addPart(kind, maxLayerText, wanted, value)
+		return
+	}
+}
+
+// Asked says that the head of the request is complete.
+func (l *Layers) Asked(x *Exchange) {
+	if l == nil || len(x.head) == 0 {
+		return
+	}
+	h := headOf(x)
+	if found := l.find(x, h); found != nil {
+		found.Describe(x, h, nil, nil)
+	}
+	heads.Put(h)
+}
+
+// Answered says that the head of the response is complete.
+func (l *Layers) Answered(x *Exchange, status int) {
+	if l == nil || len(x.head) == 0 {
+		return
+	}
+	h := headOf(x)
+	found := l.of(x)
+	if found == nil {
+		h.Status = status
+		if found = l.find(x, h); found != nil {
+			h.Status = 0
+			found.Describe(x, h, nil, nil)
+		}
+	}
+	if h.Status = status; found != nil {
+		found.Describe(x, h, nil, nil)
+	}
+	heads.Put(h)
+	x.head = x.head[:0]
+}
+
+// of gives the layer that wants x.
+func (l *Layers) of(x *Exchange) *Layer {
+	for _, layer := range l.list {
+		if x.layer != 0 && layer.Protocol.Number == x.layer {
+			return layer
+		}
+	}
+	return nil
+}
+
+// find asks the layers for x. The first that is sure has it; if none needs the response, the head is forgotten.
+func (l *Layers) find(x *Exchange, h *Head) *Layer {
+	more := false
+	for _, layer := range l.list {
+		switch layer.Wants(h) {
+		case protocols.Sure:
+			x.layer = layer.Protocol.Number
+			x.Said.Protocol = x.layer
+			return layer
+		case protocols.More:
+			more = true
+		}
+	}
+	if !more {
+		x.head = x.head[:0]
+	}
+	return nil
+}
+
+// read reads what addPart wrote. What is malformed ends it.
+func (h *Head) read(b []byte) {
+	for len(b) > 0 {
+		kind := b[0]
+		text, rest, ok := lengthFirst(b[1:])
+		if b = rest; !ok {
+			return
+		}
+		switch kind {
+		case partMethod:
+			h.Method = text
+		case partTarget:
+			h.Target = text
+		case partRequestField, partResponseField:
+			h.add(text, kind == partResponseField)
+		}
+	}
+}
+
+func (h *Head) add(text []byte, response bool) {
+	name, value, _ := bytes.Cut(text, []byte{0})
+	switch {
+	case h.field(string(name), response) != nil:
+	case string(name) == "host" && !response:
+		if h.Host == nil {
+			h.Host = value
+		}
+	case string(name) == "content-type" && response:
+		h.ResponseType = value
+	case string(name) == "content-type":
+		h.RequestType = value
+	default:
+		h.fields = append(h.fields, headField{name, value, response})
+	}
+}
+
+func lengthFirst(b []byte) (text, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, false
+	}
+	return b[size : size+int(n)], b[size+int(n):], true
+}
