@@ -253,7 +253,7 @@ func (s *scanner) Resume(from protocols.End, b []byte) bool {
 		d.lost, d.preface = false, uint8(len(Preface))
 		return true
 	}
-	if chain(b, from, evidenceKnown) != protocols.Sure {
+	if !Certain(b, from) {
 		return false
 	}
 	s.lose(d)

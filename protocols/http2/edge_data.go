@@ -1,12 +1,12 @@
 package http2
 
-import "millrace.dev/protocols/edge"
+import (
+	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/grpc"
+)
 
 // maxMessages bounds the streams of a direction whose messages are followed.
 const maxMessages = 4096
-
-// MessagePrefix is what comes before each message of gRPC: a byte that says whether it is compressed, and its length.
-const MessagePrefix = 5
 
 // message is where in the messages of a stream its data is.
 type message struct {
@@ -35,11 +35,11 @@ func (d *direction) data(b []byte, i int, w *edge.Writer) {
 	}
 	for i < len(b) {
 		switch {
-		case m.have == MessagePrefix && m.left > 0:
+		case m.have == grpc.PrefixSize && m.left > 0:
 			n := min(int(m.left), len(b)-i)
 			m.left -= uint32(n)
 			i += n
-		case m.have == MessagePrefix:
+		case m.have == grpc.PrefixSize:
 			m = message{}
 		case m.have == 0 && b[i] > 1: // no message of gRPC
 			delete(d.messages, d.frame.Stream)
@@ -61,7 +61,7 @@ func (d *direction) skipData(n uint32) {
 	m, ok := d.messages[d.frame.Stream]
 	switch {
 	case !ok || n == 0:
-	case m.have == MessagePrefix && m.left >= n:
+	case m.have == grpc.PrefixSize && m.left >= n:
 		m.left -= n
 		d.messages[d.frame.Stream] = m
 	default: // Where the next message begins is missing.

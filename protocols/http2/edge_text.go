@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/grpc"
 	"millrace.dev/protocols/http2/hpack"
 )
 
@@ -87,7 +88,7 @@ func (s *scanner) piece(d *direction, b []byte, i int, w *edge.Writer, memory *r
 		k.kind = s.screen.value(k, shown)
 	default:
 		s.screen.piece(k, shown)
-		if last && k.kind == kindType && isGRPC(t.known()) {
+		if last && k.kind == kindType && grpc.IsContent(t.known()) {
 			k.kind = kindGRPC
 		}
 	}

@@ -3,6 +3,7 @@ package http2
 import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/grpc"
 	"millrace.dev/protocols/http2/hpack"
 )
 
@@ -20,8 +21,8 @@ var Protocol = protocols.Protocol{
 var frames = protocols.Frames{
 	Header: protocols.FrameHeader{Size: HeaderSize, LengthSize: 3, Add: HeaderSize, TypeAt: 3},
 	First:  protocols.First{Bytes: len(Preface)},
-	Client: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + MessagePrefix}},
-	Server: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + MessagePrefix}},
+	Client: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + grpc.PrefixSize}},
+	Server: protocols.Copy{Types: map[byte]int{byte(Data): HeaderSize + grpc.PrefixSize}},
 }
 
 // matches let through the client's preface, the server's settings, and the frames with which events of a connection
@@ -102,6 +103,11 @@ const (
 	evidenceKnown = 40
 )
 
+// Certain reports whether b, which from sent on a connection that is known to speak HTTP/2, certainly begins with a frame.
+func Certain(b []byte, from protocols.End) bool {
+	return len(b) > 0 && chain(b, from, evidenceKnown) == protocols.Sure
+}
+
 // chain judges whether b, which from sent, begins with a frame: Sure if so many frames follow each other that nothing
 // else looks like it.
 func chain(b []byte, from protocols.End, enough int) protocols.Guess {
@@ -165,7 +171,7 @@ func readable(h *Header, payload []byte, from protocols.End) bool {
 	if h.Type != Headers || !h.Has(FlagEndHeaders) {
 		return h.Type != PushPromise || from != protocols.Client
 	}
-	before, padding, ok := margins(h, payload)
+	before, padding, ok := h.Margins(payload)
 	if !ok {
 		return false
 	}
@@ -206,9 +212,9 @@ func sentBy(b []byte, from protocols.End) bool {
 	return true
 }
 
-// margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding
+// Margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding
 // behind it. It reports false if payload ends before that shows, or contradicts itself.
-func margins(h *Header, payload []byte) (before, padding int, ok bool) {
+func (h *Header) Margins(payload []byte) (before, padding int, ok bool) {
 	before = h.prelude()
 	if h.Has(FlagPadded) {
 		if len(payload) == 0 {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/grpc"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2/hpack"
 )
@@ -26,15 +27,16 @@ const (
 	kindAgent
 	kindParent
 	kindState
-	kindNumber // of gRPC's status
-	kindKept   // on the configuration's list
-	kindResize // no field, but a new size of the table
+	kindNumber  // of gRPC's status
+	kindTimeout // of gRPC
+	kindKept    // on the configuration's list
+	kindResize  // no field, but a new size of the table
 )
 
 // ours are the names that HTTP/1 does not have.
 var ours = map[string]kind{
 	":method": kindMethod, ":scheme": kindScheme, ":authority": kindAuthority, ":path": kindPath, ":status": kindStatus,
-	":protocol": kindProtocol, "grpc-status": kindNumber, "grpc-message": kindBlanked, "grpc-timeout": kindBlanked,
+	":protocol": kindProtocol, "grpc-status": kindNumber, "grpc-message": kindBlanked, "grpc-timeout": kindTimeout,
 	"grpc-encoding": kindBlanked, "grpc-accept-encoding": kindBlanked, "grpc-status-details-bin": kindBlanked,
 }
 
@@ -105,11 +107,14 @@ func (s *screen) value(b *block, value []byte) kind {
 		return b.kind
 	case kindStatus, kindNumber:
 		keep = len(value) <= 3 && allOf(value, isDigit)
+	case kindTimeout:
+		n := len(value) - 1
+		keep = n >= 1 && n <= 8 && allOf(value[:n], isDigit) && isUnit(value[n])
 	case kindProtocol:
 		keep = len(value) <= 32 && allOf(value, isSmall) && !s.heads.Secret(value)
 	case kindType, kindGRPC:
 		k := kindType
-		if isGRPC(value) {
+		if grpc.IsContent(value) {
 			k = kindGRPC
 		}
 		s.heads.Value(edge.HeaderType, value)
@@ -153,7 +158,7 @@ func (s *screen) piece(b *block, piece []byte) {
 // inPieces reports whether values of the kind are shown in part where they are cut.
 func (k kind) inPieces() bool {
 	switch k {
-	case kindMethod, kindScheme, kindStatus, kindNumber, kindParent, kindType, kindGRPC, kindAuthority, kindPath:
+	case kindMethod, kindScheme, kindStatus, kindNumber, kindTimeout, kindParent, kindType, kindGRPC, kindAuthority, kindPath:
 		return true
 	default:
 		return false
@@ -171,6 +176,8 @@ func (s *screen) allows(k kind, text []byte) bool {
 		return begins(text, "https") || begins(text, "http")
 	case kindStatus, kindNumber:
 		return len(text) <= 3 && isDigit(c)
+	case kindTimeout:
+		return len(text) <= 9 && (isDigit(c) || isUnit(c) && len(text) > 1 && isDigit(text[len(text)-2]))
 	case kindParent:
 		switch len(text) {
 		case 3, 36, 53:
@@ -208,12 +215,7 @@ func begins(text []byte, known string) bool {
 	return len(text) <= len(known) && known[:len(text)] == string(text)
 }
 
-// isGRPC reports whether a Content-Type says gRPC over HTTP/2.
-func isGRPC(value []byte) bool {
-	const grpc = "application/grpc"
-	return len(value) >= len(grpc) && string(value[:len(grpc)]) == grpc && (len(value) == len(grpc) || value[len(grpc)] == '+' || value[len(grpc)] == ';')
-}
-
+func isUnit(c byte) bool    { return bytes.IndexByte([]byte("HMSmun"), c) >= 0 }
 func isDigit(c byte) bool   { return c >= '0' && c <= '9' }
 func isSmall(c byte) bool   { return c >= 'a' && c <= 'z' || c == '-' }
 func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' || c == '-' }

@@ -28,7 +28,7 @@ func FuzzTraceparent(f *testing.F) {
 	grammar := regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$`)
 	f.Fuzz(func(t *testing.T, v string) {
 		var c decode.Context
-		traceparent(&c, []byte(v))
+		c.Traceparent([]byte(v))
 		m := grammar.FindStringSubmatch(strings.ReplaceAll(v, "\n", "?"))
 		valid := m != nil && m[1] != "ff" && (m[1] != "00" || m[5] == "") &&
 			m[2] != strings.Repeat("0", 32) && m[3] != strings.Repeat("0", 16)
@@ -58,7 +58,7 @@ func FuzzFraming(f *testing.F) {
 				d := side{x: &decode.Exchange{}}
 				d.header([]byte(name+v), request, nil)
 				d.header([]byte(name+v), request, nil)
-				if len(d.x.Context.State) > maxTracestate || !utf8.Valid(d.x.Context.State) {
+				if len(d.x.Context.State) > decode.MaxTracestate || !utf8.Valid(d.x.Context.State) {
 					t.Fatalf("state %q", d.x.Context.State)
 				}
 			}

@@ -91,16 +91,16 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	case !request:
 		if is(name, "content-type") && !d.typed {
 			d.typed = true
-			d.x.Detail = appendText(d.x.Detail, fieldContentType, valid(cut(value, maxValue)))
+			d.x.Detail = appendText(d.x.Detail, fieldContentType, decode.Valid(cut(value, maxValue)))
 		}
 	case is(name, "host"):
 		if !d.hosted {
 			d.hosted = true
-			d.x.Detail = appendText(d.x.Detail, fieldHost, valid(cut(value, maxValue)))
-			d.x.Authority = hashOf(value)
+			d.x.Detail = appendText(d.x.Detail, fieldHost, decode.Valid(cut(value, maxValue)))
+			d.x.Authority = decode.HashOf(value)
 		}
 	case is(name, "user-agent"):
-		d.x.Detail = appendText(d.x.Detail, fieldUserAgent, valid(cut(value, maxValue)))
+		d.x.Detail = appendText(d.x.Detail, fieldUserAgent, decode.Valid(cut(value, maxValue)))
 		if len(value) >= 8 && is(value[:1], "m") && string(value[1:8]) == "illrace" {
 			d.x.Ignore = true
 		}
@@ -109,14 +109,14 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	case is(name, "traceparent"):
 		// Which of several would be true cannot be known: then there is none, as the standard's own tests demand.
 		if d.x.Flags&flagContext == 0 {
-			traceparent(&d.x.Context, value)
+			d.x.Context.Traceparent(value)
 		} else {
 			d.x.Context.Valid = false
 		}
 		d.x.Flags |= flagContext
 		d.x.ContextUnknown = false
 	case is(name, "tracestate"):
-		d.x.Context.State = tracestate(d.x.Context.State, value)
+		d.x.Context.Tracestate(value)
 	}
 }
 
@@ -150,69 +150,6 @@ func (d *side) contentLength(value []byte) {
 	}
 }
 
-// maxTracestate is the length of a tracestate that must be passed on, W3C Trace Context section 3.3.1.5.
-const maxTracestate = 512
-
-// tracestate appends the value of one header to the list in dst: several headers are one list, section 3.3.1.1. What is
-// too long loses whole members from its end.
-func tracestate(dst, value []byte) []byte {
-	value = valid(value)
-	room := maxTracestate - len(dst)
-	if len(dst) > 0 {
-		room-- // for the comma
-	}
-	if len(value) > max(room, 0) {
-		value = value[:max(0, bytes.LastIndexByte(value[:max(room, 0)+1], ','))]
-	}
-	if len(value) == 0 {
-		return dst
-	}
-	if len(dst) > 0 {
-		dst = append(dst, ',')
-	}
-	return append(dst, value...)
-}
-
-// traceparent reads a W3C trace context of version 00, or of a later one by its first four fields.
-func traceparent(c *decode.Context, v []byte) {
-	if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' || len(v) > 55 && (v[55] != '-' || string(v[:2]) == "00") {
-		return
-	}
-	var version, flags [1]byte
-	var trace [16]byte
-	var span [8]byte
-	if !unhex(version[:], v[:2]) || version[0] == 0xff || !unhex(trace[:], v[3:35]) || !unhex(span[:], v[36:52]) ||
-		!unhex(flags[:], v[53:55]) || trace == [16]byte{} || span == [8]byte{} {
-		return
-	}
-	c.TraceID, c.Flags, c.Valid, c.SpanID = trace, flags[0], true, 0
-	for _, b := range span {
-		c.SpanID = c.SpanID<<8 | uint64(b)
-	}
-}
-
-// unhex reads lower-case digits, as the standard demands.
-func unhex(dst, src []byte) bool {
-	for i := range dst {
-		hi, lo := digit(src[2*i]), digit(src[2*i+1])
-		if hi > 15 || lo > 15 {
-			return false
-		}
-		dst[i] = hi<<4 | lo
-	}
-	return true
-}
-
-func digit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 255
-}
-
 func cut(b []byte, n int) []byte {
 	if len(b) > n {
 		return b[:n]
@@ -233,14 +170,4 @@ func trimSpace(b []byte) []byte {
 // unfold makes one line of several.
 func unfold(v []byte) []byte {
 	return bytes.Join(bytes.Fields(v), []byte{' '})
-}
-
-// valid gives v as UTF-8, which protobuf demands of strings.
-func valid(v []byte) []byte {
-	for _, c := range v {
-		if c >= 0x80 {
-			return bytes.ToValidUTF8(v, []byte("\uFFFD"))
-		}
-	}
-	return v
 }

@@ -165,7 +165,7 @@ func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
 	p.req = side{x: x}
 	x.DetailField, x.ContextUnknown = detailField, true // until the head is read
 	x.Detail = appendText(x.Detail, fieldMethod, method)
-	x.Detail = appendText(x.Detail, fieldTarget, valid(cut(target, maxTarget)))
+	x.Detail = appendText(x.Detail, fieldTarget, decode.Valid(cut(target, maxTarget)))
 	p.layers.Request(x, method, target)
 	switch string(method) {
 	case "HEAD":
@@ -175,20 +175,11 @@ func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
 	}
 	if host := authority(target); len(host) > 0 { // RFC 9112 section 3.2.2: it goes before the Host header
 		p.req.hosted = true
-		x.Detail = appendText(x.Detail, fieldHost, valid(cut(host, maxValue)))
-		x.Authority = hashOf(host)
+		x.Detail = appendText(x.Detail, fieldHost, decode.Valid(cut(host, maxValue)))
+		x.Authority = decode.HashOf(host)
 		p.layers.Header(x, false, []byte("host"), host)
 	}
 	return x
-}
-
-// hashOf is the FNV-1a hash of a text, with 1 in place of 0.
-func hashOf(text []byte) uint32 {
-	h := uint32(2166136261)
-	for _, c := range text {
-		h = (h ^ uint32(c)) * 16777619
-	}
-	return max(h, 1)
 }
 
 // startLong begins a request whose line is longer than can be held, or is cut by a gap: its method and the beginning of
