@@ -110,7 +110,7 @@ struct match {
 	u8 reserved[5];
 };
 
-#define MATCHES_MAX 96
+#define MATCHES_MAX 128
 
 const volatile struct match matches[MATCHES_MAX] = {};
 const volatile u32 matches_count = 0;

@@ -6,7 +6,7 @@ import millracev1 "millrace.dev/proto/millrace/v1"
 const MatchBytes = 16
 
 // MaxRules is the room that the kernel side has for rules.
-const MaxRules = 96
+const MaxRules = 128
 
 // Match is a rule of the kernel side. Bytes that are not there compare as zeros, so Least matters.
 type Match struct {

@@ -57,7 +57,8 @@ func samples() (list []sample) {
 		"delete k\r\n", "touch k 60\r\n", "flush_all\r\n", "verbosity 1\r\n", "mg k v t\r\n", "ms k 5 T60\r\n", "md k\r\n", "ma k N0\r\n", "mn\r\n", "delete 5\r\nget a\r\n")
 	ask("memcached", "set k 0 0 5\r\nhello\r\n", "set k 0 0 0 noreply\r\n\r\n", "ms k 2\r\nhi\r\nmn\r\n")
 	ask("tls", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "\x17\x03\x03\x00\x20abcdefgh", "\x15\x03\x00\x00\x02\x02\x28")
-	ask("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	ask("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	say("more", "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64") // settings before a preface
 	ask("proxy", proxy1, proxy2, "PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff:: ffff:: 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
 		"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00", "\r\n\r\n\x00\r\nQUIT\n\x21\x31\x00\xd8/run/x")
 	ask("mongodb", mongoFind, strings.Replace(mongoFind, "\xdd\x07", "\xdc\x07", 1)[:16]+"\xdd\x07\x00\x00\x64\x00\x00\x00\x01", mongoHello,

@@ -9,10 +9,11 @@ import (
 
 // Protocol is HTTP/2 without TLS: with prior knowledge, or after an upgrade of HTTP/1.1.
 var Protocol = protocols.Protocol{
-	Number:    millracev1.Protocol_PROTOCOL_UNKNOWN,
+	Number:    millracev1.Protocol_PROTOCOL_HTTP2,
 	Name:      "http2",
+	Decoded:   true,
 	Order:     protocols.ByID,
-	Matches:   matches()[:1],
+	Matches:   matches(),
 	Frames:    &frames,
 	Recognise: recognise,
 }

@@ -5,6 +5,7 @@ import (
 	"millrace.dev/protocols/decode"
 	dns "millrace.dev/protocols/dns/decode"
 	http1 "millrace.dev/protocols/http1/decode"
+	http2 "millrace.dev/protocols/http2/decode"
 	memcached "millrace.dev/protocols/memcached/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
 	redis "millrace.dev/protocols/redis/decode"
@@ -14,6 +15,7 @@ import (
 // [millrace.dev/protocols/all].
 var List = []decode.Protocol{
 	http1.Protocol,
+	http2.Protocol,
 	mongodb.Protocol,
 	redis.Protocol,
 	dns.Protocol,

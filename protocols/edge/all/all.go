@@ -5,6 +5,7 @@ import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/http1"
+	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/redis"
@@ -15,6 +16,7 @@ import (
 var List = []*edge.Room{
 	&dns.Edge,
 	&http1.Edge,
+	&http2.Edge,
 	&memcached.Edge,
 	&mongodb.Edge,
 	&redis.Edge,

@@ -38,7 +38,6 @@ var foreign = map[string][]piece{
 	"rtsp":                      lines(">OPTIONS * RTSP/1.0\r\nAuthorization: " + planted + "\r\n\r\n"),
 	"icap":                      lines(">REQMOD icap://h ICAP/1.0\r\n\r\n", ">GET / HTTP/1.1\r\nAuthorization: "+planted+"\r\n\r\n"),
 	"icecast":                   lines(">SOURCE /live ICE/1.0\r\nAuthorization: "+planted+"\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\n", ">"+planted),
-	"http 2":                    lines(">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + planted),
 	"tls":                       lines(">\x16\x03\x01"+planted, "<\x16\x03\x03"+planted),
 	"tls behind a preface":      lines(">PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", ">\x16\x03\x01"+planted),
 	"smtp behind a preface":     lines(">PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nEHLO " + planted + "\r\n"),
