@@ -104,7 +104,8 @@ const (
 	evidenceKnown = 40
 )
 
-// Certain reports whether b, which from sent on a connection that is known to speak HTTP/2, certainly begins with a frame.
+// Certain reports whether b, which from sent on a connection that is known to speak HTTP/2, certainly begins with a
+// frame.
 func Certain(b []byte, from protocols.End) bool {
 	return len(b) > 0 && chain(b, from, evidenceKnown) == protocols.Sure
 }

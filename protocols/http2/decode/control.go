@@ -23,8 +23,8 @@ func (p *parser) reset(c *decode.Conn, s *stream.Stream, id uint32, b []byte) {
 	code := binary.BigEndian.Uint32(b)
 	at := s.Meta().End
 	if x.ResponseDone() {
-		// The response is there, and the rest of the request is of no interest to the server (RFC 9113, section 8.1), or
-		// the client gives up to send it.
+		// The response is there, and the rest of the request is of no interest to the server (RFC 9113, section 8.1),
+		// or the client gives up to send it.
 		p.finish(c, c.Requests, x)
 		return
 	}

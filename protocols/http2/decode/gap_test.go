@@ -76,8 +76,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestJoined: a connection that is older than capture gives the exchanges from there on. What refers to a table that was
-// not seen is unknown, and says so.
+// TestJoined: a connection that is older than capture gives the exchanges from there on. What refers to a table that
+// was not seen is unknown, and says so.
 func TestJoined(t *testing.T) {
 	t.Parallel()
 	pieces := different(t)

@@ -274,8 +274,8 @@ func body(r io.Reader) int {
 	return len(b)
 }
 
-// talkOf makes up calls, each in a request and a response of its own, with the fields of a client of gRPC by the dynamic
-// table: what comes first is in the first call.
+// talkOf makes up calls, each in a request and a response of its own, with the fields of a client of gRPC by the
+// dynamic table: what comes first is in the first call.
 func talkOf(calls int) (request, response []byte) {
 	frame := func(b []byte, kind room.Type, flags uint8, id uint32, payload []byte) []byte {
 		b = append(b, 0, byte(len(payload)>>8), byte(len(payload)), byte(kind), flags, 0, 0, byte(id>>8), byte(id))
