@@ -56,6 +56,10 @@ func TestVerdicts(t *testing.T) {
 		k.Hint = millracev1.Protocol_PROTOCOL_HTTP1 // it knows
 		f.send(k, 0, "GET / HTTP/1.1\r\n\r\n")
 	})
+	step(millracev1.Protocol_PROTOCOL_MEMCACHED, 2, func(k *kernel.Connection) { // goes on being copied
+		f.send(k, 0, "get a\r\n")
+		f.receive(k, 0, "END\r\n")
+	})
 	step(millracev1.Protocol_PROTOCOL_REDIS, 2, func(k *kernel.Connection) {
 		f.send(k, 0, "INFO\r\n")
 		f.receive(k, 0, "$2\r\nhi\r\n")

@@ -15,7 +15,9 @@ import (
 // all else; the child of a process that serves nothing has a partition of its own.
 func TestChildrenOfAServer(t *testing.T) {
 	t.Parallel()
-	for _, hint := range []millracev1.Protocol{millracev1.Protocol_PROTOCOL_HTTP1, millracev1.Protocol_PROTOCOL_UNKNOWN} {
+	for _, hint := range []millracev1.Protocol{
+		millracev1.Protocol_PROTOCOL_HTTP1, millracev1.Protocol_PROTOCOL_UNSPECIFIED, millracev1.Protocol_PROTOCOL_UNKNOWN,
+	} {
 		f := newFixture(t, config.Discovery{})
 		in := f.connect("127.0.0.1:80")
 		in.Role, in.Hint, in.OpenedNS = millracev1.Role_ROLE_SERVER, hint, 3
@@ -58,7 +60,7 @@ func TestChildrenOfAServer(t *testing.T) {
 			}
 		}
 		want, home := 2, bus.ProcessPartition(id, f.Partitions)
-		if hint == millracev1.Protocol_PROTOCOL_HTTP1 {
+		if hint != millracev1.Protocol_PROTOCOL_UNKNOWN {
 			want, home = 3, bus.ProcessPartition(server.ID, f.Partitions)
 		}
 		if len(told) != want || partition != home {
