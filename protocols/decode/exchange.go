@@ -95,7 +95,7 @@ type Exchange struct {
 	Detail      []byte
 	DetailField uint8
 	// Said is what the protocol says of the exchange in the words of OpenTelemetry. Protocols that fill it leave
-	// DetailField 0.
+	// DetailField 0; a layer, which sets Said.Protocol, adds to a Detail what it knows better.
 	Said Said
 	// Scratch is the parser's own, for what it must know of the request when the response comes. It is kept over a
 	// restart; parsers bound it.

@@ -174,8 +174,11 @@ func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendFlag(b, 41, x.GivenUp)
 	b = appendFlag(b, 42, x.Completes)
 	b = appendFlag(b, 43, x.ContextUnknown && !x.Context.Valid)
-	if x.DetailField != 0 { // It says the same in another form, see decode.Exchange.
-		return appendBytes(b, protowire.Number(x.DetailField), x.Detail)
+	if x.DetailField != 0 { // HTTP/1 and Redis say it in another form; a layer adds what it knows.
+		b = appendBytes(b, protowire.Number(x.DetailField), x.Detail)
+		if x.Said.Protocol == 0 {
+			return b
+		}
 	}
 	return appendSaid(b, &x.Said)
 }

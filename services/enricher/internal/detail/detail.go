@@ -14,34 +14,61 @@ import (
 // Converter converts exchanges, one after the other. The zero value is ready. Not safe for concurrent use.
 type Converter struct {
 	list []attribute.Attribute
+	// said is how many of list the exchange has from a layer.
+	said int
 	// scratch holds texts that are put together of parts.
 	scratch []byte
 }
 
-// Append fills the fields from family to server_port of an exchange with a detail, and appends its attributes: none for
-// an exchange without one. Both alias the exchange and the converter, and are valid until the next call.
+// Append fills the fields from family to server_port of an exchange with a detail, and appends its attributes to those
+// in dst, which it has already. What it says itself stays: a layer, which is a protocol that is spoken in exchanges of
+// HTTP, knows better. All alias the exchange and the converter, and are valid until the next call.
 func (c *Converter) Append(dst []attribute.Attribute, x *millracev1.Exchange) []attribute.Attribute {
-	if x.Detail == nil || x.Family != millracev1.Family_FAMILY_UNSPECIFIED { // The exchange says it itself.
+	if x.Detail == nil {
 		return dst
 	}
-	c.list, c.scratch = dst, c.scratch[:0]
+	c.list, c.said, c.scratch = dst, len(dst), c.scratch[:0]
+	family, operation, path, failed, message := x.Family, x.Operation, x.Path, x.ErrorType, x.ErrorMessage
+	name, port := x.ServerName, x.ServerPort
 	switch detail := x.Detail.(type) {
 	case *millracev1.Exchange_Http:
 		c.http(x, detail.Http)
 	case *millracev1.Exchange_Redis:
 		c.redis(x, detail.Redis)
 	}
+	if family != millracev1.Family_FAMILY_UNSPECIFIED {
+		x.Family = family
+	}
+	if operation != "" { // It has its own name, and the path is no part of that.
+		x.Operation, x.Path = operation, path
+	}
+	if failed != "" {
+		x.ErrorType, x.ErrorMessage = failed, message
+	}
+	if name != "" {
+		x.ServerName, x.ServerPort = name, port
+	}
 	return c.list
+}
+
+// add adds an attribute that no layer has set.
+func (c *Converter) add(a attribute.Attribute) {
+	for i := range c.list[:c.said] {
+		if c.list[i].Name == a.Name {
+			return
+		}
+	}
+	c.list = append(c.list, a)
 }
 
 func (c *Converter) text(name *attribute.Name, text string) {
 	if text != "" {
-		c.list = append(c.list, attribute.Attribute{Name: name, Kind: attribute.Text, Bytes: bytesOf(text)})
+		c.add(attribute.Attribute{Name: name, Kind: attribute.Text, Bytes: bytesOf(text)})
 	}
 }
 
 func (c *Converter) number(name *attribute.Name, n int64) {
-	c.list = append(c.list, attribute.Attribute{Name: name, Kind: attribute.Number, Bits: uint64(n)})
+	c.add(attribute.Attribute{Name: name, Kind: attribute.Number, Bits: uint64(n)})
 }
 
 // protocolName is of every protocol.

@@ -1,6 +1,45 @@
 package detail
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"millrace.dev/services/enricher/internal/attribute"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
+
+// A layer says what the exchange is, and the head of HTTP what else there is to know.
+func TestLayer(t *testing.T) {
+	t.Parallel()
+	x := &millracev1.Exchange{
+		Side: millracev1.Side_SIDE_CLIENT, Protocol: millracev1.Protocol_PROTOCOL_ELASTICSEARCH, Family: millracev1.Family_FAMILY_DATABASE,
+		Operation: "search orders",
+		Detail: &millracev1.Exchange_Http{Http: &millracev1.HttpExchange{
+			Method: "POST", Target: "/orders/_search", Host: "search:9200", Status: 404, Version: "1.1",
+		}},
+	}
+	said := []attribute.Attribute{
+		{Name: attribute.Named("db.system.name"), Kind: attribute.Text, Bytes: []byte("elasticsearch")},
+		{Name: attribute.Named("url.full"), Kind: attribute.Text, Bytes: []byte("http://search:9200/{index}/_search")},
+	}
+	var got []string
+	for _, a := range (&Converter{}).Append(said, x) {
+		got = append(got, fmt.Sprintf("%s=%s%d", a.Name.Text, a.Bytes, a.Bits))
+	}
+	want := []string{
+		"db.system.name=elasticsearch0", "url.full=http://search:9200/{index}/_search0", "http.request.method=POST0",
+		"network.protocol.name=http0", "network.protocol.version=1.10", "http.response.status_code=404",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if x.Family != millracev1.Family_FAMILY_DATABASE || x.Operation != "search orders" || x.Path != "" || x.ErrorType != "404" ||
+		x.ServerName != "search" || x.ServerPort != 9200 {
+		t.Errorf("%v", x)
+	}
+}
 
 func TestSplitHost(t *testing.T) {
 	t.Parallel()
