@@ -101,6 +101,9 @@ type Protocol struct {
 	// Recognise judges bytes at which a message may begin; b is never empty. from is the end that sent them. What is
 	// not No for b is not No for any beginning of b, but for limits on the length of what is incomplete.
 	Recognise func(b []byte, from End, how Evidence) Guess
+	// Datagram judges a datagram that from sent, of which b are the first bytes: Sure or No. nil where the protocol is
+	// not spoken in datagrams.
+	Datagram func(b []byte, from End) Guess
 	// Confirm judges the answer to bytes that Recognise called Likely: Sure, No, or More if more of the answer is
 	// needed. nil where Recognise never says Likely.
 	Confirm func(a Answered) Guess

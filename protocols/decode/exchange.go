@@ -66,13 +66,16 @@ func (s *Said) reset() {
 	}
 }
 
-// Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it no
-// longer than until Sink.Finished returns.
+// Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it
+// no longer than until Sink.Finished returns.
 type Exchange struct {
 	// Offset of the request's first byte.
 	Offset uint64
 	// Stream or correlation id, 0 where the protocol has none.
 	Stream uint64
+	// Flow, if it is not 0, names the exchange in place of its connection, offset and id: a hash of a request that both
+	// ends see, where nothing else of it is the same at both.
+	Flow uint64
 	// Start is when the request began, RequestEnd when its last byte was moved; likewise of the response. Node time,
 	// ns; 0: not yet.
 	Start, RequestEnd           int64
@@ -218,6 +221,7 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	w.Int(x.DoubtAt)
 	x.Said.appendState(w)
 	w.Bytes(x.Scratch)
+	w.Uint(x.Flow)
 	w.Uint(uint64(x.layer))
 	w.Bytes(x.head)
 	for _, b := range x.bits() {
@@ -262,6 +266,7 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	if version >= 10 {
 		x.Said.restoreState(r)
 		x.Scratch = r.Bytes()
+		x.Flow = r.Uint()
 		x.layer, x.head = millracev1.Protocol(r.Uint()), r.Bytes()
 	}
 	for _, b := range bits[:known] {

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"time"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode/snapshot"
 )
@@ -65,6 +67,11 @@ type Protocol struct {
 	Number millracev1.Protocol
 	// StateVersion is that of what AppendState of its parsers writes.
 	StateVersion uint64
-	// New makes the parser of a connection.
+	// New makes the parser of a connection; nil: the protocol is spoken in datagrams only.
 	New func(Options) Parser
+	// NewDatagram makes the parser of a pair of a socket and a remote address that exchange datagrams; nil: the protocol
+	// is not spoken in datagrams.
+	NewDatagram func(Options) DatagramParser
+	// Timeout is after how long a datagram that asks counts as not answered.
+	Timeout time.Duration
 }

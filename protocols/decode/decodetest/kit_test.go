@@ -36,3 +36,12 @@ func TestFrames(t *testing.T) {
 }
 
 func FuzzFrames(f *testing.F) { framesKit.Fuzz(f, framesConversations()...) }
+
+func TestPings(t *testing.T) {
+	t.Parallel()
+	client, server := decodetest.Client, decodetest.Server
+	kit := decodetest.Kit{Known: &decodetest.KnownPings, Decode: decodetest.Pings, Golden: "testdata/pings.golden"}
+	kit.Run(t, decodetest.Conversation{Name: "pings", Pieces: []decodetest.Piece{
+		client("?aone"), client("?btwo"), server("!bTWO."), server("!x"), client("?cthree"), server("!aONE"), client("?bfour"), server("!b"),
+	}})
+}

@@ -42,13 +42,13 @@ func (w *way) run(name string, list []event, restart bool) *player {
 		s.StartAt(0)
 		s.Joined = joined
 	}
-	if w.Edge != nil {
+	if w.Edge != nil && w.Decode.New != nil {
 		p.node = edgetest.Follow(w.Edge, &w.Rules)(joined, protocols.Client)
 	}
 	p.dropped = w.dropped()
 	p.connect()
 	p.conn.Attach()
-	p.parser = w.Decode.New(w.Options)
+	p.parser = w.newParser()
 	for _, e := range list {
 		if restart {
 			p.restart()
@@ -63,11 +63,22 @@ func (w *way) run(name string, list []event, restart bool) *player {
 			p.conn.Drop()
 		}
 	}
+	if d, ok := p.parser.(decode.Datagrams); ok {
+		p.conn.Each(func(x *decode.Exchange) { d.Unanswered(p.conn, x) })
+	}
 	p.conn.FinishAll(decode.Closed, p.now)
 	if len(p.live) > 0 {
 		w.fail("%s: %d exchanges were never finished", name, len(p.live))
 	}
 	return p
+}
+
+// newParser makes a parser, of datagrams if the protocol has no other.
+func (k *Kit) newParser() decode.Parser {
+	if k.Decode.New == nil {
+		return decode.Datagrams{DatagramParser: k.Decode.NewDatagram(k.Options)}
+	}
+	return k.Decode.New(k.Options)
 }
 
 // connect makes the connection of the streams.
@@ -122,10 +133,16 @@ func (p *player) push(e event) bool {
 			move.Payload = append(move.Payload, b)
 		}
 	}
-	s := p.streams[from]
-	s.Push(&move)
-	s.GiveUpGaps()
-	switch p.parser.Parse(p.conn, decode.Open) {
+	status := decode.Continue
+	if d, ok := p.parser.(decode.Datagrams); ok {
+		status = d.Push(p.conn, e.From, &move)
+	} else {
+		s := p.streams[from]
+		s.Push(&move)
+		s.GiveUpGaps()
+		status = p.parser.Parse(p.conn, decode.Open)
+	}
+	switch status {
 	case decode.GiveUp:
 		p.conn.Drop()
 		p.parser = nil
@@ -165,7 +182,7 @@ func (p *player) restart() {
 	}
 	p.connect()
 	p.conn.RestoreState(r, SnapshotVersion)
-	p.parser = p.Decode.New(p.Options)
+	p.parser = p.newParser()
 	if p.parser.RestoreState(p.conn, p.Decode.StateVersion, r); !r.Done() {
 		p.t.Fatalf("%s: the state does not come back: %v", p.name, r.Err())
 	}

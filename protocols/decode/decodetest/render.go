@@ -75,6 +75,9 @@ func said(x *decode.Exchange) (lines []string) {
 			add("%s: %q", t.name, t.text)
 		}
 	}
+	if x.Flow != 0 {
+		add("flow: %016x", x.Flow)
+	}
 	if s.ServerPort != 0 {
 		add("port: %d", s.ServerPort)
 	}
@@ -140,8 +143,8 @@ func render(all []ended, times bool) (lines []string) {
 // claimsAll reports whether the exchange says of itself that nothing of it is missing.
 func (e *ended) claimsAll() bool { return e.whole }
 
-// isOf reports whether e, of a connection of which something is missing, is of the exchange that whole is: what it does
-// not know it may leave out.
+// isOf reports whether e, of a connection of which something is missing, is of the exchange that whole is: what it
+// does not know it may leave out.
 func (e *ended) isOf(whole *ended) bool {
 	return e.request == whole.request && e.response == whole.response &&
 		(e.operation == "" || e.operation == whole.operation) && (e.failed == "" || e.failed == whole.failed)

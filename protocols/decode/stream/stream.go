@@ -119,6 +119,15 @@ func (s *Stream) StartAt(offset uint64) {
 	}
 }
 
+// StartOver goes on at an offset, whatever was before it: what is queued, or waits, is forgotten. For datagrams,
+// between which nothing is missing.
+func (s *Stream) StartOver(offset uint64) {
+	s.started, s.pos, s.end, s.lost = true, offset, offset, 0
+	s.runs, s.head = s.runs[:0], 0
+	s.view, s.aliased = nil, false
+	s.pending, s.waiting = nil, 0
+}
+
 // Started reports whether the stream has a beginning.
 func (s *Stream) Started() bool { return s.started }
 

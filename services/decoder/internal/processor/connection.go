@@ -154,7 +154,7 @@ func (c *connection) believe() {
 
 func (w *worker) attach(c *connection, found *decode.Protocol, client bool) {
 	c.protocol = found.Number
-	c.parser = found.New(w.options.parser())
+	c.parser = w.options.parserOf(c, found)
 	c.orient(client)
 	c.conn.Order = w.options.orderOf(found.Number)
 	if c.conn.Requests.Offset() > c.preface.length || c.attempts > 0 { // something came before, and nothing is known of it
@@ -218,6 +218,9 @@ func (p *Processor) remove(c *connection, outcome decode.Outcome, at int64) {
 		}
 		if c.parser.Parse(&c.conn, ending) == decode.GiveUp {
 			c.conn.Drop()
+		}
+		if d, ok := c.parser.(decode.Datagrams); ok {
+			c.conn.Each(func(x *decode.Exchange) { d.Unanswered(&c.conn, x) })
 		}
 		for x := c.conn.Oldest(); x != nil; x = c.conn.Oldest() {
 			end := at

@@ -104,8 +104,8 @@ func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
 
 // exchange adds x, encoded but for its cause. attributes are the last part of it, whose names have the numbers of this
 // process.
-func (o *emitter) exchange(c *connection, x *decode.Exchange, encoded, attributes []byte) {
-	s := &o.exchanges[c.partition]
+func (o *emitter) exchange(partition int, c *connection, x *decode.Exchange, encoded, attributes []byte) {
+	s := &o.exchanges[partition]
 	named := false
 	for _, q := range s.processes {
 		if named = q == c.owner; named {

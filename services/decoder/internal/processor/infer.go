@@ -212,7 +212,10 @@ func (w *worker) parserOf(p *protocols.Protocol) *decode.Protocol {
 	if !p.Decoded {
 		return nil
 	}
-	return w.options.protocol(p.Number)
+	if found := w.options.protocol(p.Number); found != nil && found.New != nil {
+		return found
+	}
+	return nil
 }
 
 // giveUpUnknown stops looking at a connection that speaks nothing that is decoded. taken is what it was likely taken

@@ -51,7 +51,7 @@ func (p *Processor) act(w *worker, n *note) {
 		p.called(w, n)
 	case noteLink:
 		p.asked(c.owner, x.Authority)
-		p.out.add(&p.out.links[c.partition], 2, w.arena[n.from:n.to])
+		p.out.add(&p.out.links[p.partitionOf(c, x)], 2, w.arena[n.from:n.to])
 	case noteServe:
 		r := causality.Request{Key: c.requestKey(x), Start: x.HeadTime}
 		if x.Context.Valid {
@@ -67,7 +67,7 @@ func (p *Processor) act(w *worker, n *note) {
 	case noteResumed:
 		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
-		p.out.exchange(c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
+		p.out.exchange(p.partitionOf(c, x), c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
 	case noteAwait:
 		p.await(c)
 	case noteLost:
@@ -113,7 +113,7 @@ func (p *Processor) called(w *worker, n *note) {
 		p.out.add(ask, 2, linkAsk, key, told)
 		p.tally.links++
 	}
-	p.out.add(&p.out.links[c.partition], 2, linkClient, key, rest, told)
+	p.out.add(&p.out.links[p.partitionOf(c, x)], 2, linkClient, key, rest, told)
 }
 
 // isWrittenFor reports whether whoever began x on a connection that carries several exchanges at once may have written
@@ -171,8 +171,19 @@ func (p *Processor) actor(c *connection, a *stream.Actor) *process {
 	return p.processOf(a.Process)
 }
 
-// requestKey is the key of x: the stream in which it began, and where.
+// partitionOf is the partition of the key of x.
+func (p *Processor) partitionOf(c *connection, x *decode.Exchange) int {
+	if x.Flow != 0 {
+		return bus.ConnectionPartition(x.Flow, p.options.Partitions)
+	}
+	return c.partition
+}
+
+// requestKey is the key of x: the stream in which it began, and where; or what names it in place of that.
 func (c *connection) requestKey(x *decode.Exchange) identity.Key {
+	if x.Flow != 0 {
+		return identity.Key{Flow: x.Flow, Stream: 1}
+	}
 	flow := c.sendFlow
 	if !c.conn.Asks(x) {
 		flow = identity.Reverse(flow)

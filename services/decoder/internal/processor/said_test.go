@@ -14,7 +14,8 @@ type keptMessages [][]byte
 
 func (k *keptMessages) Publish(_, _ string, data []byte) { *k = append(*k, slices.Clone(data)) }
 
-// What a protocol says is published as the generated code reads it, with the names that a message uses in each message.
+// What a protocol says is published as the generated code reads it, with the names that a message uses in each
+// message.
 func TestSaidIsPublished(t *testing.T) {
 	t.Parallel()
 	system, query, rows, share, more, tables := decode.Attribute("db.system.name"), decode.Attribute("db.query.text"),
@@ -46,7 +47,7 @@ func TestSaidIsPublished(t *testing.T) {
 	o.init(1)
 	o.to = &kept
 	send := func(x *decode.Exchange) {
-		o.exchange(c, x, appendExchange(nil, c, x), slices.Clone(x.Said.Attributes.Encoded()))
+		o.exchange(0, c, x, appendExchange(nil, c, x), slices.Clone(x.Said.Attributes.Encoded()))
 	}
 	send(first)
 	send(second)

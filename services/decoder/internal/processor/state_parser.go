@@ -36,7 +36,7 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		of = r.Uint()
 	}
 	if version < 10 {
-		c.parser = found.New(p.options.parser())
+		c.parser = p.options.parserOf(c, found)
 		c.parser.RestoreState(&c.conn, of, r)
 		return
 	}
@@ -45,7 +45,9 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		return
 	}
 	if found != nil {
-		c.parser = found.New(p.options.parser())
+		c.parser = p.options.parserOf(c, found)
+	}
+	if c.parser != nil {
 		if c.parser.RestoreState(&c.conn, of, state); state.Done() {
 			return
 		}
@@ -83,9 +85,16 @@ func (p *Processor) loseState(w *worker, c *connection) {
 	c.receive.Settle()
 }
 
-// parser gives the settings that parsers heed.
-func (o *Options) parser() decode.Options {
-	return decode.Options{KeepStatements: o.KeepStatements, Layers: o.Layers}
+// parserOf makes the parser of c, nil if the protocol is not spoken on such connections.
+func (o *Options) parserOf(c *connection, found *decode.Protocol) decode.Parser {
+	options := decode.Options{KeepStatements: o.KeepStatements, Layers: o.Layers}
+	switch {
+	case c.hasDatagrams() && found.NewDatagram != nil:
+		return decode.Datagrams{DatagramParser: found.NewDatagram(options)}
+	case !c.hasDatagrams() && found.New != nil:
+		return found.New(options)
+	}
+	return nil
 }
 
 // protocol gives the decoder's half of a protocol, nil if there is none.

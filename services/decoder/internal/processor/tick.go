@@ -180,8 +180,21 @@ func (p *Processor) fillGap(c *connection) {
 // heard of their node, and that have waited for the timeout since. An exchange is not given up while its connection is
 // open and all that moves on it is seen, however long that takes.
 func (p *Processor) expire() {
+	var idle []*connection
+	defer func() {
+		for _, c := range idle {
+			p.remove(c, decode.Lost, untilNow)
+		}
+	}()
 	for c := p.recent.next; c != &p.recent; c = c.next {
 		if c.parser == nil || c.conn.Open() == 0 {
+			if c.hasDatagrams() && p.now-c.lastData > datagramIdle {
+				idle = append(idle, c)
+			}
+			continue
+		}
+		if c.hasDatagrams() {
+			p.expireDatagrams(c)
 			continue
 		}
 		silentSince := p.silentSince(c.node)

@@ -92,6 +92,10 @@ func (w *worker) data(c *connection, e *rawbatch.Event) {
 	if e.Flags&flagConcurrent != 0 {
 		s.Concurrent = true
 	}
+	if c.hasDatagrams() {
+		w.datagram(c, s, m)
+		return
+	}
 	if s.Push(m) || c.ended {
 		if c.doubtful && s == c.conn.Responses && !s.Waiting() && !s.HasLost() {
 			c.believe() // every response until now was seen
