@@ -5,6 +5,7 @@ import (
 	dns "millrace.dev/protocols/dns/conversations"
 	"millrace.dev/protocols/edge/edgetest"
 	http1 "millrace.dev/protocols/http1/conversations"
+	http2 "millrace.dev/protocols/http2/conversations"
 	memcached "millrace.dev/protocols/memcached/conversations"
 	mongodb "millrace.dev/protocols/mongodb/conversations"
 	redis "millrace.dev/protocols/redis/conversations"
@@ -15,6 +16,7 @@ func Conversations() map[string][]edgetest.Conversation {
 	return map[string][]edgetest.Conversation{
 		"dns":       dns.List(),
 		"http":      http1.List(),
+		"http2":     http2.List(),
 		"memcached": memcached.List(),
 		"mongodb":   mongodb.List(),
 		"redis":     redis.List(),
