@@ -8,6 +8,7 @@ import (
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
+	"millrace.dev/protocols/mysql"
 	"millrace.dev/protocols/proxy"
 	"millrace.dev/protocols/redis"
 	"millrace.dev/protocols/tls"
@@ -23,6 +24,7 @@ var List = []*protocols.Protocol{
 	&http1.Protocol,
 	&mongodb.Protocol,
 	&memcached.Protocol,
+	&mysql.Protocol,
 	&proxy.Protocol,
 }
 

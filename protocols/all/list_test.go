@@ -77,8 +77,12 @@ func samples() (list []sample) {
 		"<34>1 2026-01-01T00:00:00Z h a - - - GET / HTTP/1.1\n", "POST /\r\n", "HEAD /x HTTP/0.9\r\n", "XYZ x HTTP/1.1\r\n", "PUT  / HTTP/1.1\r\n",
 		"\x00\x03\x00\x00user\x00joe\x00", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x30\x26\x02\x01\x01\x60\x21", "SSH-2.0-Go\r\n", "*a\r\n", "*1\r\n:1\r\n",
 		"*0\r\n", "*3000000\r\n", "PROXY TCP9 1 2 3 4\r\n", "\x10\x0d\x00\x04MQTT", "\x80\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x03", "AMQP\x00\x00\x09\x01")
+	say("mysql", "\x4a\x00\x00\x00\x0a8.0.33\x00\x07\x00\x00\x00CHALLENG\x00\xff\xf7", "\x59\x00\x00\x00\x0a10.11.6-MariaDB-0+deb12u1\x00abcdCHALLENG\x00\xfe\xf7\x2d\x02\x00")
+	say("more", "\x4a\x00\x00\x00\x0a8.0.33\x00")
+	say("", "\x4a\x00\x00\x01\x0a8.0.33\x00\x07\x00\x00\x00CHALLENG\x00\xff\xf7", "\x4a\x00\x00\x00\x0a8.0.33\x00\x07\x00\x00\x00CHALLENG\x01\xff\xf7",
+		"\x17\x00\x00\x00\xff\x10\x04Too many connections")
 	say("", "INFO {\"server_id\":\"x\"}\r\n", "+OK POP3 ready\r\n", "220 mx ESMTP\r\n", "* OK IMAP4 ready\r\n", "SSH-2.0-OpenSSH\r\n",
-		"\x4a\x00\x00\x00\x0a8.0.33\x00", "RTSP/1.0 200 OK\r\n", "SIP/2.0 200 OK\r\n", "ICY 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "$5\r\nhello\r\n",
+		"RTSP/1.0 200 OK\r\n", "SIP/2.0 200 OK\r\n", "ICY 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "$5\r\nhello\r\n",
 		"\"IMPLEMENTATION\" \"x\"\r\n", "OK MPD 0.23\n", ":s 001 a :hi\r\n", "RFB 003.008\n")
 	return list
 }

@@ -39,6 +39,9 @@ type Options struct {
 	KeepStatements bool
 	// Layers are offered the exchanges of HTTP; nil: there are none.
 	Layers *Layers
+	// MySQLStatements is how many prepared statements of a connection of MySQL are remembered; 0 leaves it to the
+	// parser.
+	MySQLStatements int
 }
 
 // Parser is the state of one connection of one protocol.
@@ -49,14 +52,14 @@ type Parser interface {
 	Parse(c *Conn, ending Ending) Status
 	// AppendState and RestoreState carry the parser over a restart; exchanges are named by their index (see
 	// [Conn.Index]). What outlives an exchange (the dynamic table of HPACK, prepared statements) belongs into it as
-	// well; settings do not. A change of what is written needs another [Protocol.StateVersion]. RestoreState reads what
-	// the given version wrote, that of today or the one before, into a parser that is new. It makes r fail if it reads
-	// what cannot be, or does not know the version: then the parser is dropped, and its connection goes on as one that
-	// was joined. It never panics.
+	// well; settings do not. A change of what is written needs another [Protocol.StateVersion]. RestoreState reads
+	// what the given version wrote, that of today or the one before, into a parser that is new. It makes r fail if it
+	// reads what cannot be, or does not know the version: then the parser is dropped, and its connection goes on as
+	// one that was joined. It never panics.
 	AppendState(c *Conn, w *snapshot.Writer)
 	RestoreState(c *Conn, version uint64, r *snapshot.Reader)
-	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is asked
-	// after each call of Parse. The parser bounds it; the processor adds it up, and gives up connections when a
+	// Held is how many bytes the parser keeps beyond a few hundred, not less than they take in AppendState. It is
+	// asked after each call of Parse. The parser bounds it; the processor adds it up, and gives up connections when a
 	// partition holds too much.
 	Held() int
 }
@@ -69,8 +72,8 @@ type Protocol struct {
 	StateVersion uint64
 	// New makes the parser of a connection; nil: the protocol is spoken in datagrams only.
 	New func(Options) Parser
-	// NewDatagram makes the parser of a pair of a socket and a remote address that exchange datagrams; nil: the protocol
-	// is not spoken in datagrams.
+	// NewDatagram makes the parser of a pair of a socket and a remote address that exchange datagrams; nil: the
+	// protocol is not spoken in datagrams.
 	NewDatagram func(Options) DatagramParser
 	// Timeout is after how long a datagram that asks counts as not answered.
 	Timeout time.Duration

@@ -8,6 +8,7 @@ import (
 	http2 "millrace.dev/protocols/http2/decode"
 	memcached "millrace.dev/protocols/memcached/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
+	mysql "millrace.dev/protocols/mysql/decode"
 	redis "millrace.dev/protocols/redis/decode"
 )
 
@@ -20,6 +21,7 @@ var List = []decode.Protocol{
 	redis.Protocol,
 	dns.Protocol,
 	memcached.Protocol,
+	mysql.Protocol,
 }
 
 // Layers are the protocols that are spoken in exchanges of HTTP, one line each. The first that is sure of an exchange

@@ -8,6 +8,7 @@ import (
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
+	"millrace.dev/protocols/mysql"
 	"millrace.dev/protocols/redis"
 )
 
@@ -19,6 +20,7 @@ var List = []*edge.Room{
 	&http2.Edge,
 	&memcached.Edge,
 	&mongodb.Edge,
+	&mysql.Edge,
 	&redis.Edge,
 }
 

@@ -8,6 +8,7 @@ import (
 	http2 "millrace.dev/protocols/http2/conversations"
 	memcached "millrace.dev/protocols/memcached/conversations"
 	mongodb "millrace.dev/protocols/mongodb/conversations"
+	mysql "millrace.dev/protocols/mysql/conversations"
 	redis "millrace.dev/protocols/redis/conversations"
 )
 
@@ -19,6 +20,7 @@ func Conversations() map[string][]edgetest.Conversation {
 		"http2":     http2.List(),
 		"memcached": memcached.List(),
 		"mongodb":   mongodb.List(),
+		"mysql":     mysql.List(),
 		"redis":     redis.List(),
 	}
 }
