@@ -1,8 +1,6 @@
 package http1
 
-import (
-	"bytes"
-)
+import "bytes"
 
 // chunkSize reads the hexadecimal size of a chunk.
 func (d *direction) chunkSize(b []byte, i int) (next int, failed bool) {

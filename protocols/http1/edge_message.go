@@ -1,8 +1,6 @@
 package http1
 
-import (
-	"bytes"
-)
+import "bytes"
 
 // http reads HTTP/1 (RFC 9112). What it drops it leaves out of the calls to keep.
 //

@@ -1,8 +1,6 @@
 package http1
 
-import (
-	"millrace.dev/protocols/edge/secret"
-)
+import "millrace.dev/protocols/edge/secret"
 
 // ownMethod is a method that is not well known, with which the first request of a connection began.
 type ownMethod struct {

@@ -1,8 +1,6 @@
 package http1
 
-import (
-	"millrace.dev/protocols/edge/secret"
-)
+import "millrace.dev/protocols/edge/secret"
 
 // word reports whether text is a word of small letters.
 func word(text []byte, most int) bool {

@@ -9,7 +9,7 @@ import (
 // What of a target leaves the node (RFC 3986, RFC 9112 section 3.2): scheme, host and port, path segments that do not
 // look like credentials, names of parameters, and of their values those that are plain. Everything is blanked that is
 // user information, a matrix parameter (";jsessionid=..."), a fragment, or the value of a parameter unless
-// [Redactor.value] says that it may stay.
+// it is plain, as [rules.parameterValue] judges.
 //
 // A part that is cut by the end of an event is judged by what is there: it is kept as long as it is plain.
 

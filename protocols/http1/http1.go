@@ -1,4 +1,3 @@
-// Package http1 knows HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112) by their first lines.
 package http1
 
 import (

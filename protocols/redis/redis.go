@@ -1,4 +1,3 @@
-// Package redis knows RESP2 and RESP3 by the first bytes of commands and replies.
 package redis
 
 import (
