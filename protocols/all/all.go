@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
+	"millrace.dev/protocols/kafka"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/mysql"
@@ -23,6 +24,7 @@ var List = []*protocols.Protocol{
 	&dns.Protocol,
 	&http1.Protocol,
 	&mongodb.Protocol,
+	&kafka.Protocol,
 	&memcached.Protocol,
 	&mysql.Protocol,
 	&proxy.Protocol,

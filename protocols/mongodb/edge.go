@@ -66,6 +66,11 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 // Resume implements [edge.Scanner].
 func (s *scanner) Resume(from protocols.End, b []byte) bool {
 	s.reset(from)
+	if len(b) >= message.HeaderSize && from == protocols.Server {
+		if h := message.ReadHeader(b); h.Op == message.OpReply && h.Valid(false) && s.commands.Has(h.ResponseTo) {
+			return true
+		}
+	}
 	return len(b) > 0 && recognise(b, from, protocols.Boundary) == protocols.Sure
 }
 

@@ -19,11 +19,7 @@ var Protocol = protocols.Protocol{
 	Name:    "mongodb",
 	Decoded: true,
 	Order:   protocols.ByID,
-	Matches: []protocols.Match{
-		opcode(0xfe, 0xdc),  // 2012 and 2013
-		opcode(0xf8, 0xd0),  // 2000 to 2007
-		reply().AtOpening(), // OP_REPLY
-	},
+	Matches: []protocols.Match{opcodes()},
 	Frames: &protocols.Frames{
 		Header: protocols.FrameHeader{Size: message.HeaderSize, LengthSize: 4, Little: true, Most: message.MaxSize},
 		Client: protocols.Copy{Bytes: copied}, Server: protocols.Copy{Bytes: copied},
@@ -31,23 +27,18 @@ var Protocol = protocols.Protocol{
 	Recognise: recognise,
 }
 
-// opcode makes a match of messages up to 64 MiB with opcodes from 0x0700 on.
-func opcode(mask, value byte) protocols.Match {
+// opcodes makes a match of messages up to 64 MiB with the opcodes 2000 to 2015: all but OP_REPLY, which is 1. That is
+// too little to know a connection by; it is read on connections that are known.
+func opcodes() protocols.Match {
 	m := protocols.Match{Least: message.HeaderSize}
-	m.Mask[3], m.Value[3] = 0xfc, 0
-	copy(m.Mask[12:], []byte{mask, 0xff, 0xff, 0xff})
-	copy(m.Value[12:], []byte{value, 7, 0, 0})
+	m.Mask[3] = 0xfc
+	copy(m.Mask[12:], []byte{0xf0, 0xff, 0xff, 0xff})
+	copy(m.Value[12:], []byte{0xd0, 7, 0, 0})
 	return m
 }
 
-func reply() protocols.Match {
-	m := opcode(0xff, 1)
-	m.Value[13] = 0
-	return m.By(protocols.Server)
-}
-
 // recognise judges the header of a message, and how its body begins.
-func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.Guess {
+func recognise(b []byte, from protocols.End, _ protocols.Evidence) protocols.Guess {
 	if len(b) < message.HeaderSize {
 		if len(b) > 3 && b[3] > message.MaxSize>>24 || from == protocols.Client && !zero(b[min(len(b), 8):min(len(b), 12)]) {
 			return protocols.No
@@ -59,10 +50,7 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 	}
 	h := message.ReadHeader(b)
 	asks, answers := from != protocols.Server && h.Valid(true), from != protocols.Client && h.Valid(false)
-	if h.Op == message.OpReply && (from != protocols.Server || how != protocols.Opening) {
-		answers = false // a one is too little to go by
-	}
-	if !asks && !answers {
+	if !asks && !answers || h.Op == message.OpReply {
 		return protocols.No
 	}
 	return body(&h, b[message.HeaderSize:])
@@ -71,7 +59,7 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 // begins reports whether an opcode can begin with b.
 func begins(b []byte) bool {
 	for _, op := range []uint32{
-		message.OpReply, message.OpUpdate, message.OpInsert, message.OpQuery, message.OpGetMore, message.OpDelete,
+		message.OpUpdate, message.OpInsert, message.OpQuery, message.OpGetMore, message.OpDelete,
 		message.OpKillCursors, message.OpCompressed, message.OpMsg,
 	} {
 		var o [4]byte
@@ -122,9 +110,6 @@ func body(h *message.Header, b []byte) protocols.Guess {
 	case message.OpCompressed:
 		add(0, message.OpReply, message.OpMsg)
 		add(4, 1, message.MaxSize)
-	case message.OpReply:
-		add(0, 0, 15)
-		add(16, 0, message.MaxSize)
 	case message.OpKillCursors:
 		add(0, 0, 0)
 		add(4, 1, rest/8)
@@ -146,7 +131,7 @@ func body(h *message.Header, b []byte) protocols.Guess {
 		return section(b[4:])
 	case message.OpCompressed:
 		return compressor(b)
-	case message.OpReply, message.OpKillCursors:
+	case message.OpKillCursors:
 		return protocols.Sure
 	}
 	return namespace(b[4:])

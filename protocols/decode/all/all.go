@@ -6,6 +6,7 @@ import (
 	dns "millrace.dev/protocols/dns/decode"
 	http1 "millrace.dev/protocols/http1/decode"
 	http2 "millrace.dev/protocols/http2/decode"
+	kafka "millrace.dev/protocols/kafka/decode"
 	memcached "millrace.dev/protocols/memcached/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
 	mysql "millrace.dev/protocols/mysql/decode"
@@ -17,6 +18,7 @@ import (
 var List = []decode.Protocol{
 	http1.Protocol,
 	http2.Protocol,
+	kafka.Protocol,
 	mongodb.Protocol,
 	redis.Protocol,
 	dns.Protocol,

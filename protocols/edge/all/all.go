@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
+	"millrace.dev/protocols/kafka"
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/mysql"
@@ -21,6 +22,7 @@ var List = []*edge.Room{
 	&memcached.Edge,
 	&mongodb.Edge,
 	&mysql.Edge,
+	&kafka.Edge,
 	&redis.Edge,
 }
 

@@ -1,0 +1,190 @@
+package decode
+
+import (
+	"bytes"
+	"strconv"
+
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/kafka/message"
+)
+
+// Attributes of the semantic conventions for messaging.
+var (
+	attrSystem        = decode.Attribute("messaging.system")
+	attrOperation     = decode.Attribute("messaging.operation.name")
+	attrOperationType = decode.Attribute("messaging.operation.type")
+	attrDestination   = decode.Attribute("messaging.destination.name")
+	attrPartition     = decode.Attribute("messaging.destination.partition.id")
+	attrMessages      = decode.Attribute("messaging.batch.message_count")
+	attrClient        = decode.Attribute("messaging.client.id")
+	attrGroup         = decode.Attribute("messaging.consumer.group.name")
+)
+
+// describe writes the operation into x, and the topic if it is known.
+func describe(x *decode.Exchange, operation, kind string, topic []byte) {
+	said := &x.Said
+	said.Family = decode.Messaging
+	said.Operation = append(said.Operation[:0], operation...)
+	a := &said.Attributes
+	a.String(attrSystem, "kafka")
+	a.String(attrOperation, operation)
+	a.String(attrOperationType, kind)
+	if len(topic) > 0 {
+		said.Operation = append(append(said.Operation, ' '), topic...)
+		a.Text(attrDestination, topic)
+	}
+}
+
+// sends writes into x what a Produce request says of the topic with an index.
+func (p *parser) sends(c *decode.Conn, x *decode.Exchange, index int) {
+	f := &p.requests.facts
+	if index >= len(f.Topics) { // nothing of it was read
+		x.Ignore = true
+		return
+	}
+	t := &f.Topics[index]
+	describe(x, "send", "send", nameOf(t))
+	if c.Client {
+		x.Said.Kind = decode.Producer
+	}
+	x.Scratch = appendTopic(x.Scratch[:0], t)
+	a := &x.Said.Attributes
+	a.Text(attrClient, f.ClientID)
+	whole := !f.Uncounted || index+1 < len(f.Topics) // what is behind it is missing, not of it
+	topicAttributes(a, t, whole)
+	for i := range f.Links {
+		if f.Of[i] == index {
+			addLink(&x.Said, &f.Links[i])
+		}
+	}
+}
+
+// topicAttributes writes the partition and the number of messages, if they are known.
+func topicAttributes(a *decode.Attributes, t *message.Topic, whole bool) {
+	if t.Partitions == 1 && whole {
+		a.Text(attrPartition, strconv.AppendInt(nil, int64(t.Partition), 10))
+	}
+	if !t.Uncounted && whole {
+		a.Number(attrMessages, int64(t.Messages))
+	}
+}
+
+// appendTopic appends what a topic is known by: its id, or its name.
+func appendTopic(b []byte, t *message.Topic) []byte {
+	if t.ID != ([16]byte{}) {
+		return append(b, t.ID[:]...)
+	}
+	return append(b, t.Name...)
+}
+
+// answered writes into x what a Produce response says of its topic.
+func (p *parser) answered(x *decode.Exchange) {
+	f := &p.responses.facts
+	var key [message.MaxName + 1]byte
+	for i := range f.Topics {
+		if t := &f.Topics[i]; t.Code != 0 && bytes.Equal(appendTopic(key[:0], t), x.Scratch) {
+			fail(x, t.Code)
+			return
+		}
+	}
+}
+
+// fail says that x failed with a code.
+func fail(x *decode.Exchange, code int16) {
+	x.Said.ErrorType = append(x.Said.ErrorType[:0], errorName(code)...)
+}
+
+// flagConsumer of Exchange.Flags says that a Fetch request is one of a consumer, not of a broker.
+const flagConsumer = 1
+
+// fetches writes into x what a Fetch request says. Those of brokers are not published.
+func (p *parser) fetches(x *decode.Exchange) {
+	f := &p.requests.facts
+	follower := bytes.HasPrefix(f.ClientID, []byte("broker-")) && bytes.Contains(f.ClientID, []byte("-fetcher-"))
+	if f.Replica >= 0 || follower || !p.requests.reader.Understood() {
+		return
+	}
+	x.Flags = flagConsumer
+	x.Said.Attributes.Text(attrClient, f.ClientID)
+}
+
+// fetched writes into x what a Fetch response says. One without records and without an error is not published.
+func (p *parser) fetched(c *decode.Conn, x *decode.Exchange) {
+	f := &p.responses.facts
+	var one *message.Topic
+	topics, messages, code, uncounted := 0, 0, f.Code, f.Uncounted
+	for i := range f.Topics {
+		t := &f.Topics[i]
+		if t.Partitions == 0 {
+			continue
+		}
+		topics++
+		one = t
+		messages += t.Messages
+		uncounted = uncounted || t.Uncounted
+		if code == 0 {
+			code = t.Code
+		}
+	}
+	if topics == 0 && code == 0 || x.Flags&flagConsumer == 0 {
+		return
+	}
+	x.Ignore = false
+	a := &x.Said.Attributes
+	if topics == 1 {
+		describe(x, "poll", "receive", nameOf(one))
+		topicAttributes(a, one, !f.Uncounted)
+	} else {
+		describe(x, "poll", "receive", nil)
+		if !uncounted {
+			a.Number(attrMessages, int64(messages))
+		}
+	}
+	a.Text(attrGroup, p.group)
+	if c.Client {
+		x.Said.Kind = decode.Consumer
+	}
+	if code != 0 {
+		fail(x, code)
+	}
+	for i := range f.Links {
+		addLink(&x.Said, &f.Links[i])
+	}
+}
+
+// addLink adds a traceparent, if it is one of version 00, to the links.
+func addLink(said *decode.Said, b *[message.ContextSize]byte) {
+	x := decode.Context{Valid: true}
+	var span [8]byte
+	var version, flags [1]byte
+	if b[2] != '-' || b[35] != '-' || b[52] != '-' || !unhex(version[:], b[:2]) || version[0] != 0 || !unhex(x.TraceID[:], b[3:35]) ||
+		!unhex(span[:], b[36:52]) || !unhex(flags[:], b[53:]) || x.TraceID == ([16]byte{}) || span == ([8]byte{}) {
+		return
+	}
+	for _, c := range span {
+		x.SpanID = x.SpanID<<8 | uint64(c)
+	}
+	x.Flags = flags[0]
+	if len(said.Links) < decode.MaxLinks {
+		said.Links = append(said.Links, x)
+	}
+}
+
+// unhex reads lower-case hexadecimal digits.
+func unhex(to, b []byte) bool {
+	for i := range to {
+		v := byte(0)
+		for _, c := range b[2*i : 2*i+2] {
+			switch {
+			case c >= '0' && c <= '9':
+				v = v<<4 | c - '0'
+			case c >= 'a' && c <= 'f':
+				v = v<<4 | c - 'a' + 10
+			default:
+				return false
+			}
+		}
+		to[i] = v
+	}
+	return true
+}
