@@ -10,6 +10,7 @@ import (
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/mysql"
+	"millrace.dev/protocols/postgres"
 	"millrace.dev/protocols/proxy"
 	"millrace.dev/protocols/redis"
 	"millrace.dev/protocols/tls"
@@ -26,6 +27,7 @@ var List = []*protocols.Protocol{
 	&mongodb.Protocol,
 	&kafka.Protocol,
 	&memcached.Protocol,
+	&postgres.Protocol,
 	&mysql.Protocol,
 	&proxy.Protocol,
 }

@@ -57,6 +57,9 @@ func samples() (list []sample) {
 		"delete k\r\n", "touch k 60\r\n", "flush_all\r\n", "verbosity 1\r\n", "mg k v t\r\n", "ms k 5 T60\r\n", "md k\r\n", "ma k N0\r\n", "mn\r\n", "delete 5\r\nget a\r\n")
 	ask("memcached", "set k 0 0 5\r\nhello\r\n", "set k 0 0 0 noreply\r\n\r\n", "ms k 2\r\nhi\r\nmn\r\n")
 	ask("tls", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "\x17\x03\x03\x00\x20abcdefgh", "\x15\x03\x00\x00\x02\x02\x28")
+	ask("postgresql", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x00\x00\x00\x08\x04\xd2\x16\x30", "\x00\x00\x00\x10\x04\xd2\x16\x2e\x00\x00\x00\x01abcd",
+		"\x00\x00\x00\x21\x00\x03\x00\x00user\x00joe\x00database\x00joe\x00\x00", "\x00\x00\x00\x12\x00\x03\x00\x02_pq_.x\x001\x00\x00",
+		"\x00\x00\x00\x12\x00\x03\x27\x0fuser\x00joe\x00\x00")
 	ask("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 	say("more", "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64") // settings before a preface
 	ask("proxy", proxy1, proxy2, "PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff:: ffff:: 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
@@ -79,7 +82,7 @@ func samples() (list []sample) {
 		"a001 LOGIN joe secret\r\n", "a.b:1|c\n", "agent.ping\n", "put 0 0 60 2\r\nhi\r\n", "reserve\r\n", "servers.a.load 1 1700000000\n",
 		"set foo 0 0 3 HTTP/1.1", "show info\n", "workers\n", "zPING\x00", "ruok", "{\"op\":\"ping\"}\n",
 		"<34>1 2026-01-01T00:00:00Z h a - - - GET / HTTP/1.1\n", "POST /\r\n", "HEAD /x HTTP/0.9\r\n", "XYZ x HTTP/1.1\r\n", "PUT  / HTTP/1.1\r\n",
-		"\x00\x03\x00\x00user\x00joe\x00", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x30\x26\x02\x01\x01\x60\x21", "SSH-2.0-Go\r\n", "*a\r\n", "*1\r\n:1\r\n",
+		"\x00\x03\x00\x00user\x00joe\x00", "\x30\x26\x02\x01\x01\x60\x21", "SSH-2.0-Go\r\n", "*a\r\n", "*1\r\n:1\r\n",
 		"*0\r\n", "*3000000\r\n", "PROXY TCP9 1 2 3 4\r\n", "\x10\x0d\x00\x04MQTT", "\x80\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x03", "AMQP\x00\x00\x09\x01")
 	say("mysql", "\x4a\x00\x00\x00\x0a8.0.33\x00\x07\x00\x00\x00CHALLENG\x00\xff\xf7", "\x59\x00\x00\x00\x0a10.11.6-MariaDB-0+deb12u1\x00abcdCHALLENG\x00\xfe\xf7\x2d\x02\x00")
 	say("more", "\x4a\x00\x00\x00\x0a8.0.33\x00")

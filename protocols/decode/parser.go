@@ -42,6 +42,9 @@ type Options struct {
 	// MySQLStatements is how many prepared statements of a connection of MySQL are remembered; 0 leaves it to the
 	// parser.
 	MySQLStatements int
+	// PreparedStatements is how many prepared statements of a connection are remembered, by protocol; 0 or absent: as
+	// many as the room says.
+	PreparedStatements map[millracev1.Protocol]int
 }
 
 // Parser is the state of one connection of one protocol.

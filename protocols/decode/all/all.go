@@ -10,6 +10,7 @@ import (
 	memcached "millrace.dev/protocols/memcached/decode"
 	mongodb "millrace.dev/protocols/mongodb/decode"
 	mysql "millrace.dev/protocols/mysql/decode"
+	postgres "millrace.dev/protocols/postgres/decode"
 	redis "millrace.dev/protocols/redis/decode"
 )
 
@@ -20,6 +21,7 @@ var List = []decode.Protocol{
 	http2.Protocol,
 	kafka.Protocol,
 	mongodb.Protocol,
+	postgres.Protocol,
 	redis.Protocol,
 	dns.Protocol,
 	memcached.Protocol,

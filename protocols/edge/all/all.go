@@ -10,6 +10,7 @@ import (
 	"millrace.dev/protocols/memcached"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/mysql"
+	"millrace.dev/protocols/postgres"
 	"millrace.dev/protocols/redis"
 )
 
@@ -23,6 +24,7 @@ var List = []*edge.Room{
 	&mongodb.Edge,
 	&mysql.Edge,
 	&kafka.Edge,
+	&postgres.Edge,
 	&redis.Edge,
 }
 

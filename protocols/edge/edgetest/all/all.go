@@ -9,18 +9,20 @@ import (
 	memcached "millrace.dev/protocols/memcached/conversations"
 	mongodb "millrace.dev/protocols/mongodb/conversations"
 	mysql "millrace.dev/protocols/mysql/conversations"
+	postgres "millrace.dev/protocols/postgres/conversations"
 	redis "millrace.dev/protocols/redis/conversations"
 )
 
 // Conversations gives those of each protocol, by its name.
 func Conversations() map[string][]edgetest.Conversation {
 	return map[string][]edgetest.Conversation{
-		"dns":       dns.List(),
-		"http":      http1.List(),
-		"http2":     http2.List(),
-		"memcached": memcached.List(),
-		"mongodb":   mongodb.List(),
-		"mysql":     mysql.List(),
-		"redis":     redis.List(),
+		"dns":        dns.List(),
+		"http":       http1.List(),
+		"http2":      http2.List(),
+		"memcached":  memcached.List(),
+		"mongodb":    mongodb.List(),
+		"mysql":      mysql.List(),
+		"postgresql": postgres.List(),
+		"redis":      redis.List(),
 	}
 }
