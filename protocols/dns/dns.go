@@ -5,13 +5,14 @@ import (
 	"millrace.dev/protocols"
 )
 
-// Protocol is DNS over TCP.
+// Protocol is DNS over TCP and UDP.
 var Protocol = protocols.Protocol{
 	Number:    millracev1.Protocol_PROTOCOL_DNS,
 	Name:      "dns",
 	Decoded:   true,
 	Matches:   matches(),
 	Recognise: recognise,
+	Datagram:  datagram,
 	Order:     protocols.ByID,
 }
 
@@ -58,6 +59,14 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 	case len(message) > n && how == protocols.Anywhere: // a message alone, or it may be the middle of something
 		return protocols.No
 	case asks && whole(message[:n], false), answers && whole(message[:n], true):
+		return protocols.Sure
+	}
+	return protocols.No
+}
+
+// datagram judges a message that has no length in front. It may be cut.
+func datagram(b []byte, from protocols.End) protocols.Guess {
+	if len(b) >= HeaderBytes && begins(b, from == protocols.Server) {
 		return protocols.Sure
 	}
 	return protocols.No

@@ -23,6 +23,7 @@ type ended struct {
 	request, response uint64
 	operation, failed string
 	whole             bool
+	at                uint64 // offset, to sort by
 }
 
 type endedKey struct {
@@ -33,9 +34,12 @@ type endedKey struct {
 // describe takes down all of x that is published.
 func describe(x *decode.Exchange) ended {
 	e := ended{
-		key: endedKey{x.Pushed, x.Offset, x.Stream}, request: x.RequestBytes, response: x.ResponseBytes,
+		key: endedKey{x.Pushed, x.Offset, x.Stream}, at: x.Offset, request: x.RequestBytes, response: x.ResponseBytes,
 		operation: string(x.Said.Operation), failed: string(x.Said.ErrorType),
 		whole: x.Outcome == decode.Complete && !x.Estimated && x.LostBytes == 0,
+	}
+	if x.Flow != 0 {
+		e.key = endedKey{stream: x.Flow}
 	}
 	who := ""
 	if x.Pushed {
@@ -132,7 +136,7 @@ func (e *ended) text(times bool) string {
 func render(all []ended, times bool) (lines []string) {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b ended) int {
-		return cmp.Or(cmp.Compare(a.key.offset, b.key.offset), cmp.Compare(a.key.stream, b.key.stream))
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key.stream, b.key.stream))
 	})
 	for i := range sorted {
 		lines = append(lines, strings.Split(sorted[i].text(times), "\n")...)

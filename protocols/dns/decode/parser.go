@@ -1,7 +1,9 @@
-// Package decode decodes DNS over TCP; see [millrace.dev/protocols/dns].
+// Package decode decodes DNS over TCP and UDP; see [millrace.dev/protocols/dns].
 package decode
 
 import (
+	"time"
+
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/snapshot"
@@ -16,6 +18,8 @@ var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_DNS,
 	StateVersion: 1,
 	New:          func(decode.Options) decode.Parser { return &parser{} },
+	NewDatagram:  func(decode.Options) decode.DatagramParser { return datagrams{} },
+	Timeout:      5 * time.Second, // as resolvers wait by default: RES_TIMEOUT of resolv.h
 }
 
 // lengthBytes stand before each message.

@@ -35,11 +35,11 @@ type Options struct {
 
 // Stats counts what a conversion met.
 type Stats struct {
-	// Packets read, and TCP segments among them.
-	Packets, Segments int
-	// Connections found.
+	// Packets read, and TCP segments and datagrams of DNS among them.
+	Packets, Segments, Datagrams int
+	// Connections found, with the pairs of addresses that exchange datagrams.
 	Connections int
-	// Ignored packets: not TCP, fragments, or beyond the limit of connections.
+	// Ignored packets: neither TCP nor DNS over UDP, fragments, or beyond the limit of connections.
 	Ignored int
 	// Repeated bytes were dropped (retransmissions); Missing bytes never came.
 	Repeated, Missing uint64
@@ -133,8 +133,7 @@ func (c *converter) packet(b []byte, at time.Time, link layers.LinkType) error {
 	p := gopacket.NewPacket(b, link, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
 	t, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
 	if !ok {
-		c.stats.Ignored++
-		return nil
+		return c.udp(p, at)
 	}
 	var from, to netip.Addr
 	length := len(t.Payload)

@@ -26,7 +26,10 @@ const (
 	flagUnreadable = 2
 )
 
-type flowKey struct{ from, to netip.AddrPort }
+type flowKey struct {
+	from, to netip.AddrPort
+	udp      bool
+}
 
 // flow is one connection.
 type flow struct {
@@ -309,8 +312,8 @@ func (c *converter) both(f *flow, kind millracev1.EventKind) error {
 
 // flowOf finds the connection of a segment, or makes it; nil if there are too many.
 func (c *converter) flowOf(t *layers.TCP, from, to netip.AddrPort) (f *flow, sender int, err error) {
-	if f = c.flows[flowKey{from, to}]; f == nil {
-		if f = c.flows[flowKey{to, from}]; f != nil {
+	if f = c.flows[flowKey{from, to, false}]; f == nil {
+		if f = c.flows[flowKey{to, from, false}]; f != nil {
 			sender = 1
 		}
 	}
@@ -327,11 +330,11 @@ func (c *converter) flowOf(t *layers.TCP, from, to netip.AddrPort) (f *flow, sen
 	if len(c.flows) >= maxConnections {
 		return nil, 0, nil
 	}
-	key, sender := flowKey{from, to}, 0
+	key, sender := flowKey{from, to, false}, 0
 	// Who connects is known by the SYN; without it the lower port is taken for the one that accepts, which decides no
 	// more than the name of the process: the decoder looks at the content.
 	if t.SYN && t.ACK || !t.SYN && from.Port() < to.Port() {
-		key, sender = flowKey{to, from}, 1
+		key, sender = flowKey{to, from, false}, 1
 	}
 	c.sockets++
 	c.stats.Connections++
@@ -354,7 +357,10 @@ func (f *flow) connection(side int, process uint64) *millracev1.Connection {
 		local, remote = remote, local
 		role = millracev1.Role_ROLE_SERVER
 	}
-	if !f.handshake {
+	transport := millracev1.Transport_TRANSPORT_TCP
+	if f.key.udp {
+		transport = millracev1.Transport_TRANSPORT_UDP
+	} else if !f.handshake {
 		role = millracev1.Role_ROLE_UNSPECIFIED
 	}
 	flow := uint64(f.ends[side].isn)<<32 | uint64(f.ends[1-side].isn)
@@ -367,7 +373,7 @@ func (f *flow) connection(side int, process uint64) *millracev1.Connection {
 	}
 	f.registered[side] = &millracev1.Connection{
 		SendFlow: flow, ReceiveFlow: identity.Reverse(flow), Socket: f.socket + uint64(side), Process: process,
-		Transport: millracev1.Transport_TRANSPORT_TCP, Role: role, OpenedNs: opened,
+		Transport: transport, Role: role, OpenedNs: opened,
 		LocalAddress: local.Addr().AsSlice(), LocalPort: uint32(local.Port()),
 		RemoteAddress: remote.Addr().AsSlice(), RemotePort: uint32(remote.Port()),
 	}

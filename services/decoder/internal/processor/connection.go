@@ -219,7 +219,7 @@ func (p *Processor) remove(c *connection, outcome decode.Outcome, at int64) {
 		if c.parser.Parse(&c.conn, ending) == decode.GiveUp {
 			c.conn.Drop()
 		}
-		if d, ok := c.parser.(decode.Datagrams); ok {
+		if d, ok := c.parser.(decode.Datagrams); ok && outcome != decode.Lost {
 			c.conn.Each(func(x *decode.Exchange) { d.Unanswered(&c.conn, x) })
 		}
 		for x := c.conn.Oldest(); x != nil; x = c.conn.Oldest() {
