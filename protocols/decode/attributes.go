@@ -199,6 +199,17 @@ func (a *Attributes) Texts(n Name, texts ...string) {
 // Len is how many bytes the attributes take.
 func (a *Attributes) Len() int { return len(a.b) }
 
+// Has reports whether there is an attribute of a name.
+func (a *Attributes) Has(n Name) bool {
+	for b := a.b; len(b) > 0; {
+		var body []byte
+		if body, b = next(b); body != nil && nameIn(body) == n {
+			return true
+		}
+	}
+	return false
+}
+
 // Encoded gives the attributes as fields of a published Exchange, with the numbers that names have in this process. The
 // bytes are a's own, valid until it changes.
 func (a *Attributes) Encoded() []byte { return a.b }

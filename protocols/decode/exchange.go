@@ -36,6 +36,11 @@ type Key struct{ Flow, Offset, Stream uint64 }
 
 // Said is what the spans and metrics of an exchange say of it beyond times and sizes. Parsers fill it while they read;
 // the texts are copied when the exchange ends. OpenTelemetry's semantic conventions have the names.
+//
+// What is known of both ends or of the connection is no attribute of a parser: the enricher adds server.address and
+// server.port (of ServerName and ServerPort, else of the connection), client.*, network.peer.*, network.transport,
+// network.type, peer.service and error.type, and for the family HTTP http.route, url.template and the sizes of bodies
+// (that of the response if there is an http.response.status_code).
 type Said struct {
 	Family Family
 	// Kind of the span; 0: client or server, by side.
@@ -58,6 +63,18 @@ type Said struct {
 
 // MaxLinks is how many links a span has at most.
 const MaxLinks = 32
+
+// Set makes s a copy of from.
+func (s *Said) Set(from *Said) {
+	s.reset()
+	s.Family, s.Kind, s.Protocol, s.ServerPort = from.Family, from.Kind, from.Protocol, from.ServerPort
+	texts := s.texts()
+	for i, text := range from.texts() {
+		*texts[i] = append(*texts[i], *text...)
+	}
+	s.Attributes.b, s.Attributes.count = append(s.Attributes.b, from.Attributes.b...), from.Attributes.count
+	s.Links = append(s.Links, from.Links...)
+}
 
 func (s *Said) reset() {
 	*s = Said{

@@ -80,4 +80,16 @@ type Protocol struct {
 	NewDatagram func(Options) DatagramParser
 	// Timeout is after how long a datagram that asks counts as not answered.
 	Timeout time.Duration
+	// Say writes into s what the detail of an exchange that has ended says, for protocols whose parsers write one. s is
+	// empty, or has what a layer has set, which stays. nil: parsers write into Said themselves.
+	Say func(s *Said, x *Exchange, at Place)
+}
+
+// Place is where an exchange was seen.
+type Place struct {
+	// Client: at the end of the client.
+	Client bool
+	// RemoteAddress has 4 or 16 bytes; it is empty where the connection is no TCP connection.
+	RemoteAddress []byte
+	RemotePort    uint32
 }

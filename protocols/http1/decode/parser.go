@@ -26,6 +26,7 @@ const maxFailures = 32
 var Protocol = decode.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_HTTP1,
 	New:    func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
+	Say:    say,
 }
 
 type parser struct {

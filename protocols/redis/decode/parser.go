@@ -18,6 +18,7 @@ import (
 var Protocol = decode.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_REDIS,
 	New:    func(o decode.Options) decode.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
+	Say:    say,
 }
 
 const (

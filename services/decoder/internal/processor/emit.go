@@ -143,7 +143,7 @@ func appendStart(b []byte, x *decode.Exchange) []byte {
 	return appendFlag(b, 10, x.ContextUnknown && !x.Context.Valid)
 }
 
-// appendExchange writes x but for its attributes and its cause.
+// appendExchange writes x but for what its protocol says and its cause.
 func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendKey(b, 1, c.requestKey(x))
 	if c.conn.Asks(x) {
@@ -174,13 +174,7 @@ func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendFlag(b, 41, x.GivenUp)
 	b = appendFlag(b, 42, x.Completes)
 	b = appendFlag(b, 43, x.ContextUnknown && !x.Context.Valid)
-	if x.DetailField != 0 { // HTTP/1 and Redis say it in another form; a layer adds what it knows.
-		b = appendBytes(b, protowire.Number(x.DetailField), x.Detail)
-		if x.Said.Protocol == 0 {
-			return b
-		}
-	}
-	return appendSaid(b, &x.Said)
+	return b
 }
 
 // encode prepares the fields of Exchange that are the same for all of the connection.

@@ -34,7 +34,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 				Context: decode.Context{TraceID: [16]byte{1}, SpanID: 9, Flags: flags, Valid: true, State: []byte(state)},
 			}
 			var got millracev1.Exchange
-			if err := got.UnmarshalVT(appendCause(appendExchange(nil, c, x), x)); err != nil {
+			if err := got.UnmarshalVT(appendCause(whole(c, x), x)); err != nil {
 				t.Fatal(err)
 			}
 			want := &millracev1.Exchange{

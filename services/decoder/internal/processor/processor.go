@@ -34,6 +34,9 @@ type Options struct {
 	Pool *Pool
 	// Protocols that are decoded.
 	Protocols []decode.Protocol
+	// SayAll: HTTP/1 and Redis publish attributes as all other protocols do, which enrichers of the release before
+	// cannot read. Otherwise they publish their details.
+	SayAll bool
 	// Layers are offered the exchanges of HTTP; nil: there are none.
 	Layers *decode.Layers
 

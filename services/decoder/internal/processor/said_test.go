@@ -14,6 +14,14 @@ type keptMessages [][]byte
 
 func (k *keptMessages) Publish(_, _ string, data []byte) { *k = append(*k, slices.Clone(data)) }
 
+// whole encodes x but for its attributes and its cause.
+func whole(c *connection, x *decode.Exchange) []byte {
+	w := &worker{options: &Options{}}
+	w.arena = appendExchange(nil, c, x)
+	w.describe(c, x)
+	return w.arena
+}
+
 // What a protocol says is published as the generated code reads it, with the names that a message uses in each
 // message.
 func TestSaidIsPublished(t *testing.T) {
@@ -47,7 +55,7 @@ func TestSaidIsPublished(t *testing.T) {
 	o.init(1)
 	o.to = &kept
 	send := func(x *decode.Exchange) {
-		o.exchange(0, c, x, appendExchange(nil, c, x), slices.Clone(x.Said.Attributes.Encoded()))
+		o.exchange(0, c, x, whole(c, x), slices.Clone(x.Said.Attributes.Encoded()))
 	}
 	send(first)
 	send(second)

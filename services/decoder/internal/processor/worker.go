@@ -27,6 +27,7 @@ type worker struct {
 	free   []*decode.Exchange
 	done   []*decode.Exchange // free when the notes were acted on
 
+	said  decode.Said // of the exchange that is being described
 	event rawbatch.Event
 	move  stream.Event
 	held  int // by how much connection.held has grown in sum
@@ -288,8 +289,9 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 		}
 		n := note{kind: noteExchange, c: c, x: x, from: uint32(len(w.arena))}
 		w.arena = appendExchange(w.arena, c, x)
+		attributes := w.describe(c, x)
 		n.split = uint32(len(w.arena))
-		w.arena = append(w.arena, x.Said.Attributes.Encoded()...)
+		w.arena = append(w.arena, attributes...)
 		n.to = uint32(len(w.arena))
 		w.say(&n)
 	}

@@ -1,9 +1,14 @@
 package detail
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"millrace.dev/services/enricher/internal/attribute"
 
@@ -52,6 +57,47 @@ func TestSplitHost(t *testing.T) {
 	} {
 		if host, port := splitHost(in); host != want.host || port != want.port {
 			t.Errorf("%q: %q %d", in, host, port)
+		}
+	}
+}
+
+// The adapter says of details what the rooms of their protocols will say themselves: both are tested with the same
+// cases.
+func TestAsTheRoomsSay(t *testing.T) {
+	t.Parallel()
+	for _, room := range []string{"http1", "redis"} {
+		data, err := os.ReadFile("../../../../protocols/" + room + "/decode/testdata/said.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cases []struct {
+			Exchange json.RawMessage
+			Said     []string
+		}
+		if err := json.Unmarshal(data, &cases); err != nil || len(cases) < 3 {
+			t.Fatalf("%d cases: %v", len(cases), err)
+		}
+		for _, c := range cases {
+			x := &millracev1.Exchange{}
+			if err := protojson.Unmarshal(c.Exchange, x); err != nil {
+				t.Fatal(err)
+			}
+			list := (&Converter{}).Append(nil, x)
+			got := []string{
+				fmt.Sprintf("family %d, operation %q, path %q", x.Family, x.Operation, x.Path),
+				fmt.Sprintf("error %q %q, server %q %d", x.ErrorType, x.ErrorMessage, x.ServerName, x.ServerPort),
+			}
+			for _, a := range list {
+				if a.Kind == attribute.Number {
+					got = append(got, fmt.Sprintf("%s = %d", a.Name.Text, int64(a.Bits)))
+				} else {
+					got = append(got, fmt.Sprintf("%s = %q", a.Name.Text, a.Bytes))
+				}
+			}
+			slices.Sort(got[2:])
+			if !slices.Equal(got, c.Said) {
+				t.Errorf("%s: got\n%s\nwant\n%s", c.Exchange, strings.Join(got, "\n"), strings.Join(c.Said, "\n"))
+			}
 		}
 	}
 }
