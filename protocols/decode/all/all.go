@@ -4,6 +4,7 @@ package all
 import (
 	"millrace.dev/protocols/decode"
 	dns "millrace.dev/protocols/dns/decode"
+	elasticsearch "millrace.dev/protocols/elasticsearch/decode"
 	http1 "millrace.dev/protocols/http1/decode"
 	http2 "millrace.dev/protocols/http2/decode"
 	kafka "millrace.dev/protocols/kafka/decode"
@@ -30,4 +31,6 @@ var List = []decode.Protocol{
 
 // Layers are the protocols that are spoken in exchanges of HTTP, one line each. The first that is sure of an exchange
 // has it.
-var Layers = []*decode.Layer{}
+var Layers = []*decode.Layer{
+	&elasticsearch.Layer,
+}

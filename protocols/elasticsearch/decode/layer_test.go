@@ -1,0 +1,42 @@
+package decode
+
+import (
+	"fmt"
+	"testing"
+
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/decodetest"
+	"millrace.dev/protocols/http1"
+	http1decode "millrace.dev/protocols/http1/decode"
+)
+
+// TestLayer: conversations pass the parser of HTTP, cut in every way.
+func TestLayer(t *testing.T) {
+	t.Parallel()
+	kit := decodetest.Kit{
+		Known: &http1.Protocol, Decode: http1decode.Protocol, Dropped: []string{"{}"},
+		Options: decode.Options{Layers: decode.NewLayers([]*decode.Layer{&Layer})},
+	}
+	ask := func(line string) decodetest.Piece {
+		return decodetest.Client(line + " HTTP/1.1\r\nHost: search.test:9200\r\nAuthorization: Basic c2VjcmV0OnNlY3JldA==\r\nContent-Length: 2\r\n\r\n{}")
+	}
+	answer := func(status int, lines string) decodetest.Piece {
+		return decodetest.Server(fmt.Sprintf("HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}", status, lines))
+	}
+	const elastic, json = "X-elastic-product: Elasticsearch\r\n", "content-type: application/json; charset=UTF-8\r\n"
+	kit.Run(t,
+		decodetest.Conversation{Name: "elasticsearch", Pieces: []decodetest.Piece{
+			ask("POST /logs-2026.11/_search?q=user:joe"), answer(200, elastic+json),
+			ask("PUT /users"), answer(400, elastic),
+			ask("GET /users/_doc/17"), answer(404, elastic),
+			decodetest.Client("HEAD /users HTTP/1.1\r\nHost: search.test:9200\r\n\r\n"), decodetest.Server("HTTP/1.1 404 X\r\n" + elastic + "\r\n"),
+			ask("GET /no/such/api"), answer(400, elastic),
+		}},
+		decodetest.Conversation{Name: "by content", Pieces: []decodetest.Piece{
+			ask("POST /_bulk"), answer(200, json),
+			ask("PUT /users"), answer(200, json),
+			ask("POST /_bulk"), answer(200, "content-type: text/html\r\n"),
+			ask("GET /_cluster/health"), answer(503, "X-OpenSearch-Version: OpenSearch/2.19.0 (opensearch)\r\n"),
+		}},
+	)
+}
