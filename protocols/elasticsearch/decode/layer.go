@@ -96,7 +96,7 @@ func describe(x *decode.Exchange, h *decode.Head, _, _ []byte) {
 	}
 }
 
-// answered adds what the response says. An index or a document that is asked for and is not there is no error.
+// answered adds what the response says. Which statuses are errors, HTTP says.
 func answered(s *decode.Said, h *decode.Head) {
 	system := product(h)
 	if system == "" {
@@ -106,7 +106,4 @@ func answered(s *decode.Said, h *decode.Head) {
 	var b [4]byte
 	status := strconv.AppendInt(b[:0], int64(h.Status), 10)
 	s.Attributes.Text(attrStatus, status)
-	if h.Status >= 400 && (h.Status != 404 || string(h.Method) != "HEAD") {
-		s.ErrorType = append(s.ErrorType[:0], status...)
-	}
 }
