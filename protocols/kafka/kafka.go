@@ -11,6 +11,10 @@ import (
 // copied is how much of each message the kernel side copies, in bytes.
 const copied = 4096
 
+// longFetch is the longest Fetch, in bytes, that is taken for one where bytes before it were not seen. The middle of a
+// Bind of PostgreSQL may look like a Fetch of 2 MiB.
+const longFetch = 256 << 10
+
 // Protocol is Kafka.
 var Protocol = protocols.Protocol{
 	Number:  millracev1.Protocol_PROTOCOL_KAFKA,
@@ -66,6 +70,8 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 		return protocols.No
 	case how != protocols.Opening && (!moves || n < 1) && (how != protocols.Boundary || from != protocols.Client):
 		return protocols.No
+	case how == protocols.Anywhere && h.API == message.Fetch && h.Size > longFetch:
+		return protocols.No // a request with so many partitions is rarer than bytes that only look like one
 	case n < 1 && h.API != message.ApiVersions && h.API != message.Metadata && h.API != message.SaslHandshake && !moves:
 		return protocols.No
 	}

@@ -128,3 +128,21 @@ func TestHoleOverLineEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestRoleOfRedis: where the socket does not tell which end it is, a command that is known does, and a string that may
+// be an argument does not.
+func TestRoleOfRedis(t *testing.T) {
+	t.Parallel()
+	h := newClient(t, on)
+	h.k.Role = 0
+	h.offsets = [2]uint64{77, 99}
+	if got := h.piece(send("$6\r\nsecret\r\n")); got != strings.Repeat("~", 12) {
+		t.Errorf("an argument: %q", got)
+	}
+	if got := h.piece(send("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")); got != "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" {
+		t.Errorf("a command: %q", got)
+	}
+	if got := h.piece(receive("$6\r\nsecret\r\n")); got != "$6\r\n******\r\n" {
+		t.Errorf("a reply: %q", got)
+	}
+}
