@@ -10,6 +10,7 @@ import (
 
 	"millrace.dev/test/e2e/internal/actor"
 	"millrace.dev/test/e2e/internal/children"
+	"millrace.dev/test/e2e/internal/multiplexed"
 	"millrace.dev/test/internal/callgraph"
 	"millrace.dev/test/internal/product"
 	"millrace.dev/test/internal/spans"
@@ -42,6 +43,7 @@ func TestMain(m *testing.M) {
 	actor.Main() // neither returns in a traffic process
 	callgraph.Main()
 	children.Main()
+	multiplexed.Main()
 	os.Exit(run(m))
 }
 
