@@ -54,6 +54,19 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 	if d.lost {
 		return edge.Lost
 	}
+	return d.scan(b, w)
+}
+
+// Datagram implements [edge.DatagramScanner].
+func (*scanner) Datagram(_ protocols.End, b []byte, w *edge.Writer) edge.Status {
+	d := reader{part: partHeader, message: maxDatagram}
+	return d.scan(b, w)
+}
+
+// maxDatagram is more than any datagram has bytes, so that a message goes on to the end of what there is of it.
+const maxDatagram = 1 << 16
+
+func (d *reader) scan(b []byte, w *edge.Writer) edge.Status {
 	start, hidden := 0, false
 	flush := func(to int, hides bool) {
 		if hidden {

@@ -38,6 +38,14 @@ type Scanner interface {
 	Resume(from protocols.End, b []byte) bool
 }
 
+// DatagramScanner is a Scanner of a protocol that is also spoken in datagrams. Datagram keeps what may leave of the
+// datagram b, of which the end may be missing. It needs nothing of datagrams before, so one scanner serves all; another
+// status than Following says that b is none of the protocol, and nothing of it leaves.
+type DatagramScanner interface {
+	Scanner
+	Datagram(from protocols.End, b []byte, w *Writer) Status
+}
+
 // Room is the node's half of a protocol. It has New or Prepare.
 type Room struct {
 	Protocol *protocols.Protocol

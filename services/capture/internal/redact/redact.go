@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"millrace.dev/lib/config"
+	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/all"
 	"millrace.dev/protocols/edge"
@@ -25,17 +26,20 @@ const (
 
 // Redactor applies the rules to events. It is not safe for concurrent use.
 type Redactor struct {
-	enable   bool
-	list     []*protocols.Protocol // that connections can speak
-	rooms    map[*protocols.Protocol]room
-	out      edge.Writer
-	withheld int // bytes of events of connections that are not recognised yet
+	enable bool
+	list   []*protocols.Protocol // that connections can speak
+	rooms  map[*protocols.Protocol]room
+	// datagrams are the rooms of protocols that are spoken in datagrams.
+	datagrams []room
+	out       edge.Writer
+	withheld  int // bytes of events of connections that are not recognised yet
 }
 
 // room makes the scanners of a protocol.
 type room struct {
 	*edge.Room
-	scanner func(seen bool) edge.Scanner
+	scanner   func(seen bool) edge.Scanner
+	datagrams edge.DatagramScanner // nil: the protocol is not spoken in datagrams
 }
 
 // New makes a redactor. With cfg.Enable false it blanks nothing but passwords and the like, and still drops what is not
@@ -59,7 +63,13 @@ func newFor(cfg config.Redact, list []*protocols.Protocol, serve []*edge.Room) (
 		if err != nil {
 			return nil, fmt.Errorf("capture.redact: %w", err)
 		}
-		r.rooms[served.Protocol] = room{served, scanner}
+		at := room{Room: served, scanner: scanner}
+		if served.Protocol.Datagram != nil {
+			at.datagrams, _ = scanner(true).(edge.DatagramScanner)
+		}
+		if r.rooms[served.Protocol] = at; at.datagrams != nil {
+			r.datagrams = append(r.datagrams, at)
+		}
 	}
 	return r, nil
 }
@@ -117,6 +127,8 @@ func (r *Redactor) Event(c *Connection, ev *kernel.Event) (earlier []kernel.Even
 	case c.cause != CauseNone:
 		ev.Payload, ev.Segments = nil, nil
 		return nil, !moved
+	case ev.Connection != nil && ev.Connection.Transport == millracev1.Transport_TRANSPORT_UDP:
+		return nil, r.datagram(c, ev)
 	case moved && c.scanner == nil && !c.joined:
 		if earlier, pass = r.open(c, ev); !pass {
 			ev.Payload, ev.Segments = nil, nil
