@@ -139,6 +139,9 @@ func TestRoleOfRedis(t *testing.T) {
 	if got := h.piece(send("$6\r\nsecret\r\n")); got != strings.Repeat("~", 12) {
 		t.Errorf("an argument: %q", got)
 	}
+	if got := h.piece(send(":8080\r\n")); got != "~~~~~~~" || h.c.Taken() != nil {
+		t.Errorf("what may be a reply, or of another protocol: %q, taken for %v", got, h.c.Taken())
+	}
 	if got := h.piece(send("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")); got != "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" {
 		t.Errorf("a command: %q", got)
 	}

@@ -100,8 +100,11 @@ func (r *Redactor) resume(c *Connection, d *direction, b []byte) {
 	if c.scanner == nil {
 		end := c.from(d)
 		p, guess := all.Among(r.list, b, end, protocols.Anywhere)
+		if guess != protocols.Sure {
+			return
+		}
 		// Where a protocol needs the answer to what is asked for, what the server says is too short to tell it by.
-		if guess != protocols.Sure || p.Confirm != nil && end == protocols.Server {
+		if p.Confirm != nil && (end == protocols.Server || p.Recognise(b, protocols.Client, protocols.Anywhere) != protocols.Sure) {
 			return
 		}
 		if r.recognise(c, p); c.scanner == nil {
