@@ -72,7 +72,7 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 		return protocols.No
 	case how == protocols.Anywhere && h.API == message.Fetch && h.Size > longFetch:
 		return protocols.No // a request with so many partitions is rarer than bytes that only look like one
-	case n < 1 && h.API != message.ApiVersions && h.API != message.Metadata && h.API != message.SaslHandshake && !moves:
+	case n < 1 && h.API != message.ApiVersions && h.API != message.Metadata && h.API != message.SaslHandshake:
 		return protocols.No
 	}
 	n = max(n, 0)
@@ -90,70 +90,142 @@ func recognise(b []byte, from protocols.End, how protocols.Evidence) protocols.G
 	return body(&h, b[14+n:], int(h.Size)-14-n)
 }
 
-// body judges how the body begins of a request whose client has no name, or which moves records; size is its length.
+// body judges how the body begins of a request whose client has no name, or which moves records; size is its length. A
+// response to Produce looks like a request of Produce up to the name of the topic, so much of it is looked at.
 func body(h *message.Header, b []byte, size int) protocols.Guess {
-	switch h.API {
-	case message.ApiVersions:
-		if h.Version < 3 {
-			return sure(size == 0)
-		}
-		return flexible(b, size, 4)
-	case message.Metadata:
-		if h.Version >= 9 {
-			return flexible(b, size, 4)
-		}
-		return number(b, size, 4, -1, 1<<16)
-	case message.SaslHandshake:
-		return number(b, size, 2, 3, 32)
-	case message.Fetch:
-		switch {
-		case h.Version >= 12:
-			return flexible(b, size, 12)
-		case size < 20:
-			return protocols.No
-		}
-		return number(b, size, 4, -1, 1<<20)
-	}
+	c := cursor{b: b, size: size, guess: protocols.Sure}
 	switch {
-	case h.Version >= 9:
-		return flexible(b, size, 8)
-	case h.Version >= 3:
-		return number(b, size, 2, -1, message.MaxName)
-	case size < 10:
-		return protocols.No
+	case h.API == message.ApiVersions && h.Version < 3:
+		c.end()
+	case h.API == message.ApiVersions:
+		c.tags()
+		c.compact(2, message.MaxName) // name of the client's software
+	case h.API == message.Metadata && h.Version < 9:
+		c.number(4, -1, 1<<16)
+	case h.API == message.Metadata:
+		c.tags()
+		c.compact(0, 1<<14)
+	case h.API == message.SaslHandshake:
+		c.number(2, 3, 32)
+	case h.API == message.Fetch:
+		if h.Version >= 12 {
+			c.tags()
+		}
+		if h.Version < 15 {
+			c.number(4, -1, 1<<20) // a broker, or none
+		}
+		c.number(4, 0, 1<<24) // milliseconds to wait
+		c.number(4, 0, 1<<30) // bytes to wait for
+	default:
+		c.produce(h.Version)
 	}
-	return number(b, size, 2, -1, 1) // acks
+	return c.guess
 }
 
-// flexible judges a body behind the tagged fields of a header, of which no client sends any.
-func flexible(b []byte, size, least int) protocols.Guess {
-	switch {
-	case size < least || len(b) > 0 && b[0] != 0:
-		return protocols.No
-	case len(b) == 0:
-		return protocols.More
-	}
-	return protocols.Sure
+// cursor reads fields one after the other. With the first that cannot be, or has not come, it stops.
+type cursor struct {
+	b     []byte
+	size  int // bytes to the end of the message
+	guess protocols.Guess
 }
 
-// number judges a number of n bytes.
-func number(b []byte, size, n, low, high int) protocols.Guess {
+func (c *cursor) produce(version int16) {
+	flexible := version >= 9
 	switch {
-	case size < n:
-		return protocols.No
-	case len(b) < n:
-		return protocols.More
+	case flexible:
+		c.tags()
+		if n := c.compact(0, message.MaxName); n == 1 { // a transaction has a name
+			c.refuse()
+		} else if n > 1 {
+			return // it stays on the node, and what is behind it is not seen
+		}
+	case version >= 3:
+		if n := c.number(2, -1, message.MaxName); n == 0 {
+			c.refuse()
+		} else if n > 0 {
+			return
+		}
+	}
+	c.number(2, -1, 1)    // acks
+	c.number(4, 1, 1<<30) // milliseconds
+	switch {
+	case flexible:
+		c.compact(2, 1<<14) // topics
+	default:
+		c.number(4, 1, 1<<16)
+		c.number(2, 1, message.MaxName)
+	}
+}
+
+// refuse says that no message is like this, if all that came before is there.
+func (c *cursor) refuse() {
+	if c.guess == protocols.Sure {
+		c.guess = protocols.No
+	}
+}
+
+// take gives n bytes, nil if they are not there.
+func (c *cursor) take(n int) []byte {
+	switch {
+	case c.guess != protocols.Sure:
+		return nil
+	case c.size < n:
+		c.guess = protocols.No
+		return nil
+	case len(c.b) < n:
+		c.guess = protocols.More
+		return nil
+	}
+	t := c.b[:n]
+	c.b, c.size = c.b[n:], c.size-n
+	return t
+}
+
+// tags reads the tagged fields of a header, of which no client sends any.
+func (c *cursor) tags() {
+	if t := c.take(1); t != nil && t[0] != 0 {
+		c.refuse()
+	}
+}
+
+// number reads a number of n bytes, two or four.
+func (c *cursor) number(n, low, high int) (v int) {
+	t := c.take(n)
+	switch {
+	case t == nil:
+		return 0
 	case n == 2:
-		v := int(int16(binary.BigEndian.Uint16(b)))
-		return sure(v >= low && v <= high)
+		v = int(int16(binary.BigEndian.Uint16(t)))
+	default:
+		v = int(int32(binary.BigEndian.Uint32(t)))
 	}
-	v := int(int32(binary.BigEndian.Uint32(b)))
-	return sure(v >= low && v <= high)
+	if v < low || v > high {
+		c.refuse()
+	}
+	return v
 }
 
-func sure(ok bool) protocols.Guess {
-	if ok {
-		return protocols.Sure
+// compact reads a number of at most two bytes, seven bits each.
+func (c *cursor) compact(low, high int) (v int) {
+	for shift := 0; shift < 14; shift += 7 {
+		t := c.take(1)
+		if t == nil {
+			return 0
+		}
+		if v |= int(t[0]&0x7f) << shift; t[0] < 0x80 {
+			if v < low || v > high {
+				c.refuse()
+			}
+			return v
+		}
 	}
-	return protocols.No
+	c.refuse()
+	return 0
+}
+
+// end says that the message ends.
+func (c *cursor) end() {
+	if c.size != 0 {
+		c.refuse()
+	}
 }

@@ -177,9 +177,9 @@ func unhex(to, b []byte) bool {
 		for _, c := range b[2*i : 2*i+2] {
 			switch {
 			case c >= '0' && c <= '9':
-				v = v<<4 | c - '0'
+				v = v<<4 | (c - '0')
 			case c >= 'a' && c <= 'f':
-				v = v<<4 | c - 'a' + 10
+				v = v<<4 | (c - 'a' + 10)
 			default:
 				return false
 			}

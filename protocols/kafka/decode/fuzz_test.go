@@ -11,11 +11,12 @@ import (
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/kafka"
+	"millrace.dev/protocols/kafka/conversations"
 )
 
 func FuzzParser(f *testing.F) {
-	for _, v := range conversations {
-		f.Add(decodetest.Script(v.parts...))
+	for _, v := range conversations.Talks {
+		f.Add(decodetest.Script(v.Parts...))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) { decodetest.Drive(t, Protocol, script) })
 }
@@ -23,14 +24,14 @@ func FuzzParser(f *testing.F) {
 // Events that are missing never become an exchange that says what none said, and what follows is understood again.
 func TestMissing(t *testing.T) {
 	t.Parallel()
-	for _, v := range conversations[:2] {
+	for _, v := range conversations.Talks[:2] {
 		for seed := range uint64(300) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			hole := 1 + r.IntN(20)
-			parts := append([]string{}, v.parts...)
+			parts := append([]string{}, v.Parts...)
 			for id := range 12 { // the hole is in one of them at most
-				parts = append(parts, ask(0, 2, 100+id, "app", be(2, 1)+be(4, 1500)+be(4, 1)+s("last")+be(4, 1)+be(4, 4)+sized(old(0, secret))),
-					answer(100+id, be(4, 1)+s("last")+be(4, 1)+be(4, 4)+be(2, 0)+be(8, 1)+be(8, 0)+be(4, 0)))
+				parts = append(parts, conversations.Ask(0, 2, 100+id, "app", conversations.BE(2, 1)+conversations.BE(4, 1500)+conversations.BE(4, 1)+conversations.Text("last")+conversations.BE(4, 1)+conversations.BE(4, 4)+conversations.Sized(conversations.Old(0, secret))),
+					conversations.Answer(100+id, conversations.BE(4, 1)+conversations.Text("last")+conversations.BE(4, 1)+conversations.BE(4, 4)+conversations.BE(2, 0)+conversations.BE(8, 1)+conversations.BE(8, 0)+conversations.BE(4, 0)))
 			}
 			scan := &run{
 				t: t, scan: seed&1 == 0, cut: func(n int) int { return 1 + r.IntN(min(n, 60)) }, missing: func(event int) bool { return event == hole },
@@ -44,24 +45,51 @@ func TestMissing(t *testing.T) {
 				switch operation {
 				case "send one", "send two", "send last", "send", "poll one", "poll named", "poll", "send 66656463-6261-3938-3736-353433323130":
 				default:
-					t.Fatalf("%s, event %d: %q was never asked", v.name, hole, g)
+					t.Fatalf("%s, event %d: %q was never asked", v.Name, hole, g)
 				}
 			}
 			if seed&2 == 0 && strings.Count(strings.Join(got, "\n"), "send last, producer: partition=4 messages=1") < 11 {
-				t.Fatalf("%s, event %d: what follows is not understood: %v", v.name, hole, got)
+				t.Fatalf("%s, event %d: what follows is not understood: %v", v.Name, hole, got)
 			}
 			if strings.Contains(scan.kept.String(), secret) {
-				t.Fatalf("%s, event %d: a secret left the node", v.name, hole)
+				t.Fatalf("%s, event %d: a secret left the node", v.Name, hole)
 			}
+		}
+	}
+}
+
+// TestRecognised: the decoder recognises a connection by what the node keeps of its first request, whatever that is.
+func TestRecognised(t *testing.T) {
+	t.Parallel()
+	first := []string{
+		conversations.Sized("\x00\x12\x00\x00\x00\x00\x00\x00\xff\xff"), conversations.Sized("\x00\x03\x00\x01\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff"),
+		conversations.Sized("\x00\x12\x00\x04\x00\x00\x00\x00\xff\xff\x00\x05java\x064.1.0"), conversations.Sized("\x00\x11\x00\x01\x00\x00\x00\x00\xff\xff\x00\x05PLAIN"),
+		conversations.Sized("\x00\x03\x00\x0c\x00\x00\x00\x00\xff\xff\x00\x01\x01\x01"),
+	}
+	for _, talk := range conversations.Talks {
+		for i := 0; i < len(talk.Parts); i += 2 {
+			if talk.Name != "tokens" || i == 0 {
+				first = append(first, talk.Parts[i])
+			}
+		}
+	}
+	for _, text := range first {
+		e := shipped(kafka.Edge.New(&edge.Rules{Literals: true}, true), protocols.Client, text)
+		kept := e.Payload
+		if len(e.Segments) > 1 {
+			kept = kept[:e.Segments[1]]
+		}
+		if g := kafka.Protocol.Recognise(kept, protocols.Client, protocols.Opening); g != protocols.Sure {
+			t.Errorf("%d for %q of %q", g, kept, text)
 		}
 	}
 }
 
 // What is benchmarked: a Produce request of version 9 with one record, and its response.
 var (
-	produceRequest = ask(0, 9, 3, "app", "\x00"+"\x00"+be(2, 1)+be(4, 9)+u(2)+c("one")+u(2)+be(4, 2)+
-		c(batch(0, 1, record("key", strings.Repeat("v", 100), "traceparent", parent)))+"\x00\x00\x00")
-	produceResponse = answer(3, "\x00"+u(2)+c("one")+u(2)+be(4, 2)+be(2, 0)+be(8, 1)+be(8, 1)+be(8, 1)+u(1)+u(0)+"\x00\x00"+be(4, 0)+"\x00")
+	produceRequest = conversations.Ask(0, 9, 3, "app", "\x00"+"\x00"+conversations.BE(2, 1)+conversations.BE(4, 9)+conversations.Uvarint(2)+conversations.Compact("one")+conversations.Uvarint(2)+conversations.BE(4, 2)+
+		conversations.Compact(conversations.Batch(0, 1, conversations.Record("key", strings.Repeat("v", 100), "traceparent", conversations.Parent)))+"\x00\x00\x00")
+	produceResponse = conversations.Answer(3, "\x00"+conversations.Uvarint(2)+conversations.Compact("one")+conversations.Uvarint(2)+conversations.BE(4, 2)+conversations.BE(2, 0)+conversations.BE(8, 1)+conversations.BE(8, 1)+conversations.BE(8, 1)+conversations.Uvarint(1)+conversations.Uvarint(0)+"\x00\x00"+conversations.BE(4, 0)+"\x00")
 )
 
 // BenchmarkParser reads Produce requests and their responses as the node ships them.

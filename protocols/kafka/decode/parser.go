@@ -184,7 +184,12 @@ func (d *direction) take(c *decode.Conn, s *stream.Stream) {
 }
 
 // topics is how many topics of the message have begun, of those that are told apart.
-func (d *direction) topics() int { return min(d.reader.Topics(), message.MaxTopics) }
+func (d *direction) topics() int {
+	if d.reader.AtStart() {
+		return 0
+	}
+	return min(d.reader.Topics(), message.MaxTopics)
+}
 
 // lose gives up the position: where the next message begins is not known.
 func (d *direction) lose(c *decode.Conn, s *stream.Stream) {
@@ -214,13 +219,13 @@ func (d *direction) find(c *decode.Conn, s *stream.Stream) bool {
 		}
 	}
 	switch {
-	case guess == protocols.Sure:
-		d.lost = false
-		return true
 	case guess == protocols.More && !s.Cut():
 		return false
+	case guess == protocols.No || len(b) < message.RequestHeader && guess == protocols.More:
+		return s.PassToEvent()
 	}
-	return s.PassToEvent()
+	d.lost = false // with More, the node left out what follows the header: it was sure
+	return true
 }
 
 // end takes what a whole message said.

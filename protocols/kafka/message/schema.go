@@ -5,6 +5,7 @@ type what uint8
 
 const (
 	nothing what = iota
+	shown        // by what the protocol is recognised
 	clientID
 	group
 	acks
@@ -70,7 +71,10 @@ const (
 	fetchedTopic
 	fetchedPartition
 	abortedTransaction
+	metadataRequest
 	metadataResponse
+	textRequest
+	textFrom3Request
 	broker
 	metadataTopic
 	metadataPartition
@@ -84,7 +88,7 @@ var structs = [lastStruct][]field{
 	requestHead:  {{kind: text16, what: clientID, until: newest}},
 	responseHead: {},
 
-	produceRequest: {str().from(3), num(2).is(acks), num(4), list(produceTopic)},
+	produceRequest: {str().from(3), num(2).is(acks), num(4).is(shown), list(produceTopic)},
 	produceTopic: {
 		num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(producePartition),
 	},
@@ -97,7 +101,7 @@ var structs = [lastStruct][]field{
 	},
 	recordError: {num(4), str()},
 
-	fetchRequest:  {num(4).is(replica).in(0, 14), {kind: rest, until: newest}},
+	fetchRequest:  {num(4).is(replica).in(0, 14), num(4).is(shown), num(4).is(shown), {kind: rest, until: newest}},
 	fetchResponse: {num(4).from(1), num(2).is(failure).from(7), num(4).from(7), list(fetchedTopic), {kind: rest, until: newest}},
 	fetchedTopic:  {num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(fetchedPartition)},
 	fetchedPartition: {
@@ -106,6 +110,9 @@ var structs = [lastStruct][]field{
 	},
 	abortedTransaction: {num(8), num(8)},
 
+	metadataRequest:  {num(4).is(shown).in(0, 8), str().from(9), {kind: rest, until: newest}},
+	textRequest:      {str(), {kind: rest, until: newest}},
+	textFrom3Request: {str().from(3), {kind: rest, until: newest}},
 	metadataResponse: {
 		num(4).from(3), list(broker), str().from(2), num(4).from(1), list(metadataTopic), {kind: rest, until: newest},
 	},
@@ -135,7 +142,11 @@ func apiOf(key int16) (a api, ok bool) {
 	case Fetch:
 		return api{request: fetchRequest, response: fetchResponse, flexible: 12, last: 18}, true
 	case Metadata:
-		return api{response: metadataResponse, flexible: 9, last: 13, least: 10}, true
+		return api{request: metadataRequest, response: metadataResponse, flexible: 9, last: 13, least: 10}, true
+	case SaslHandshake:
+		return api{request: textRequest, flexible: newest, last: 1}, true
+	case ApiVersions:
+		return api{request: textFrom3Request, flexible: 3, last: 5}, true
 	case 8: // OffsetCommit
 		return api{request: groupRequest, flexible: 8, last: 10}, true
 	case 11: // JoinGroup

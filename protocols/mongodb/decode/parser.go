@@ -173,6 +173,10 @@ func (d *direction) find(s *stream.Stream) bool {
 			if !s.Cut() {
 				return false
 			}
+			if len(b) >= message.HeaderSize { // the node left out what follows: it was sure
+				d.lost = false
+				return true
+			}
 		default:
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/edge/edgetest"
 	http1 "millrace.dev/protocols/http1/conversations"
 	http2 "millrace.dev/protocols/http2/conversations"
+	kafka "millrace.dev/protocols/kafka/conversations"
 	memcached "millrace.dev/protocols/memcached/conversations"
 	mongodb "millrace.dev/protocols/mongodb/conversations"
 	mysql "millrace.dev/protocols/mysql/conversations"
@@ -19,6 +20,7 @@ func Conversations() map[string][]edgetest.Conversation {
 		"dns":        dns.List(),
 		"http":       http1.List(),
 		"http2":      http2.List(),
+		"kafka":      kafka.List(),
 		"memcached":  memcached.List(),
 		"mongodb":    mongodb.List(),
 		"mysql":      mysql.List(),
