@@ -356,28 +356,3 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkRequest(b *testing.B) {
-	const text = "GET /api/v1/users/123456?page=2&size=10 HTTP/1.1\r\nHost: users.internal:8080\r\nUser-Agent: Go-http-client/1.1\r\n" +
-		"Accept: application/json\r\nAuthorization: Bearer abcdefghij\r\nAccept-Encoding: gzip\r\n\r\n"
-	benchmark(b, text)
-}
-
-func BenchmarkRedisPipeline(b *testing.B) {
-	benchmark(b, strings.Repeat("*3\r\n$3\r\nSET\r\n$10\r\nkey:000001\r\n$3\r\nxxx\r\n", 10))
-}
-
-func benchmark(b *testing.B, text string) {
-	r := newRedactor(b, config.Redact{Enable: true})
-	var c Connection
-	k := kernel.Connection{Role: millracev1.Role_ROLE_CLIENT}
-	buffer := []byte(text)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	offset := uint64(0)
-	for b.Loop() {
-		ev := kernel.Event{Kind: kernel.Send, Connection: &k, Offset: offset, Length: uint32(len(text)), Payload: buffer}
-		r.Event(&c, &ev)
-		offset += uint64(len(text))
-	}
-}

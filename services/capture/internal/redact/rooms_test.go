@@ -170,42 +170,6 @@ func TestDecodedWithoutRoom(t *testing.T) {
 	}
 }
 
-// BenchmarkRooms passes all conversations of a room, each on a connection of its own, so that what a connection costs
-// is in it.
-func BenchmarkRooms(b *testing.B) {
-	for name, list := range known.Conversations() {
-		b.Run(name, func(b *testing.B) {
-			r := newRedactor(b, on)
-			events, size := 0, 0
-			for i := range list {
-				events += len(list[i].Pieces)
-				for _, p := range list[i].Pieces {
-					size += len(p.Bytes)
-				}
-			}
-			buffer := make([]byte, 0, size)
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				for i := range list {
-					n := node{r: r, role: protocols.Client, k: kernel.Connection{Role: millracev1.Role_ROLE_CLIENT}}
-					var offsets [2]uint64
-					for _, p := range list[i].Pieces {
-						buffer = append(buffer[:0], p.Bytes...)
-						way := p.From - protocols.Client
-						ev := kernel.Event{
-							Kind: kernel.Send + kernel.Kind(way), Connection: &n.k, Offset: offsets[way], Length: uint32(len(buffer)), Payload: buffer,
-						}
-						r.Event(&n.c, &ev)
-						offsets[way] += uint64(len(p.Bytes))
-					}
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
-		})
-	}
-}
-
 // TestRooms is the proof for the whole node: of no protocol that is decoded a planted secret leaves, however its
 // connections are reported. Every room has conversations.
 func TestRooms(t *testing.T) {
