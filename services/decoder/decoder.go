@@ -38,7 +38,9 @@ var NewMetrics = processor.NewMetrics
 // layers serve all processors.
 var layers = decode.NewLayers(all.Layers)
 
-// sayAll is to become true in the release after this one: see "What may change" in docs/taps.md.
+// sayAll is to become true in the release after this one: see "What may change" in docs/taps.md. As long as parsers
+// write details first, which [decode.Protocol.Say] reads again, it takes the stage from 557,000 to 382,000 exchanges of
+// HTTP a second and core, and from 819,000 to 513,000 of Redis: parsers are to write attributes themselves then.
 const sayAll = false
 
 // New makes the processor of one partition. It is not safe for concurrent use.

@@ -18,7 +18,13 @@ import (
 
 // BenchmarkStage is the stage's cost of one side of an exchange: pairing, traces, metrics and spans. Clients call
 // servers over kept connections, and both sides come, each with the link of its start, as a decoder publishes them.
-func BenchmarkStage(b *testing.B) {
+func BenchmarkStage(b *testing.B) { benchmarkStage(b, false) }
+
+// BenchmarkStageSaid is the same with exchanges that say themselves what they are, as those of all protocols but HTTP/1
+// and Redis do.
+func BenchmarkStageSaid(b *testing.B) { benchmarkStage(b, true) }
+
+func benchmarkStage(b *testing.B, says bool) {
 	const perBatch = 100
 	factory, err := enricher.Processors(config.Default(), bus.DefaultPartitions, prometheus.NewRegistry())
 	if err != nil {
@@ -28,7 +34,7 @@ func BenchmarkStage(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var made calls
+	made := calls{says: says}
 	stagebench.Run(b, p, stagebench.Load{
 		Next: func(at time.Time) ([]stage.Record, int) {
 			pair := made.batches % pairs
@@ -50,6 +56,7 @@ const pairs = 16
 
 // calls are between pairs of processes.
 type calls struct {
+	says     bool
 	batches  int
 	requests [pairs]uint64
 }
@@ -83,6 +90,11 @@ func (c *calls) batch(tb testing.TB, pair int, side millracev1.Side, at time.Tim
 			}},
 		})
 	}
+	if c.says {
+		for _, x := range exchanges.Exchanges {
+			say(exchanges, x)
+		}
+	}
 	l, err := links.MarshalVT()
 	if err != nil {
 		tb.Fatal(err)
@@ -92,4 +104,26 @@ func (c *calls) batch(tb testing.TB, pair int, side millracev1.Side, at time.Tim
 		tb.Fatal(err)
 	}
 	return []stage.Record{{Subject: bus.LinkSubject(0), Data: l}, {Subject: bus.ExchangeSubject(0), Data: x}}
+}
+
+// say describes the exchange of batch by attributes.
+func say(batch *millracev1.ExchangeBatch, x *millracev1.Exchange) {
+	h := x.GetHttp()
+	x.Detail, x.Family, x.Operation, x.Path = nil, millracev1.Family_FAMILY_HTTP, h.Method, "/api/items/42"
+	x.ServerName, x.ServerPort = "service.local", 8080
+	texts := []string{"http.request.method", h.Method, "network.protocol.name", "http", "network.protocol.version", h.Version, "user_agent.original", h.UserAgent}
+	if x.Side == millracev1.Side_SIDE_CLIENT {
+		texts = append(texts, "url.full", "http://service.local:8080/api/items/42?x=1")
+	} else {
+		texts = append(texts, "url.scheme", "http", "url.path", x.Path, "url.query", "x=1")
+	}
+	batch.Names = batch.Names[:0]
+	for i := 0; i < len(texts); i += 2 {
+		x.Attributes = append(x.Attributes, &millracev1.Attribute{Name: uint32(i / 2), Value: &millracev1.Attribute_Text{Text: texts[i+1]}})
+		batch.Names = append(batch.Names, texts[i])
+	}
+	x.Attributes = append(x.Attributes, &millracev1.Attribute{
+		Name: uint32(len(batch.Names)), Value: &millracev1.Attribute_Number{Number: int64(h.Status)},
+	})
+	batch.Names = append(batch.Names, "http.response.status_code")
 }

@@ -85,6 +85,9 @@ func FuzzRead(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte{6<<3 | 2, 2, 1<<3 | 2, 9})
+	f.Add([]byte{1 << 3, 0x81, 0, 2<<3 | 2, 1, 'a'})
+	f.Add([]byte{1 << 3, 1, 2<<3 | 2, 1, 'a', 2<<3 | 2, 1, 'b'})
+	f.Add([]byte{1 << 3, 0x80, 0, 2<<3 | 2})
 	names := (*Names)(nil).For(texts("test.a", "test.b"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var a Attribute
@@ -125,4 +128,16 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("got %+v, want %v", a, want)
 		}
 	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	names := (*Names)(nil).For(texts("test.a", "test.b"))
+	message := append([]byte{1 << 3, 0x81, 0, 2<<3 | 2, 15}, "SELECT * FROM a"...)
+	var a Attribute
+	b.ReportAllocs()
+	for b.Loop() {
+		if !a.Read(message, names) {
+			b.Fatal("malformed")
+		}
+	}
 }
