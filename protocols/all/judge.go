@@ -88,10 +88,7 @@ func request(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
 	p, g := protocols.Recognise(list, asked, protocols.Client, protocols.Opening)
 	switch {
 	case g == protocols.More:
-		if p = confirmed(list, t, asked); p != nil {
-			return Judgement{Guess: protocols.Sure, Protocol: p}
-		}
-		g = wait(t.ClientCut)
+		return undecided(list, t, asked)
 	case g != protocols.Likely:
 	case t.ServerFirst:
 		g = protocols.No
@@ -103,23 +100,37 @@ func request(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
 	return Judgement{Guess: g, Protocol: p}
 }
 
-// confirmed gives the one protocol, of those that are equally likely, that the answer confirms; nil if there is none or
-// more than one.
-func confirmed(list []*protocols.Protocol, t *Talk, asked []byte) (found *protocols.Protocol) {
-	if t.ServerFirst || len(t.Server) == 0 {
-		return nil
+// undecided judges what several protocols may be, or what goes on like one. Of those that are equally likely the
+// answer can confirm one, whatever is missing of what was asked.
+func undecided(list []*protocols.Protocol, t *Talk, asked []byte) Judgement {
+	v := Judgement{Guess: wait(t.ClientCut)}
+	if t.ServerFirst {
+		return v
 	}
+	answered := protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut}
+	count := 0
 	for _, p := range list {
-		if p.Confirm == nil || p.Recognise(asked, protocols.Client, protocols.Opening) != protocols.Likely ||
-			p.Confirm(protocols.Answered{Asked: asked, Answer: t.Server, Cut: t.ServerCut}) != protocols.Sure {
+		if p.Confirm == nil || p.Recognise(asked, protocols.Client, protocols.Opening) != protocols.Likely {
 			continue
 		}
-		if found != nil {
-			return nil
+		g := protocols.More
+		if len(t.Server) > 0 {
+			g = p.Confirm(answered)
 		}
-		found = p
+		switch {
+		case g == protocols.Sure:
+			v.Protocol = p
+			count++
+		case g == protocols.More && !t.ServerCut:
+			v.Guess = protocols.More
+		}
 	}
-	return found
+	if count == 1 {
+		v.Guess = protocols.Sure
+	} else {
+		v.Protocol = nil
+	}
+	return v
 }
 
 // Recognise judges bytes that are not known to begin a connection, for protocols that are decoded.

@@ -105,18 +105,22 @@ func (s *scanner) nextReply(b []byte) (n int, kind Kind) {
 	return n, kind
 }
 
-// Skip implements [edge.Scanner].
+// Skip implements [edge.Scanner]. Where the kernel side leaves out the rest of a long value, it may leave out the end
+// of the items behind it.
 func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	p := &s.client.place
 	if from == protocols.Server {
 		p = &s.server.place
 	}
-	if p.lost || n > p.value {
+	switch {
+	case !p.lost && n <= p.value:
+		p.value -= n
+	case !p.lost && from == protocols.Server && p.value > 0 && n == p.value+EndBytes:
+		p.value = 0
+	default:
 		p.lost = true
-		return false
 	}
-	p.value -= n
-	return true
+	return !p.lost
 }
 
 // Resume implements [edge.Scanner].

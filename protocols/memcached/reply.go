@@ -49,6 +49,9 @@ var words = [...]string{
 // String gives the word as it stands on the wire.
 func (w Word) String() string { return words[w] }
 
+// EndBytes is the size of the line that ends items.
+const EndBytes = uint64(len("END\r\n"))
+
 // maxWord is the length of the longest word.
 const maxWord = 12
 

@@ -10,6 +10,7 @@ import (
 
 	"millrace.dev/test/e2e/internal/actor"
 	"millrace.dev/test/e2e/internal/children"
+	"millrace.dev/test/e2e/internal/databases"
 	"millrace.dev/test/e2e/internal/multiplexed"
 	"millrace.dev/test/internal/callgraph"
 	"millrace.dev/test/internal/product"
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 	callgraph.Main()
 	children.Main()
 	multiplexed.Main()
+	databases.Main()
 	os.Exit(run(m))
 }
 

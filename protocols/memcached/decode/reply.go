@@ -51,6 +51,10 @@ func (p *parser) replies(c *decode.Conn) {
 func (p *parser) replyLine(c *decode.Conn) bool {
 	s, d := c.Responses, &p.resp
 	b := s.Bytes()
+	if len(b) == 0 && d.items > 0 && s.Next() == stream.Hole {
+		p.passEnd(c)
+		return true
+	}
 	end := bytes.IndexByte(b[:min(len(b), maxLine)], '\n')
 	if end < 0 {
 		if len(b) < maxLine && !s.Cut() {
@@ -85,6 +89,21 @@ func (p *parser) replyLine(c *decode.Conn) bool {
 	text := bytes.TrimRight(b[min(message, end):end], "\r")
 	p.take(c, &line, text)
 	return true
+}
+
+// passEnd passes over a hole behind a value that goes on behind it: where it has the size of the end of the items, the
+// node has taken it for that.
+func (p *parser) passEnd(c *decode.Conn) {
+	before := c.Responses.Offset()
+	c.Responses.SkipRun()
+	if c.Responses.Offset()-before != memcached.EndBytes {
+		p.loseReply(c, false)
+		return
+	}
+	if x := p.resp.x; x != nil {
+		conclude(x, memcached.EndOfItems, nil, p.resp.items)
+	}
+	p.endReply(c)
 }
 
 // take acts on a line of the answer to d.x.
