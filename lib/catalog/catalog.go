@@ -113,17 +113,19 @@ var (
 	rpcMore        = []string{"network.peer.address", "peer.service"}
 	database       = []string{"db.system.name", "db.operation.name", "error.type"}
 	databaseMore   = []string{
-		"db.namespace", "db.response.status_code", "server.address", "server.port", "network.peer.address", "peer.service",
-		"network.transport",
+		"db.namespace", "db.collection.name", "db.query.summary", "db.stored_procedure.name", "db.response.status_code", "server.address",
+		"server.port", "network.peer.address", "peer.service", "network.transport",
 	}
 	messaging     = []string{"messaging.system", "messaging.operation.name", "messaging.destination.name", "server.address", "error.type"}
-	messagingMore = []string{"server.port", "peer.service"}
-	dns           = []string{"dns.question.name", "error.type"}
-	dnsMore       = []string{"server.address", "server.port"}
-	spanMetric    = []string{"service", "span.name", "span.kind", "status.code"}
-	spanMore      = []string{
+	messagingMore = []string{
+		"messaging.operation.type", "messaging.consumer.group.name", "messaging.destination.partition.id", "server.port", "peer.service",
+	}
+	dns        = []string{"dns.question.name", "error.type"}
+	dnsMore    = []string{"dns.question.type", "server.address", "server.port"}
+	spanMetric = []string{"service", "span.name", "span.kind", "status.code"}
+	spanMore   = []string{
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",
-		"db.system.name", "db.operation.name",
+		"db.system.name", "db.operation.name", "rpc.system.name", "rpc.method", "messaging.system", "messaging.destination.name",
 	}
 	edge = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
 )
