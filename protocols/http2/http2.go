@@ -126,6 +126,8 @@ func chain(b []byte, from protocols.End, enough int) protocols.Guess {
 		case h.Type == Settings && !registered(payload), whole && !readable(&h, payload, from):
 			return protocols.No
 		case !whole && h.Type != Data:
+		case h.Length == 0:
+			evidence += evidenceData // it is nearly all zeros, of which other protocols are full
 		case h.Type == Ping || h.Type == WindowUpdate || h.Type == ResetStream || h.Type == Priority || h.Type == Settings:
 			evidence += evidenceSized
 		case h.Type == Headers && h.Has(FlagEndHeaders):
