@@ -34,16 +34,17 @@ type leaks struct {
 	random *rand.Rand
 
 	mu     sync.Mutex
-	owner  map[uint64]string // of each part: where it was planted
-	seen   map[string]int    // messages or texts of each kind
-	marked map[string]bool   // kinds in which leakVisible was found
-	found  map[string]string // place and kind: what was around it
+	owner  map[uint64]string    // of each part: where it was planted
+	whole  map[uint64][]planted // of the first part of what is only a secret as a whole
+	seen   map[string]int       // messages or texts of each kind
+	marked map[string]bool      // kinds in which leakVisible was found
+	found  map[string]string    // place and kind: what was around it
 	err    error
 }
 
 func newLeaks() *leaks {
 	x := &leaks{
-		random: rand.New(rand.NewPCG(1, 2)), owner: map[uint64]string{}, seen: map[string]int{}, marked: map[string]bool{}, found: map[string]string{},
+		random: rand.New(rand.NewPCG(1, 2)), owner: map[uint64]string{}, whole: map[uint64][]planted{}, seen: map[string]int{}, marked: map[string]bool{}, found: map[string]string{},
 	}
 	x.know(leakVisible, leakVisible)
 	return x
@@ -81,6 +82,35 @@ func (x *leaks) know(place, text string) {
 	}
 }
 
+// planted is a secret in small letters.
+type planted struct{ place, text string }
+
+// knowWhole makes a secret of a text some parts of which are ordinary words.
+func (x *leaks) knowWhole(place, text string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	text = lowered(text)
+	if len(text) < leakPart {
+		panic("a secret of " + place + " is short")
+	}
+	var first uint64
+	for _, c := range []byte(text[:leakPart]) {
+		first = first<<8 | uint64(c)
+	}
+	x.whole[first] = append(x.whole[first], planted{place, text})
+}
+
+// lowered makes small letters of capitals, and leaves all other bytes alone.
+func lowered(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] += 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
 // look looks for every part of every secret, in capitals too.
 func (x *leaks) look(kind string, text []byte) {
 	x.mu.Lock()
@@ -92,6 +122,12 @@ func (x *leaks) look(kind string, text []byte) {
 			c += 'a' - 'A'
 		}
 		part = part<<8 | uint64(c)
+		for _, p := range x.whole[part] {
+			from := i + 1 - leakPart
+			if key := p.place + " in " + kind; from+len(p.text) <= len(text) && x.found[key] == "" && lowered(string(text[from:from+len(p.text)])) == p.text {
+				x.found[key] = fmt.Sprintf("%.160q", text[max(0, from-80):])
+			}
+		}
 		place, known := x.owner[part]
 		switch {
 		case !known || i+1 < leakPart:
@@ -280,7 +316,7 @@ func leakMissing(s *scene, talks []leakTalk, index *spans.Index) (missing []stri
 	return missing
 }
 
-// TestNoSecretLeaves: whatever place of HTTP, Redis, their lookalikes and processes a credential is in, it is on no
+// TestNoSecretLeaves: whatever place of a protocol, its lookalikes and processes a credential is in, it is on no
 // subject of the bus, in no bucket, no span, no metric and no log; and what is ordinary around it arrives.
 func TestNoSecretLeaves(t *testing.T) {
 	needRoot(t)
@@ -351,6 +387,8 @@ func TestNoSecretLeaves(t *testing.T) {
 		s.srvPrefix, s.clientPrefix = x.command(name+" server"), x.command(name+" client")
 		scenes[name], talks[name] = s, x.leakScene(s, places)
 	}
+	spoken := newScene(t)
+	conversations := x.leakRooms(spoken)
 	pythons := x.programs(t)
 	last := newScene(t)
 	last.open("c")
@@ -371,6 +409,7 @@ func TestNoSecretLeaves(t *testing.T) {
 			t.Error(name, m)
 		}
 	}
+	leakRoomsSeen(t, spoken, conversations, index)
 	for name, pid := range pythons {
 		if len(o.await(1, pid)) != 1 {
 			t.Errorf("%s: no span", name)
