@@ -23,7 +23,7 @@ PROTOC_GEN_GO_VERSION := v1.36.12
 VTPROTO_VERSION  := v0.6.0
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
-TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils
+TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql
 BACKEND_PACKAGES := prometheus redis-server
 BPF_PACKAGES  := clang-16 llvm-16 libbpf-dev clang-format-16
 

@@ -79,9 +79,14 @@ func (s *scanner) way(from protocols.End) *way { return &s.ways[from-protocols.C
 
 // Scan implements [edge.Scanner].
 func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status {
+	return s.scan(from, b, 0, w)
+}
+
+// scan reads the bytes of b from i on.
+func (s *scanner) scan(from protocols.End, b []byte, i int, w *edge.Writer) edge.Status {
 	d := s.way(from)
 	client := from == protocols.Client
-	for i := 0; i < len(b); {
+	for i < len(b) {
 		if d.left > 0 {
 			n := min(len(b)-i, int(d.left))
 			s.body(d, b[i:i+n], i, w)
@@ -228,4 +233,15 @@ func (s *scanner) Resume(from protocols.End, b []byte) bool {
 	s.answers = 0
 	s.forget()
 	return true
+}
+
+// Tail implements [edge.Tailer]: the end of a response tells how it ended, and that the next message begins behind it.
+func (s *scanner) Tail(from protocols.End, b []byte, w *edge.Writer, within bool) bool {
+	at := ResponseEnd(b)
+	if from != protocols.Server || within || at < 0 {
+		return false
+	}
+	d := s.way(from)
+	d.have, d.left = 0, 0
+	return s.scan(from, b, at, w) == edge.Following
 }

@@ -1,6 +1,10 @@
 package postgres
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"millrace.dev/protocols"
+)
 
 // Codes of first messages, in place of a version.
 const (
@@ -83,4 +87,25 @@ func BodyLength(head []byte, client bool) (uint32, bool) {
 	}
 	length := binary.BigEndian.Uint32(head[1:])
 	return length - 4, known.known && length >= 4 && length-4 >= known.least && length-4 <= known.most
+}
+
+// ResponseEnd finds the message with which a response ends, CommandComplete or an error, before the ReadyForQuery with
+// which b ends; -1 if b does not end like that.
+func ResponseEnd(b []byte) int {
+	end := len(b) - HeaderBytes - 1
+	if end < 0 || string(b[end:end+HeaderBytes]) != "Z\x00\x00\x00\x05" || content('Z', b[end+HeaderBytes:], true, false) == protocols.No {
+		return -1
+	}
+	const farthest = 4096
+	for at := end - HeaderBytes - 1; at >= max(0, end-farthest); at-- {
+		if kind := b[at]; kind != 'C' && kind != 'E' || int(binary.BigEndian.Uint32(b[at+1:])) != end-at-1 {
+			continue
+		}
+		body := b[at+HeaderBytes : end]
+		if b[at] == 'E' && (len(body) < 12 || body[0] != 'S' || body[len(body)-1] != 0) || content(b[at], body, true, false) == protocols.No {
+			continue
+		}
+		return at
+	}
+	return -1
 }

@@ -61,6 +61,7 @@ type result struct {
 	rowed, counted bool // the response has rows; a command told how many
 	fatal          bool
 	copies         bool // the server asked for data
+	gapped         bool // the middle of the response is missing
 	tag            [32]byte
 	tagged         int
 	tagRows        uint64

@@ -27,7 +27,11 @@ func (p *parser) reply(c *decode.Conn) bool {
 			p.loseReplies(c)
 			return true
 		case missed:
-			p.loseReplies(c)
+			if x := c.Oldest(); x != nil && x.Responding() && !x.ResponseDone() && p.head < len(p.items) {
+				p.missMiddle(c)
+			} else {
+				p.loseReplies(c)
+			}
 			return true
 		case ready:
 		}
@@ -66,10 +70,45 @@ func (p *parser) answer(c *decode.Conn) bool {
 	return true
 }
 
+// missMiddle goes on behind bytes that are missing in the middle of a response, whose end may be found.
+func (p *parser) missMiddle(c *decode.Conn) {
+	p.replies.lost, p.replies.reading, p.result.gapped = true, false, true
+	c.RequestGap() // whether what is found belongs to it is not known for certain
+	c.Responses.PassGap()
+}
+
+// findEnd looks for the end of a response whose middle is missing in the event at the position, and goes on there.
+func (p *parser) findEnd(c *decode.Conn) bool {
+	tail, before := c.Responses.EventTail()
+	at := known.ResponseEnd(tail)
+	if at < 0 || !p.result.gapped {
+		return false
+	}
+	// It ends the last exchange before ReadyForQuery; what is known of those before it is nothing.
+	last := p.head
+	for i := p.head; i < len(p.items) && p.items[i].kind != 'S'; i++ {
+		if last = i; p.items[i].kind == 'Q' || p.items[i].kind == 'F' {
+			break
+		}
+	}
+	for p.head < last {
+		ends := p.items[p.head].last
+		if p.pop(); ends {
+			return false
+		}
+	}
+	c.Responses.Skip(before + uint64(at))
+	p.replies, p.doubted = reader{body: p.replies.body}, true
+	return true
+}
+
 // findReply looks for a message behind what is missing.
 func (p *parser) findReply(c *decode.Conn) bool {
 	s := c.Responses
 	for s.Next() != stream.None {
+		if p.findEnd(c) {
+			return true
+		}
 		if b := s.Bytes(); s.AtEventStart() && len(b) > 0 && known.Protocol.Recognise(b, protocols.Server, protocols.Anywhere) == protocols.Sure {
 			p.replies = reader{body: p.replies.body}
 			p.answered, p.doubted = true, true
@@ -133,8 +172,8 @@ func (p *parser) beforeReply(c *decode.Conn, kind byte) bool {
 	if !x.Responding() {
 		p.result = result{}
 		c.BeginResponse(x)
+		x.Estimated = x.Estimated || p.doubted
 	}
-	x.Estimated = x.Estimated || p.doubted
 	return true
 }
 

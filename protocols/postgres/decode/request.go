@@ -26,7 +26,11 @@ func (p *parser) request(c *decode.Conn) bool {
 			p.loseRequests(c)
 			return true
 		case missed:
-			p.loseRequests(c)
+			if x := c.Newest(); r.kind == 'd' && x != nil && x.RequestDone() && !x.ResponseDone() {
+				p.missData(c)
+			} else {
+				p.loseRequests(c)
+			}
 			return true
 		case ready:
 		}
@@ -48,9 +52,25 @@ func (p *parser) request(c *decode.Conn) bool {
 	return true
 }
 
+// missData goes on behind bytes that are missing in what a client copies in. Up to the next message that is found, all
+// is taken for data.
+func (p *parser) missData(c *decode.Conn) {
+	p.requests.lost, p.requests.reading = true, false
+	p.endCopy()
+	p.copied = false
+	c.RequestGap()
+	from := c.Requests.Offset()
+	c.Requests.PassGap()
+	p.copy(c, c.Requests.Offset()-from)
+}
+
 // findRequest looks for a message behind what is missing.
 func (p *parser) findRequest(c *decode.Conn) bool {
 	s := c.Requests
+	if p.requests.kind == 'd' {
+		from := s.Offset()
+		defer func() { p.copy(c, s.Offset()-from) }()
+	}
 	for s.Next() != stream.None {
 		if b := s.Bytes(); s.AtEventStart() && len(b) > 0 && known.Protocol.Recognise(b, protocols.Client, protocols.Anywhere) == protocols.Sure {
 			p.requests = reader{client: true, body: p.requests.body}

@@ -53,11 +53,11 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 	p.cache.appendState(w)
 }
 
-func (p *parser) bits() [14]*bool {
+func (p *parser) bits() [15]*bool {
 	r := &p.result
-	return [14]*bool{
+	return [15]*bool{
 		&p.starting, &p.opaque, &p.answered, &p.parsed, &p.bound, &p.failed, &p.hidden, &r.rowed, &r.counted, &r.fatal, &r.failed,
-		&r.copies, &p.doubted, &p.copied,
+		&r.copies, &r.gapped, &p.doubted, &p.copied,
 	}
 }
 

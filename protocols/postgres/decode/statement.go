@@ -119,11 +119,12 @@ func (p *parser) conclude(x *decode.Exchange) {
 		x.Said.Operation = append(x.Said.Operation, r.tag[:r.tagged]...)
 		a.Text(attrOperation, r.tag[:r.tagged])
 	}
-	if rows := r.rows; r.rowed || r.counted && r.reads() {
-		if x.LostBytes > 0 && r.reads() {
-			rows = r.tagRows
-		}
-		a.Number(attrRows, int64(rows))
+	switch {
+	case r.gapped && (!r.reads() || bytes.Contains(x.Said.Operation, []byte("; "))): // not all of them are known
+	case r.gapped:
+		a.Number(attrRows, int64(r.tagRows))
+	case r.rowed || r.counted && r.reads():
+		a.Number(attrRows, int64(r.rows))
 	}
 	if r.failed {
 		status := r.status[:]
@@ -139,5 +140,5 @@ func (p *parser) conclude(x *decode.Exchange) {
 // reads reports whether the number of rows of the command's tag is that of rows it returned.
 func (r *result) reads() bool {
 	tag := string(r.tag[:r.tagged])
-	return tag == "SELECT" || tag == "FETCH"
+	return tag == "SELECT" || tag == "FETCH" || tag == "COPY" && !r.copies && r.rowed
 }
