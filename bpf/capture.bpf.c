@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The capture object: payload at the exit of system calls, and the life of connections and tasks. */
+#include "datagram.h"
 #include "goroutine.h"
 #include "syscall.h"
 #include "transfer.h"
@@ -257,6 +258,66 @@ static __always_inline bool is_traffic(u32 operation, long ret)
 	return operation != OP_NONE && ret >= 0;
 }
 
+/* The end of a call that moved datagrams, if they are DNS. */
+static __noinline int end_datagrams(struct pt_regs *regs, u32 operation, long ret, struct sock *sk)
+{
+	u64 id = bpf_get_current_pid_tgid(), size = SYSCALL_ARG2(regs), address = 0;
+	u32 side = 1u << operation & SENDING ? SIDE_SEND : SIDE_RECEIVE;
+	struct scratch *s;
+	struct work *w;
+
+	if (!ret || !may_be_dns(sk))
+		return 0;
+	s = current_scratch();
+	if (!s || !take_work(&s->work, ret))
+		return 0;
+	w = &s->work;
+	w->key = (u64)sk;
+	w->count = w->end = ret;
+	w->buffer = w->iov = w->iov_count = 0;
+	w->side = side;
+	w->pid = id >> 32;
+	w->thread = (u32)id;
+	w->time = bpf_ktime_get_ns();
+	w->duration = side == SIDE_SEND ? duration_of(w->time, (u32)id, SYSCALL_NUMBER(regs)) : 0;
+	read_goroutine(s, w, policy_of(id >> 32), regs);
+	switch (operation) {
+	case OP_RECVFROM:
+	case OP_SENDTO:
+		address = SYSCALL_ARG4(regs);
+		/* fallthrough */
+	case OP_READ:
+	case OP_WRITE:
+		w->buffer = SYSCALL_ARG1(regs);
+		if (w->end > size) /* MSG_TRUNC gives the length of what did not fit */
+			w->end = size;
+		tell_datagram(address);
+		break;
+	case OP_READV:
+	case OP_WRITEV:
+		w->iov = SYSCALL_ARG1(regs);
+		w->iov_count = size;
+		tell_datagram(0);
+		break;
+	case OP_RECVMSG:
+	case OP_SENDMSG: {
+		struct user_msghdr *message = (void *)SYSCALL_ARG1(regs);
+
+		bpf_probe_read_user(&w->iov, sizeof(u64), &message->iov);
+		bpf_probe_read_user(&w->iov_count, sizeof(u64), &message->iov_count);
+		bpf_probe_read_user(&address, sizeof(u64), &message->name);
+		tell_datagram(address);
+		break;
+	}
+	case OP_RECVMMSG:
+	case OP_SENDMMSG:
+		tell_datagrams(SYSCALL_ARG1(regs), ret);
+		break;
+	}
+	w->busy = 0;
+	return 0;
+}
+
 /* The end of a call that is_traffic(). Inlined twice it would double the object. */
 static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 {
@@ -276,7 +337,9 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 	if (!ret && !size && operation != OP_RECVMSG)
 		return 0;
 
-	/* Before the process: most calls are on files, pipes and events, and this is a few loads where that is a hash. */
+	/*
+	 * Before the process: most calls are on files, pipes and events, and this is a few loads where that is a hash.
+	 */
 	fd = operation == OP_SPLICE ? SYSCALL_ARG2(regs) : SYSCALL_ARG0(regs);
 	sk = sock_of(fd);
 	if (!sk && operation == OP_SPLICE) {
@@ -309,7 +372,7 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 		return 0;
 	c = connection_of(sk, ret, side);
 	if (!c)
-		return 0;
+		return end_datagrams(regs, operation, ret, sk);
 	select_by_port(policy, c);
 	/* The usual end of a connection that is not to be followed; transfer() would find the same. */
 	if (c->facts.protocol == PROTOCOL_TLS)
@@ -384,15 +447,17 @@ int syscall_exit_perf(struct trace_event_raw_sys_exit *ctx)
 
 enum preemption { PREEMPTION_UNKNOWN, PREEMPTION_OFF, PREEMPTION_ON };
 
-/* Whether tasks can be preempted in programs at the tracepoints of system calls, and at others; see preemption_of(). */
+/*
+ * Whether tasks can be preempted in programs at the tracepoints of system calls, and at others; see preemption_of().
+ */
 u32 syscall_preemption = PREEMPTION_UNKNOWN;
 u32 event_preemption = PREEMPTION_UNKNOWN;
 /* Thread group of the agent, whose calls show it. */
 const volatile u32 agent = 0;
 
 /*
- * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task of
- * the CPU until the preempted one is done with it: what those do would be missed. A program may never migrate, so
+ * Some kernels (7.x) let tasks be preempted in programs at tracepoints, and skip such a program for every other task
+ * of the CPU until the preempted one is done with it: what those do would be missed. A program may never migrate, so
  * either preemption is off or migration is, and the latter can be seen. At perf's side of the same tracepoints
  * preemption is always off, for some more ns per event: there the programs *_perf are attached instead. But perf runs
  * no two programs of any kind inside of each other on a CPU, and a packet's interrupt may come while one runs: what
@@ -445,6 +510,9 @@ int set_verdict(struct verdict *verdict)
 	c->facts.protocol = verdict->protocol;
 	c->tries = 0;
 	c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
+	if (c->framed && frames_of(c->framed)->protocol == verdict->protocol)
+		return 0; /* followed already */
+	c->framed = 0;
 	c->sides[SIDE_SEND].line = c->sides[SIDE_RECEIVE].line = LINE_UNKNOWN;
 	return 0;
 }

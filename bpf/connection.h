@@ -43,7 +43,9 @@ enum protocol {
 	PROTOCOL_REDIS,
 	PROTOCOL_TLS,
 	PROTOCOL_UNKNOWN,
-	/* The first bytes could be many things: payload is copied until user space says what it is. Not in raw.proto. */
+	/*
+	 * The first bytes could be many things: payload is copied until user space says what it is. Not in raw.proto.
+	 */
 	PROTOCOL_PENDING = 255,
 };
 enum side { SIDE_SEND, SIDE_RECEIVE };
@@ -51,14 +53,14 @@ enum side { SIDE_SEND, SIDE_RECEIVE };
 /* One direction of a connection. */
 struct direction {
 	u64 next;	/* offset behind the last byte seen */
-	u64 held[2];	/* the last events' bytes if they were few: the beginning of a token, perhaps */
+	u64 held[2];	/* the last events' bytes if they were few: the beginning of a token, perhaps, or of a frame's header */
 	u32 budget;	/* payload bytes still to ship of the current message */
 	u8 held_length; /* at most HELD_MAX */
 	u8 started;	/* `next` is exact */
 	u8 line;	/* what is read at `frame`, enum line in framing.h */
 	u8 reserved;
 	u64 frame;  /* offset at which framing goes on, where `line` says that it is known */
-	u64 number; /* of the line that is being read there */
+	u64 number; /* of the line that is being read there; with frames the offset behind what is wanted of one */
 };
 
 #define HELD_MAX 15
@@ -70,6 +72,7 @@ enum connection_flag {
 	CONNECTION_ENDED = 8,	  /* CLOSE or RESET was sent */
 	CONNECTION_PEER_CHECKED = 16,
 	CONNECTION_ABORTED = 32, /* ended by a reset that is not reported yet */
+	CONNECTION_ASKS = 64,	 /* this end is the client, for frames */
 };
 
 struct connection {
@@ -80,12 +83,12 @@ struct connection {
 	u32 error;
 	u16 tries; /* data events without a known token */
 	u8 flags;
-	u8 pad;
+	u8 framed; /* number of the entry of `frames`, from 1 on; 0: its protocol has none */
 };
 
 /*
- * TCP connections that moved data for a process that is not ignored, by address of the sock. Entries go when the kernel
- * destroys the sock, so an address cannot mean an older connection.
+ * TCP connections that moved data for a process that is not ignored, by address of the sock. Entries go when the
+ * kernel destroys the sock, so an address cannot mean an older connection.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -275,9 +278,9 @@ struct {
 enum taken { TAKEN_TORN, TAKEN_LOCKED, TAKEN_UNLOCKED };
 
 /*
- * Takes the snapshot of a sock, unless it changes meanwhile. The values belong together for certain if nobody holds the
- * sock's lock, which is looked at if `check_lock` is 1. Verified once, on its own: inlined into the loop below it cost
- * the verifier 100,000 steps at each of three places.
+ * Takes the snapshot of a sock, unless it changes meanwhile. The values belong together for certain if nobody holds
+ * the sock's lock, which is looked at if `check_lock` is 1. Verified once, on its own: inlined into the loop below it
+ * cost the verifier 100,000 steps at each of three places.
  */
 __noinline int take_snapshot(u64 check_lock)
 {
@@ -320,8 +323,8 @@ __noinline int take_snapshot(u64 check_lock)
 #define SNAPSHOT_TRIES 8
 
 /*
- * Identity of a connection at any moment of its life. snd_una and bytes_acked move together (tcp_snd_una_update), as do
- * rcv_nxt and bytes_received (tcp_rcv_nxt_update), whatever is in flight, retransmitted, dropped on this host or
+ * Identity of a connection at any moment of its life. snd_una and bytes_acked move together (tcp_snd_una_update), as
+ * do rcv_nxt and bytes_received (tcp_rcv_nxt_update), whatever is in flight, retransmitted, dropped on this host or
  * closed: FINs count in both. But the SYN of the end that connected counts in bytes_acked too. snd_nxt - (bytes_sent -
  * bytes_retrans) is without the SYN, so the two differ by 1 at the client and by 0 at the server. It runs ahead when
  * the local queue refused a packet; then the listening sockets tell the role.

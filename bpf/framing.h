@@ -23,15 +23,17 @@
 /* What is read at an offset. */
 enum line {
 	LINE_UNKNOWN,
-	LINE_VALUE,	/* Redis: before a value, and perhaps the line end that follows a string */
-	LINE_LENGTH,	/* Redis: in the length of a string */
-	LINE_REST,	/* Redis: in the rest of another line */
-	LINE_CHUNK,	/* HTTP: before the size of a chunk, and perhaps the line end that follows the one before */
-	LINE_SIZE,	/* HTTP: in the size of a chunk */
-	LINE_EXTENSION, /* HTTP: behind it */
-	LINE_MESSAGE,	/* HTTP: at the end of a body */
-	LINE_HEAD,	/* HTTP: in a long head; what it says of the body is not looked at */
-	LINE_BODY = 64, /* all bytes before are body, and not needed */
+	LINE_VALUE,	 /* Redis: before a value, and perhaps the line end that follows a string */
+	LINE_LENGTH,	 /* Redis: in the length of a string */
+	LINE_REST,	 /* Redis: in the rest of another line */
+	LINE_CHUNK,	 /* HTTP: before the size of a chunk, and perhaps the line end that follows the one before */
+	LINE_SIZE,	 /* HTTP: in the size of a chunk */
+	LINE_EXTENSION,	 /* HTTP: behind it */
+	LINE_MESSAGE,	 /* HTTP: at the end of a body */
+	LINE_HEAD,	 /* HTTP: in a long head; what it says of the body is not looked at */
+	LINE_FRAME = 32, /* a frame, see frames.h */
+	LINE_FIRST,	 /* a first frame */
+	LINE_BODY = 64,	 /* all bytes before are body, and not needed */
 };
 
 static __always_inline bool is_letter(u8 c)
@@ -170,8 +172,8 @@ __noinline int follow(void)
 
 /*
  * Whether what is in s->payload has the framing of messages, though it does not begin with one; then w->line and w->at
- * say where it goes on. As far as a value may reach that is shipped whole; of HTTP, whose messages are larger, near the
- * beginning.
+ * say where it goes on. As far as a value may reach that is shipped whole; of HTTP, whose messages are larger, near
+ * the beginning.
  */
 __noinline int find_framing(u64 protocol)
 {
@@ -296,8 +298,8 @@ __noinline int scan_head(void)
 
 /*
  * Reads the head of HTTP at the beginning of s->payload, and sets w->line and w->at to where framing goes on if it is
- * certain. A response to HEAD and a 304 say how long the body would be: what comes instead of it begins an event, which
- * shows it, or follows at once.
+ * certain. A response to HEAD and a 304 say how long the body would be: what comes instead of it begins an event,
+ * which shows it, or follows at once.
  */
 static __always_inline void read_head(struct scratch *s, struct work *w)
 {
@@ -359,7 +361,7 @@ static __always_inline bool ends_with_length(struct scratch *s, struct work *w, 
 	end = s->payload + at;
 	if (protocol == PROTOCOL_HTTP1) /* most requests that end with their head have no body */
 		return *(volatile u32 *)end == FOUR('\r', '\n', '\r', '\n') && s->payload[0] != 'G' && s->payload[1] != 'E';
-	return end[3] == '\n' && is_digit(end[1]) && is_digit(end[0]);
+	return end[3] == '\n' && is_digit(end[1]) && is_digit(end[0]) && is_text(protocol);
 }
 
 /* Reads that length. */

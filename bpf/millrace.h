@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What Millrace's programs share with each other and with user space: the records of the ring buffer, the tables that
- * every object uses, and how to send a record. An object of its own (for example the Go runtime's probes) includes this
- * file; the loader puts the tables of the capture object in the place of its own (MapReplacements by name: events,
- * policies, losses).
+ * every object uses, and how to send a record. An object of its own (for example the Go runtime's probes) includes
+ * this file; the loader puts the tables of the capture object in the place of its own (MapReplacements by name:
+ * events, policies, losses).
  */
 #ifndef MILLRACE_H
 #define MILLRACE_H
@@ -15,8 +15,8 @@
 
 /*
  * Reading a kernel structure through a pointer that the verifier does not trust. With bpf_rdonly_cast (6.2) it is a
- * load instead of a call of bpf_probe_read_kernel. User space sets fast_reads where the kernel has it and takes it back
- * if loading fails.
+ * load instead of a call of bpf_probe_read_kernel. User space sets fast_reads where the kernel has it and takes it
+ * back if loading fails.
  */
 extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 #define FAST(type, pointer) ((struct type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(struct type)))
@@ -34,6 +34,8 @@ enum record_kind {
 	RECORD_PROCESS_EXEC = 9,
 	RECORD_PROCESS_EXIT = 10,
 	RECORD_PROCESS_FORK = 11,
+	RECORD_DATAGRAM_SENT = 12, /* struct datagram stands between the record and the payload */
+	RECORD_DATAGRAM_RECEIVED = 13,
 };
 
 /* As Event.flags in raw.proto. */

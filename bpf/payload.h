@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which bytes of an event are shipped: telling protocols by their first bytes, budgets, and gathering from user memory.
+/*
+ * Which bytes of an event are shipped: telling protocols by their first bytes, budgets, and gathering from user
+ * memory.
  */
 #ifndef MILLRACE_PAYLOAD_H
 #define MILLRACE_PAYLOAD_H
@@ -7,7 +9,7 @@
 #include "connection.h"
 
 #define PAYLOAD_MAX 16384 /* most payload of one record's head; a larger event is several records */
-#define CHUNK_MAX 15872	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
+#define CHUNK_MAX 15616	  /* most that is read from one of several buffers: PAYLOAD_MAX + this fits into the scratch */
 #define HEAD_BYTES 256
 #define TAIL_BYTES 256
 #define PIECE_BYTES 64 /* of each of the first PIECES buffers, when only head and tail are shipped */
@@ -31,7 +33,10 @@ struct work {
 	u64 duration;
 	u64 goroutine;
 	u64 parent_goroutine;
-	/* Progress of gathering; kept here because the verifier follows values in memory more cheaply than in registers. */
+	/*
+	 * Progress of gathering; kept here because the verifier follows values in memory more cheaply than in
+	 * registers.
+	 */
 	u64 position;
 	u64 filled;
 	u64 last_base;
@@ -61,8 +66,19 @@ struct work {
 	u64 shipped; /* bytes of it that they held */
 	u64 iov_at;  /* position of the buffer iov_first in the event */
 	u32 iov_first;
-	u32 reserved;
+	u32 joined; /* bytes of events before with which the token began */
 	u64 peek[PEEK / sizeof(u64)];
+	/* Following frames, see frames.h. */
+	u64 frame;   /* offset of the next header */
+	u64 wanted;  /* offset behind what is shipped of the frame before */
+	u64 end;     /* where in the payload the window ends */
+	u64 head[3]; /* the header that is being read, as far as it has come; the last is room for reading beyond it */
+	u32 window;  /* how much is read ahead */
+	u8 have;     /* bytes in head */
+	u8 framed;   /* number of the entry of `frames`, from 1 on */
+	u8 server;   /* 1: the server sends the bytes */
+	u8 again;    /* bytes with which the other end answers first frames */
+	u8 all;	     /* nothing is left out */
 };
 
 #define SCRATCH_SIZE 32768 /* most that a value of a per-CPU array may have */
@@ -98,16 +114,19 @@ struct {
 #define FOUR(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
 
 /*
- * What first bytes are taken for: Rule in millrace.dev/protocols, written by the loader from the list there. Bytes that
- * cannot be read peek as zeros, so a match says how many it needs at least.
+ * What first bytes are taken for: Rule in millrace.dev/protocols, written by the loader from the list there. Bytes
+ * that cannot be read peek as zeros, so a match says how many it needs at least.
  */
 struct match {
 	u64 mask[PEEK / sizeof(u64)];
 	u64 value[PEEK / sizeof(u64)];
 	u8 least;
 	u8 protocol;
-	u8 opening; /* holds on connections alone that were seen from their beginning */
-	u8 reserved[5];
+	u8 not_at;   /* enum place: where it does not hold */
+	u8 framed;   /* number of the protocol's entry of `frames`, from 1 on; 0: none */
+	u8 from;     /* enum sender */
+	u8 not_from; /* the other one; 0: both send such bytes */
+	u8 reserved[2];
 };
 
 #define MATCHES_MAX 128
@@ -154,20 +173,38 @@ static __always_inline bool take_work(struct work *w, u64 bytes)
 }
 
 /*
- * The functions below that are not static are verified once, on their own, instead of at each call; inlined they exceed
- * the verifier's limit of a million steps. On 5.10 such a function takes scalars only, so it looks its memory up
- * itself.
+ * The functions below that are not static are verified once, on their own, instead of at each call; inlined they
+ * exceed the verifier's limit of a million steps. On 5.10 such a function takes scalars only, so it looks its memory
+ * up itself.
  */
 
+/* What is known of the place of bytes: that they begin a connection, or not. */
+enum place { PLACE_ANYWHERE = 1, PLACE_OPENING = 2 };
+
+/* Which end sends bytes. The bits of both are never set together. */
+enum sender { SENDER_UNKNOWN, SENDER_CLIENT, SENDER_SERVER };
+
+static __always_inline u32 sender_of(struct work *w, struct connection *c)
+{
+	if (c->facts.role == ROLE_UNKNOWN)
+		return SENDER_UNKNOWN;
+	return (c->facts.role == ROLE_CLIENT) == (w->side == SIDE_SEND) ? SENDER_CLIENT : SENDER_SERVER;
+}
+
+#define FOUND_PROTOCOL(found) ((u8)(found))
+#define FOUND_FRAMED(found) ((u8)((found) >> 8))
+#define FOUND_SENDER(found) ((u8)((found) >> 16))
+
 /*
- * The protocol of the first match of the peeked bytes, else PROTOCOL_NONE. `opening` is 0 or 1. One branch a turn, on a
- * value that is not used after it: where programs have functions, verifiers before 6.2 take every scalar for precise,
- * so that a branch on `length` would multiply the states of the loop, to minutes of loading on 5.10.
+ * The first match of the peeked bytes, as FOUND_*(), else 0. `place` is an enum place, `sender` an enum sender. One
+ * branch a turn, on a value that is not used after it: where programs have functions, verifiers before 6.2 take every
+ * scalar for precise, so that a branch on `length` would multiply the states of the loop, to minutes of loading on
+ * 5.10.
  */
-__noinline int first_token(u64 length, u64 opening)
+__noinline int first_token(u64 length, u64 place, u64 sender)
 {
 	struct work *w = current_work();
-	u64 low, high, closed = (opening ^ 1) & 1;
+	u64 low, high;
 
 	if (!w)
 		return PROTOCOL_NONE;
@@ -182,10 +219,10 @@ __noinline int first_token(u64 length, u64 opening)
 		/* The compiler would make branches of it. */
 		asm volatile("" : "+r"(lacks));
 		differs = ((low & m->mask[0]) ^ m->value[0]) | ((high & m->mask[1]) ^ m->value[1]);
-		differs |= lacks >> 63 | (closed & m->opening);
+		differs |= lacks >> 63 | (place & m->not_at) | (sender & m->not_from);
 		asm volatile("" : "+r"(differs));
 		if (!differs)
-			return m->protocol;
+			return m->protocol | m->framed << 8 | m->from << 16;
 	}
 	return PROTOCOL_NONE;
 }
@@ -249,15 +286,16 @@ static __always_inline void peek(struct scratch *s, struct work *w)
 }
 
 /*
- * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads one
- * byte ahead while a handler runs, so most of its requests arrive as one byte and the rest.
+ * The token with which an event begins, also where an earlier event took the first bytes of it: Go's net/http reads
+ * one byte ahead while a handler runs, so most of its requests arrive as one byte and the rest.
  */
-static __always_inline int token_of(struct work *w, struct direction *d, bool opening)
+static __always_inline int token_of(struct work *w, struct direction *d, u32 place, u32 sender)
 {
-	int token = first_token(w->count, opening);
+	int token = first_token(w->count, place, sender);
 	u32 length = d->held_length, shift = (length & 7) * 8;
 	u64 low = w->peek[0], high = w->peek[1];
 
+	w->joined = 0;
 	if (!token && length && length <= HELD_MAX) {
 		if (length < 8) {
 			w->peek[0] = d->held[0] | low << shift;
@@ -266,7 +304,8 @@ static __always_inline int token_of(struct work *w, struct direction *d, bool op
 			w->peek[0] = d->held[0];
 			w->peek[1] = d->held[1] | low << shift;
 		}
-		token = first_token(w->count + length, opening);
+		token = first_token(w->count + length, place, sender);
+		w->joined = token ? length : 0;
 		/* Few bytes again: they join those that are held. */
 		if (!token && w->count + length <= HELD_MAX) {
 			d->held[0] = w->peek[0];
@@ -282,6 +321,12 @@ static __always_inline int token_of(struct work *w, struct direction *d, bool op
 		d->held_length = w->count;
 	}
 	return token;
+}
+
+/* Messages are framed by text: see framing.h. What is pending may be. */
+static __always_inline bool is_text(u8 protocol)
+{
+	return protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS || protocol == PROTOCOL_PENDING;
 }
 
 #define FRAMING_STEP 16
@@ -318,7 +363,7 @@ __noinline int framing_at(u64 from, u64 protocol)
  */
 static __always_inline bool has_framing(struct scratch *s, struct work *w, u8 protocol)
 {
-	if (!w->buffer || w->count < HEAD_BYTES + TAIL_BYTES ||
+	if (!w->buffer || w->count < HEAD_BYTES + TAIL_BYTES || !is_text(protocol) ||
 	    bpf_probe_read_user(s->payload, HEAD_BYTES + FRAMING_STEP, (void *)w->buffer))
 		return false;
 	for (int i = 0; i < HEAD_BYTES; i += FRAMING_STEP) {

@@ -72,6 +72,7 @@ static __always_inline u32 operation_of(u64 number)
 #define SYSCALL_ARG1(regs) ((regs)->si)
 #define SYSCALL_ARG2(regs) ((regs)->dx)
 #define SYSCALL_ARG3(regs) ((regs)->r10)
+#define SYSCALL_ARG4(regs) ((regs)->r8)
 #define USER_CS_64 0x33
 #define IS_COMPAT(regs) ((regs)->cs != USER_CS_64)
 
@@ -82,6 +83,7 @@ static __always_inline u32 operation_of(u64 number)
 #define SYSCALL_ARG1(regs) ((regs)->regs[1])
 #define SYSCALL_ARG2(regs) ((regs)->regs[2])
 #define SYSCALL_ARG3(regs) ((regs)->regs[3])
+#define SYSCALL_ARG4(regs) ((regs)->regs[4])
 #define PSR_MODE32 0x10
 #define IS_COMPAT(regs) ((regs)->pstate & PSR_MODE32)
 

@@ -3,6 +3,7 @@
 #ifndef MILLRACE_TRANSFER_H
 #define MILLRACE_TRANSFER_H
 
+#include "frames.h"
 #include "framing.h"
 #include "lifecycle.h"
 
@@ -335,6 +336,7 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 {
 	u8 protocol = c->facts.protocol, token;
 	bool joined = !c->facts.opened, opening;
+	u32 found;
 
 	if (protocol == PROTOCOL_TLS)
 		return false;
@@ -348,17 +350,22 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		/* All that a token would change. */
 		if (d->budget == message_bytes && !d->line && w->count < LARGE_BYTES)
 			return true;
+		if (is_framed(d->line))
+			return true;
 		peek(s, w);
-		token = token_of(w, d, false);
+		token = token_of(w, d, PLACE_ANYWHERE, sender_of(w, c));
 		if (token == protocol) {
 			w->token = token;
 			d->budget = message_bytes;
 		}
 		return true;
 	}
+	if (is_framed(d->line))
+		return true;
 	peek(s, w);
 	opening = !joined || (c->facts.transport == TRANSPORT_TCP && !d->next && !c->tries);
-	token = token_of(w, d, opening);
+	found = token_of(w, d, opening ? PLACE_OPENING : PLACE_ANYWHERE, sender_of(w, c));
+	token = FOUND_PROTOCOL(found);
 	if (protocol == PROTOCOL_PENDING) {
 		/* What is not shipped counts right behind a preface; later it may be the middle of a body. */
 		if (!token || token == PROTOCOL_PENDING || (!is_shipped(token) && d->next > HEAD_BYTES + TAIL_BYTES))
@@ -367,6 +374,8 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 	if (token) {
 		c->facts.protocol = w->token = token;
 		d->budget = message_bytes;
+		if (FOUND_FRAMED(found))
+			begin_frames(w, c, d, found, joined);
 		return is_shipped(token);
 	}
 	if (protocol == PROTOCOL_UNKNOWN)
@@ -406,87 +415,6 @@ static __always_inline u32 head_bytes(struct scratch *s, struct work *w, struct 
 			limit = most_head();
 	}
 	return limit;
-}
-
-/* `length` bytes of the event from `offset` on. */
-static __always_inline void fill_record(struct record *r, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
-{
-	struct tcp_sock *tcp = (struct tcp_sock *)w->key;
-
-	r->kind = w->side == SIDE_SEND ? RECORD_SEND : RECORD_RECEIVE;
-	r->flags = flags;
-	r->pid = w->pid;
-	r->thread = w->thread;
-	r->payload = w->filled;
-	r->length = length;
-	r->error = 0;
-	r->time = w->time;
-	r->duration = w->duration;
-	r->socket = c->facts.id;
-	r->key = w->key;
-	r->offset = offset;
-	r->goroutine = w->goroutine;
-	r->parent_goroutine = w->parent_goroutine;
-	if (c->facts.transport == TRANSPORT_TCP && fast_reads) {
-		r->srtt_us = FAST(tcp_sock, tcp)->srtt_us >> 3;
-		r->retransmits = FAST(tcp_sock, tcp)->total_retrans;
-	} else if (c->facts.transport == TRANSPORT_TCP) {
-		r->srtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
-		r->retransmits = BPF_CORE_READ(tcp, total_retrans);
-	} else {
-		r->srtt_us = r->retransmits = 0;
-	}
-}
-
-/* To be bounded where it is used: verifiers before 5.15 forget the bound of what was on the stack since. */
-static __always_inline u64 payload_size(struct work *w)
-{
-	u64 size = w->filled;
-
-	asm volatile("" : "+r"(size));
-	return size;
-}
-
-/* Sends a record of `length` bytes from `offset` on, and what is in the payload of them. */
-static __always_inline void tell(struct scratch *s, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
-{
-	u64 size;
-	long failed;
-
-	if (w->unreadable) {
-		count_loss(LOSS_PAYLOAD_UNREADABLE, length - w->filled);
-		flags |= FLAG_UNREADABLE;
-	}
-	if (w->filled < length)
-		flags |= FLAG_CUT;
-	if (c->flags & CONNECTION_LOST)
-		flags |= FLAG_LOST_BEFORE;
-	if (w->filled && w->filled < length && w->segments) {
-		fill_record(&s->cut.head, w, c, offset, length, flags);
-		s->cut.head.segments = w->segments;
-		size = payload_size(w);
-		if (size > PAYLOAD_MAX + CHUNK_MAX)
-			return;
-		failed = send_record(&s->cut, sizeof(s->cut) + size, w->filled);
-	} else {
-		fill_record(&s->whole.head, w, c, offset, length, flags);
-		s->whole.head.segments = 0;
-		size = payload_size(w);
-		if (size > PAYLOAD_MAX + CHUNK_MAX)
-			return;
-		failed = send_record(&s->whole.head, sizeof(s->whole.head) + size, w->filled);
-	}
-	if (failed)
-		c->flags |= CONNECTION_LOST;
-	else
-		c->flags &= ~CONNECTION_LOST;
-}
-
-static __always_inline struct connection *connection_at(u64 key)
-{
-	struct connection *c = bpf_map_lookup_elem(&connections, &key);
-
-	return c ?: bpf_map_lookup_elem(&unix_connections, &key);
 }
 
 /* Whether an event that begins with a token, or one in the middle of a message, shows where framing goes on. */
@@ -538,7 +466,7 @@ __noinline int transfer_part(u64 last)
 		return false;
 	}
 	w->line = d->line & ~LINE_BODY;
-	begins = w->token && !told && !w->line;
+	begins = w->token && !told && !w->line && is_text(protocol);
 	if (w->line == LINE_MESSAGE) {
 		w->line = LINE_UNKNOWN;
 		begins = d->frame == offset + told + hole; /* unless it is something else: then it has no head */
@@ -571,7 +499,7 @@ __noinline int transfer_part(u64 last)
 	if (w->line) {
 		d->budget = message_bytes;
 	} else if (keep > d->budget) {
-		if (find_framing(protocol)) {
+		if (is_text(protocol) && find_framing(protocol)) {
 			d->budget = message_bytes;
 			if (protocol == PROTOCOL_REDIS)
 				follow();
@@ -670,6 +598,8 @@ enum next {
 	NEXT_NOTHING,
 	NEXT_PARTS,  /* its records are to be sent, in parts */
 	NEXT_FOLLOW, /* its record was sent; what it says of the bytes that follow is to be read */
+	NEXT_FRAMES, /* as NEXT_PARTS, of a connection whose frames are followed */
+	NEXT_FRAMES_FOLLOW,
 };
 
 /* Sends the record of an event, or says that there are several. */
@@ -705,18 +635,30 @@ static __noinline int transfer_event(struct scratch *s, struct work *w, struct c
 		d->line = LINE_UNKNOWN;
 	w->offset = offset;
 	w->flags = flags;
+	if (d->line && is_framed(d->line) && !place_frames(d, offset))
+		d->line = LINE_UNKNOWN;
 	if (w->filled) {
-		/* Within a body nothing is needed. The beginning of a message may be in few bytes, which the next event
-		 * completes. */
-		if (d->line & LINE_BODY && !w->token && d->frame >= offset + w->count) {
+		if (!d->line) {
+			if (ends_with_length(s, w, c->facts.protocol))
+				w->next = NEXT_FOLLOW;
+		} else if (is_framed(d->line)) {
+			if (d->frame < offset + w->count)
+				w->next = NEXT_FRAMES_FOLLOW;
+			else if (d->number <= offset && d->frame > offset)
+				w->filled = 0; /* the middle of a frame */
+		} else if (d->line & LINE_BODY && !w->token && d->frame >= offset + w->count) {
+			/*
+			 * Within a body nothing is needed. The beginning of a message may be in few bytes, which the
+			 * next event completes.
+			 */
 			if (w->count > HELD_MAX && c->facts.protocol == PROTOCOL_HTTP1)
 				w->filled = 0;
-		} else if (d->line || ends_with_length(s, w, c->facts.protocol)) {
+		} else {
 			w->next = NEXT_FOLLOW;
 		}
 	} else if (!w->unreadable && w->count && (w->buffer || w->iov)) {
 		if (in_parts(s, w, c, d)) {
-			w->next = NEXT_PARTS;
+			w->next = is_framed(d->line) ? NEXT_FRAMES : NEXT_PARTS;
 			return 0;
 		}
 		gather(head_bytes(s, w, c, d));
@@ -750,6 +692,10 @@ static __always_inline void transfer(struct scratch *s, struct work *w, struct c
 		transfer_parts();
 	else if (w->next == NEXT_FOLLOW)
 		follow_small();
+	else if (w->next == NEXT_FRAMES)
+		transfer_frames();
+	else if (w->next == NEXT_FRAMES_FOLLOW)
+		small_frames();
 }
 
 #endif

@@ -14,31 +14,32 @@ const (
 	// MaxAgain is the most matches of [First.Again].
 	MaxAgain = 4
 	// MaxFramed is how many protocols of the list may have Frames.
-	MaxFramed = 24
+	MaxFramed = 32
 )
 
 // Frames says how messages follow each other in a protocol whose messages begin with their length, and how much of
 // each the node needs. The kernel side follows them and leaves out the rest: a frame of 100 MB costs as much as its
 // head. Frames are constant data, the same for all connections.
 //
-// The kernel side follows a connection that it saw from its beginning once a [Match] of the protocol fits, from the
-// bytes on that fit, in both directions. Nothing is left out before it is known that the connection speaks the
-// protocol: where only matches of openings fitted, that is when the node has said so. From the first match on the
-// other direction must not have moved more than whole frames: where the server speaks first, the protocol needs a
-// match of its greeting (see [Match.From]).
+// The kernel side follows a connection that it saw from its beginning once a [Match] of the protocol fits: the
+// direction of what fits from there on, the other one if nothing moved in it before. Where the server speaks first,
+// the protocol therefore needs a match of its greeting (see [Match.From]). Nothing is left out before it is known
+// that the connection speaks the protocol: where only matches of openings fitted, that is when the node has said so.
+// Unix-domain sockets do not show their beginning: there any match counts as one, but not where First has Bytes.
 //
 // What is left out is a hole, as the bodies of HTTP/1 are: the scanner of the room is told of it by Skip, and the
 // parser finds it as bytes that are not there. It is not counted as lost. A room must not depend on where holes are:
 //
-//   - More may be there than was asked for. Frames that end within the next 1,024 bytes are copied whole, because a
-//     hole costs more than they do; so is every event of up to 512 bytes that holds something of interest.
-//   - Less may be there. Of the bytes of one system call at most capture.payload_bytes are copied (4 MiB; headers of
-//     frames are still followed beyond it), memory may not be readable, and the position is given up where threads
-//     use a socket at once, where a length cannot be, and where a header is in bytes that no buffer holds (sendfile).
-//     Then capture.message_bytes more (64 KiB) are copied of the direction, and after that the first and last 256
-//     bytes of each event. So it is on connections that were open before capture.
-//
-// The position is given up for good: a frame is not found again in the middle of a stream.
+//   - More may be there than was asked for. The kernel side reads 1,024 bytes at once behind a hole, and more, up to
+//     15 KiB, as long as it finds no other. What ends in there is copied whole, because a hole costs more than that.
+//     So is every event of up to 512 bytes that holds something of interest.
+//   - Less may be there. Of the bytes of one system call at most capture.payload_bytes are copied (4 MiB; frames are
+//     still followed beyond it), and memory may not be readable.
+//   - The position may be lost: where threads use a socket at once, where a length cannot be, where a header is in
+//     bytes that no buffer holds (sendfile), and behind 2,048 holes of one call. Then capture.message_bytes more (64
+//     KiB) are copied of the direction, and after that the first and last 256 bytes of each event. So it is on
+//     connections that were open before capture. The position is lost for good: a frame is not found again in the
+//     middle of a stream.
 type Frames struct {
 	// Header of every frame, but for what First says.
 	Header FrameHeader

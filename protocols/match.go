@@ -17,6 +17,9 @@ type Match struct {
 	// Opening: the rule holds only on a connection that was seen from its beginning. For rules that much else fits as
 	// well. What fits is copied, but the kernel side does not believe it: the node says what the connection speaks.
 	Opening bool
+	// Joined: the rule holds only on a connection that was not seen from its beginning, and anywhere on one that was
+	// recognised. For messages that never come first, and that other protocols' first messages look like.
+	Joined bool
 	// From is the end that sends the bytes: Client or Server, where a message of the other end may begin alike. The
 	// rule also fits where it is not known which end sends. Either: both ends send such bytes.
 	From End
@@ -25,7 +28,7 @@ type Match struct {
 // Fits reports whether the first bytes b that the end from sends fit, as the kernel side compares them. opening says
 // that the connection was seen from its beginning.
 func (m *Match) Fits(b []byte, from End, opening bool) bool {
-	if len(b) < m.Least || m.Opening && !opening || m.From != Either && from != Either && m.From != from {
+	if len(b) < m.Least || m.Opening && !opening || m.Joined && opening || m.From != Either && from != Either && m.From != from {
 		return false
 	}
 	for i := range MatchBytes {
@@ -62,6 +65,12 @@ func (m Match) AtOpening() Match {
 	return m
 }
 
+// Midway limits m to connections that were not seen from their beginning.
+func (m Match) Midway() Match {
+	m.Joined = true
+	return m
+}
+
 // By limits m to what one end sends.
 func (m Match) By(from End) Match {
 	m.From = from
@@ -76,6 +85,8 @@ type Rule struct {
 	Protocol millracev1.Protocol
 	// Ship: payload is copied.
 	Ship bool
+	// Of is the protocol whose match it is.
+	Of *Protocol
 }
 
 // Rules is the table of the kernel side. The first rule that fits counts, so those that ship nothing go first, then
@@ -86,11 +97,11 @@ func Rules(list []*Protocol) []Rule {
 		for _, m := range p.Matches {
 			switch {
 			case !p.Decoded && p.Number != 0:
-				never = append(never, Rule{Match: m, Protocol: p.Number})
+				never = append(never, Rule{Match: m, Protocol: p.Number, Of: p})
 			case m.Opening:
-				opening = append(opening, Rule{Match: m, Ship: true})
+				opening = append(opening, Rule{Match: m, Ship: true, Of: p})
 			default:
-				named = append(named, Rule{Match: m, Protocol: p.Number, Ship: true})
+				named = append(named, Rule{Match: m, Protocol: p.Number, Ship: true, Of: p})
 			}
 		}
 	}

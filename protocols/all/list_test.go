@@ -174,6 +174,10 @@ func checkMatches(t *testing.T, rules []protocols.Rule, b []byte, from protocols
 			if rule == nil && ships || rule != nil && rule.Ship != ships {
 				t.Errorf("%q is %s to %d at %d, the kernel side's rule is %+v", b, p.Name, from, how, rule)
 			}
+			// What names a protocol with frames is believed at once: it leaves out bytes of another.
+			if rule != nil && rule.Protocol != 0 && rule.Of.Frames != nil && rule.Of != p && how == protocols.Opening && g == protocols.Sure {
+				t.Errorf("%q is %s, the kernel side takes it for %s and follows its frames", b, p.Name, rule.Of.Name)
+			}
 		}
 	}
 }

@@ -42,13 +42,14 @@ func matches() []protocols.Match {
 	onStream := func(m protocols.Match) protocols.Match { return m.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0, 0) }
 	return []protocols.Match{
 		protocols.Text(Preface[:len("PRI * HTTP/2.0\r\n")]),
-		onConnection(sized(Settings, 0, 0)),
-		onConnection(frame(0, Settings, FlagAck, 0)),
-		onConnection(frame(8, Ping, 0, FlagAck)),
-		onStream(frame(4, WindowUpdate, 0, 0)),
-		onStream(frame(4, ResetStream, 0, 0)),
-		onStream(sized(Headers, 0, rules[Headers].flags)),
-		onStream(sized(Data, 0, rules[Data].flags)),
+		onConnection(sized(Settings, 0, 0)).By(protocols.Server),
+		onConnection(sized(Settings, 0, 0)).Midway(),
+		onConnection(frame(0, Settings, FlagAck, 0)).Midway(),
+		onConnection(frame(8, Ping, 0, FlagAck)).Midway(),
+		onStream(frame(4, WindowUpdate, 0, 0)).Midway(),
+		onStream(frame(4, ResetStream, 0, 0)).Midway(),
+		onStream(sized(Headers, 0, rules[Headers].flags)).Midway(),
+		onStream(sized(Data, 0, rules[Data].flags)).Midway(),
 	}
 }
 

@@ -30,7 +30,11 @@ const (
 	Transport_TRANSPORT_UNSPECIFIED Transport = 0
 	Transport_TRANSPORT_TCP         Transport = 1
 	Transport_TRANSPORT_UNIX        Transport = 2
-	Transport_TRANSPORT_UDP         Transport = 3
+	// Datagrams to and from port 53. A connection is a pair of a socket and a remote address: its role is CLIENT where
+	// the remote port is that one, else SERVER. An event is one whole datagram; its offset is how many bytes moved before
+	// in that direction of the pair. Datagrams may be missing, and come in another order at the other end. send_flow is
+	// not the same at both ends.
+	Transport_TRANSPORT_UDP Transport = 3
 )
 
 // Enum value maps for Transport.

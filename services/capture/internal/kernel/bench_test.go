@@ -54,8 +54,8 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
-// The cost of one system call in the process that does it, on an idle CPU: a write to a socket whose bytes are read by
-// the same thread. The socket is a Unix-domain one except with "TCP", which carries Redis.
+// The cost of one system call in the process that does it, on an idle CPU: a write to a socket whose bytes are read
+// by the same thread. The socket is a Unix-domain one except with "TCP", which carries Redis.
 func BenchmarkSyscalls(b *testing.B) {
 	statistics(b)
 	for _, mode := range []string{"none", "ignored", "UNKNOWN", "Redis", "TCP"} {

@@ -14,9 +14,9 @@ import (
 
 func init() { childCommands["busy"] = busy }
 
-// busy keeps connections of one process to itself busy for Times milliseconds: some for all of the time, some for a few
-// requests each; those of half of them carry a protocol that nobody knows, with a word in it now and then that looks
-// like one that is known.
+// busy keeps connections of one process to itself busy for Times milliseconds: some for all of the time, some for a
+// few requests each; those of half of them carry a protocol that nobody knows, with a word in it now and then that
+// looks like one that is known.
 func busy(c *command) (reply, error) {
 	runtime.GOMAXPROCS(4)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

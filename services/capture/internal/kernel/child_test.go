@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tests act through child processes that do system calls on command, so that each call, its process and its thread are
-// known.
+// Tests act through child processes that do system calls on command, so that each call, its process and its thread
+// are known.
 
 const childVariable = "MILLRACE_TEST_CHILD"
 

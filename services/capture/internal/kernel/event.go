@@ -8,7 +8,8 @@ import (
 )
 
 // Connection is one end of a connection, as the kernel knows it. The pointer is stable while the socket lives, so it
-// can be used as a map key; fields do not change after the first event that refers to it, except Owner.
+// can be used as a map key; fields do not change after the first event that refers to it, except Owner. A pair of a
+// socket and a remote address that exchange datagrams is one as well.
 type Connection struct {
 	Socket   uint64 // unique on the node while it is up
 	SendFlow uint64 // (isn_local << 32) | isn_remote; see Connection.send_flow in raw.proto
@@ -20,7 +21,8 @@ type Connection struct {
 	Remote    netip.AddrPort
 	UnixPath  string
 	OpenedNS  uint64 // CLOCK_MONOTONIC, 0 if the connection was open before capture
-	// ConnectingNS is when this end began to connect, CLOCK_MONOTONIC; 0 if it was connected to, or did before capture.
+	// ConnectingNS is when this end began to connect, CLOCK_MONOTONIC; 0 if it was connected to, or did before
+	// capture.
 	ConnectingNS uint64
 	Hint         millracev1.Protocol
 	NetworkNS    uint32
@@ -42,6 +44,9 @@ const (
 	ProcessExec // the process has a new program
 	ProcessExit // the thread group ended
 	ProcessFork // PID is new, made by ParentPID: by its ParentThread, and ParentGoroutine if that is known
+
+	datagramSent // of records alone: handed on as Send and Receive
+	datagramReceived
 )
 
 // Event is one record of the kernel side.
@@ -105,14 +110,14 @@ type Table struct {
 
 // Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
 type Source interface {
-	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring buffer.
-	// idle is called after each batch of records and at least every 25 ms; drained says that nothing was left that had
-	// been recorded when the batch was begun, which was after the call before.
+	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring
+	// buffer. idle is called after each batch of records and at least every 25 ms; drained says that nothing was left
+	// that had been recorded when the batch was begun, which was after the call before.
 	Run(handle func(*Event), idle func(drained bool)) error
 	// SetPolicy sets what to do with a thread group. Safe for concurrent use with Run.
 	SetPolicy(pid uint32, p Policy) error
-	// SetVerdict says what the connection with this Socket speaks: payload of PROTOCOL_TLS and PROTOCOL_UNKNOWN is not
-	// copied any more, that of others is. Safe for concurrent use with Run.
+	// SetVerdict says what the connection with this Socket speaks: payload of PROTOCOL_TLS and PROTOCOL_UNKNOWN is
+	// not copied any more, that of others is. Safe for concurrent use with Run.
 	SetVerdict(socket uint64, protocol millracev1.Protocol) error
 	// Losses reads the loss counters. Safe for concurrent use with Run.
 	Losses() (Losses, error)

@@ -16,6 +16,7 @@ import (
 
 	"millrace.dev/bpf/objects"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/all"
 )
 
 // Kernel is the loaded and attached kernel side. It implements [Source].
@@ -35,6 +36,7 @@ type Kernel struct {
 	reading    sync.Mutex // held while the ring is read
 	table      *table
 	sweeper    sweeper
+	datagrams  datagrams
 	unvisited  []uint32 // network namespaces whose listeners the iterator did not see
 	uring      uringShape
 	uringAt    uint32
@@ -48,8 +50,8 @@ type Kernel struct {
 
 var _ Source = (*Kernel)(nil)
 
-// Attach loads the programs and attaches them. When it returns, events are being recorded; [Kernel.Run] reads them. The
-// error is a [*StartError] where the kernel or its settings are the reason. The caller must Close the Kernel.
+// Attach loads the programs and attaches them. When it returns, events are being recorded; [Kernel.Run] reads them.
+// The error is a [*StartError] where the kernel or its settings are the reason. The caller must Close the Kernel.
 func Attach(options Options) (_ *Kernel, err error) {
 	options, err = options.withDefaults()
 	if err != nil {
@@ -108,13 +110,18 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps["events"].MaxEntries = uint32(k.options.RingBytes)
 	spec.Maps["connections"].MaxEntries = uint32(k.options.MaxConnections)
-	first, count, err := matches()
+	list := k.options.protocols
+	if list == nil {
+		list = all.List
+	}
+	rules, err := newTables(list)
 	if err != nil {
 		return nil, err
 	}
 	set := map[string]any{
-		"matches":       first,
-		"matches_count": count,
+		"matches":       rules.matches,
+		"matches_count": rules.count,
+		"frames":        rules.frames,
 		"payload_bytes": uint32(k.options.PayloadBytes),
 		"message_bytes": uint32(k.options.MessageBytes),
 		"uring_shape":   uint32(k.uring),
@@ -266,7 +273,8 @@ const (
 )
 
 // SetPolicy implements [Source]. The zero Policy is the default of processes that nobody set. Policies of processes
-// that ended are removed by the kernel side; setting one after that leaves an entry behind until the pid is used again.
+// that ended are removed by the kernel side; setting one after that leaves an entry behind until the pid is used
+// again.
 func (k *Kernel) SetPolicy(pid uint32, p Policy) error {
 	raw := rawPolicy{GoidOffset: p.GoidOffset, ParentGoidOffset: p.ParentGoidOffset}
 	if p.Ignore {
@@ -310,9 +318,9 @@ type rawVerdict struct {
 	Key, Identity, Protocol uint64
 }
 
-// SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events (its
-// end is still reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again. Safe for
-// concurrent use with Run.
+// SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events
+// (its end is still reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again.
+// Safe for concurrent use with Run.
 func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 	key, ok := k.table.keyOf(socket)
 	if !ok {
@@ -350,20 +358,22 @@ func (k *Kernel) programNamed(name string) *ebpf.Program {
 	return nil
 }
 
-// Close detaches everything and ends Run. It may be called more than once and concurrently with Run; other methods must
-// not be called after it.
+// Close detaches everything and ends Run. It may be called more than once and concurrently with Run; other methods
+// must not be called after it.
 func (k *Kernel) Close() error {
 	var errs []error
 	k.closeOnce.Do(func() {
 		close(k.closed)
+		// Run may be in a batch. Once a program is detached the others tell half of the truth, which is not handed
+		// on.
+		k.reading.Lock()
+		defer k.reading.Unlock()
 		for _, l := range k.links {
 			errs = append(errs, l.Close())
 		}
 		if k.alarm != nil {
 			errs = append(errs, k.alarm.close())
 		}
-		k.reading.Lock() // Run may be at the end of a batch.
-		defer k.reading.Unlock()
 		if k.ring != nil {
 			errs = append(errs, k.ring.close())
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
+
+	"millrace.dev/protocols"
 )
 
 // Sizes that Options may have.
@@ -43,7 +45,9 @@ type Options struct {
 	// nil.
 	Prepare func(*Kernel)
 
-	sweepInterval time.Duration // 0: the constant; for tests
+	// For tests.
+	sweepInterval time.Duration         // 0: the constant
+	protocols     []*protocols.Protocol // nil: all
 }
 
 // PortRange is the ports from First to Last, both included.

@@ -27,6 +27,8 @@ func TestLayouts(t *testing.T) {
 		"verdict":           unsafe.Sizeof(rawVerdict{}),
 		"segment":           unsafe.Sizeof(Segment{}),
 		"loss":              unsafe.Sizeof(rawLoss{}),
+		"match":             unsafe.Sizeof(rawMatch{}),
+		"frames":            unsafe.Sizeof(rawFrames{}),
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(name, &s); err != nil {

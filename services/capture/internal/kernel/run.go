@@ -43,6 +43,7 @@ func (k *Kernel) Run(handle func(*Event), idle func(drained bool)) error {
 		now := time.Now()
 		k.table.expire(now)
 		k.sweep(now, handle)
+		k.datagrams.expire(handle)
 		idle(!k.ring.busy)
 		if err := k.alarm.wait(interval); err != nil {
 			select {
@@ -134,6 +135,11 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 				e.Connection = entry.connection
 			}
 		}
+	case datagramSent, datagramReceived:
+		if r.Payload > r.Length || len(sample) < recordSize+datagramSize+int(r.Payload) {
+			return k.refuse(uint64(r.Length))
+		}
+		return k.datagrams.take(r, sample, e)
 	case TaskEnd, ProcessExec, ProcessExit:
 	default:
 		return k.refuse(0)

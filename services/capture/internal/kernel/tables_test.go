@@ -35,7 +35,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// fenced captures only children that joined a cgroup of the test, so that nobody else's connections are in the tables.
+// fenced captures only children that joined a cgroup of the test, so that nobody else's connections are in the
+// tables.
 func fenced(t *testing.T, options Options) (r *recorder, join func() *child) {
 	t.Helper()
 	root, err := cgroupRoot()
