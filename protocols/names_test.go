@@ -33,6 +33,7 @@ var nameable = []struct{ path, word, reason string }{
 	{"services/decoder/internal/processor/infer.go", "protocols/proxy", "a preface comes before any protocol"},
 	{"services/enricher/internal/route/words.go", "", "words of paths, not protocols"},
 	{"lib/config/", "mysql", "a key of another agent's configuration"},
+	{"lib/config/", "postgresql", "what such a key is about"},
 	{"cmd/millrace/observe.go", "", "an example in the help text"},
 }
 

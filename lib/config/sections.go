@@ -94,10 +94,15 @@ type EBPF struct {
 	// HeuristicSQLDetect looks for SQL in connections of unknown protocol.
 	HeuristicSQLDetect bool `yaml:"heuristic_sql_detect" inactive:"true"`
 	// MySQLPreparedStatementsCacheSize is how many prepared statements of a MySQL connection are remembered.
-	MySQLPreparedStatementsCacheSize int `yaml:"mysql_prepared_statements_cache_size" inactive:"true" range:"1..1000000"`
+	MySQLPreparedStatementsCacheSize int `yaml:"mysql_prepared_statements_cache_size" range:"1..1000000"`
 	// PostgresPreparedStatementsCacheSize is how many prepared statements of a PostgreSQL connection are remembered.
-	PostgresPreparedStatementsCacheSize int `yaml:"postgres_prepared_statements_cache_size" inactive:"true" range:"1..1000000"`
+	PostgresPreparedStatementsCacheSize int `yaml:"postgres_prepared_statements_cache_size" range:"1..1000000"`
 	// ContextPropagation writes trace context into traffic: disabled, headers, ip, http, tcp or all. Millrace joins
 	// traces without it.
 	ContextPropagation string `yaml:"context_propagation" inactive:"true" oneof:"disabled headers ip http tcp all"`
+}
+
+// PreparedStatements is how many prepared statements of a connection are remembered, by the name of its protocol.
+func (e *EBPF) PreparedStatements() map[string]int {
+	return map[string]int{"mysql": e.MySQLPreparedStatementsCacheSize, "postgresql": e.PostgresPreparedStatementsCacheSize}
 }

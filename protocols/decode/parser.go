@@ -39,9 +39,6 @@ type Options struct {
 	KeepStatements bool
 	// Layers are offered the exchanges of HTTP; nil: there are none.
 	Layers *Layers
-	// MySQLStatements is how many prepared statements of a connection of MySQL are remembered; 0 leaves it to the
-	// parser.
-	MySQLStatements int
 	// PreparedStatements is how many prepared statements of a connection are remembered, by protocol; 0 or absent: as
 	// many as the room says.
 	PreparedStatements map[millracev1.Protocol]int

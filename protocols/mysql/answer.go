@@ -228,7 +228,7 @@ func (a *Answer) eof(head []byte) bool {
 	case atColumnsEnd:
 		a.DeprecateEOF = No
 		if a.status(status, ok); a.Status&statusCursor != 0 {
-			return a.resultEnds() // the rows are fetched
+			return a.resultEnds()
 		}
 		a.stage = atRows
 		return false
@@ -244,6 +244,9 @@ func (a *Answer) eof(head []byte) bool {
 
 // resultEnds goes on behind a result: the answer ends, or another follows.
 func (a *Answer) resultEnds() bool {
+	if a.Status&statusCursor != 0 && a.kind == Result { // the rows are fetched, by other commands
+		a.HasRows = false
+	}
 	if a.Status&statusMore == 0 || a.kind != Result {
 		return true
 	}

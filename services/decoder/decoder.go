@@ -6,6 +6,8 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
+	millracev1 "millrace.dev/proto/millrace/v1"
+	protocols "millrace.dev/protocols/all"
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/decode/all"
 	"millrace.dev/services/decoder/internal/processor"
@@ -17,6 +19,8 @@ type Options struct {
 	Partitions int
 	// Config bounds what is kept. Defaults: 1 MiB a stream, 20,000 connections, one minute.
 	Config config.Decoder
+	// PreparedStatements is how many prepared statements of a connection are remembered, by the name of its protocol.
+	PreparedStatements map[string]int
 	// Pool is the cores that processors share; nil: one core each.
 	Pool *Pool
 	// Metrics counts; nil: nothing is counted.
@@ -58,6 +62,14 @@ func newProcessor(o Options, sayAll bool) stage.Processor {
 		Protocols:       all.List,
 		Layers:          layers,
 		SayAll:          sayAll,
+	}
+	for _, known := range protocols.List {
+		if n := o.PreparedStatements[known.Name]; n > 0 {
+			if p.PreparedStatements == nil {
+				p.PreparedStatements = map[millracev1.Protocol]int{}
+			}
+			p.PreparedStatements[known.Number] = n
+		}
 	}
 	if p.Partitions <= 0 {
 		p.Partitions = bus.DefaultPartitions

@@ -24,7 +24,10 @@ func Run(ctx context.Context, env *service.Env) error {
 			return []string{"millrace.raw." + strconv.Itoa(partition) + ".*", bus.WatermarkSubject}
 		},
 		Factory: func(int) (stage.Processor, error) {
-			return New(Options{Partitions: partitions, Config: env.Config.Decoder, Pool: pool, Metrics: metrics}), nil
+			return New(Options{
+				Partitions: partitions, Config: env.Config.Decoder, PreparedStatements: env.Config.EBPF.PreparedStatements(), Pool: pool,
+				Metrics: metrics,
+			}), nil
 		},
 		Progress: func(partitions []stage.Progress) (string, []byte) {
 			return bus.ProgressSubject, progress(partitions)

@@ -13,7 +13,7 @@ var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_MYSQL,
 	StateVersion: 1,
 	New: func(o decode.Options) decode.Parser {
-		return &parser{keepStatements: o.KeepStatements, prepared: cache{most: o.MySQLStatements}}
+		return &parser{keepStatements: o.KeepStatements, prepared: cache{most: o.PreparedStatements[mysql.Protocol.Number]}}
 	},
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	ExchangeTimeout time.Duration
 	// KeepStatements keeps literals of statements.
 	KeepStatements bool
+	// PreparedStatements is how many prepared statements of a connection are remembered, by protocol; absent: as many
+	// as the room says.
+	PreparedStatements map[millracev1.Protocol]int
 	// Metrics may be nil.
 	Metrics *Metrics
 	// Pool of the process; nil: one core.

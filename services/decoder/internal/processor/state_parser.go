@@ -87,7 +87,7 @@ func (p *Processor) loseState(w *worker, c *connection) {
 
 // parserOf makes the parser of c, nil if the protocol is not spoken on such connections.
 func (o *Options) parserOf(c *connection, found *decode.Protocol) decode.Parser {
-	options := decode.Options{KeepStatements: o.KeepStatements, Layers: o.Layers}
+	options := decode.Options{KeepStatements: o.KeepStatements, Layers: o.Layers, PreparedStatements: o.PreparedStatements}
 	switch {
 	case c.hasDatagrams() && found.NewDatagram != nil:
 		return decode.Datagrams{DatagramParser: found.NewDatagram(options)}
