@@ -360,6 +360,10 @@ func FuzzRestore(f *testing.F) {
 	f.Add(snapshot)
 	f.Add(snapshot[:len(snapshot)/2])
 	f.Add([]byte{2})
+	if snapshot, err = attributed(f, []string{"test.a", "test.b", "test.c"}, textOf(2, "x"), textOf(0, "y")).Snapshot(nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(snapshot)
 	counters := newCounters(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		settings := defaults
