@@ -204,7 +204,9 @@ func (x *Exchange) ResponseDone() bool { return x.responseDone }
 func (c *Conn) Match() (x *Exchange, orphan bool) {
 	m := c.Responses.Meta()
 	for {
-		x = c.due(false, 0)
+		if x = c.Oldest(); x != nil && x.Pushed {
+			x = c.due(false, 0)
+		}
 		if x == nil || x.responseDone {
 			return nil, false
 		}
@@ -256,7 +258,7 @@ func (c *Conn) EndInterim(x *Exchange) {
 func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true
-	if c.synced && c.Order != protocols.ByID {
+	if c.synced && c.Open() > 1 && c.Order != protocols.ByID {
 		if next := c.due(false, 1); next != nil && next.Start < x.ResponseStart {
 			c.pipelined = true
 		}

@@ -44,14 +44,18 @@ const (
 // act does what a note of w asks for.
 func (p *Processor) act(w *worker, n *note) {
 	c, x := n.c, n.x
+	partition := c.partition
+	if x != nil && x.Flow != 0 {
+		partition = bus.ConnectionPartition(x.Flow, p.options.Partitions) // that of its key
+	}
 	switch n.kind {
 	case noteSaw:
 		p.actor(c, &n.actor).tasks.Saw(&n.actor, n.at)
 	case noteCalled:
-		p.called(w, n)
+		p.called(w, n, partition)
 	case noteLink:
 		p.asked(c.owner, x.Authority)
-		p.out.add(&p.out.links[p.partitionOf(c, x)], 2, w.arena[n.from:n.to])
+		p.out.add(&p.out.links[partition], 2, w.arena[n.from:n.to])
 	case noteServe:
 		r := causality.Request{Key: c.requestKey(x), Start: x.HeadTime}
 		if x.Context.Valid {
@@ -67,7 +71,7 @@ func (p *Processor) act(w *worker, n *note) {
 	case noteResumed:
 		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
-		p.out.exchange(p.partitionOf(c, x), c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
+		p.out.exchange(partition, c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
 	case noteAwait:
 		p.await(c)
 	case noteLost:
@@ -80,7 +84,7 @@ func (p *Processor) act(w *worker, n *note) {
 const candidate = 0x80
 
 // called finds the cause of a call, and says it to those who resolve traces. A candidate is nothing to them.
-func (p *Processor) called(w *worker, n *note) {
+func (p *Processor) called(w *worker, n *note, partition int) {
 	c, x := n.c, n.x
 	call := causality.Call{Socket: c.facts.Socket, At: x.Start}
 	if x.Offset == 0 || !c.called { // its protocol may have had a word with the server before
@@ -113,7 +117,7 @@ func (p *Processor) called(w *worker, n *note) {
 		p.out.add(ask, 2, linkAsk, key, told)
 		p.tally.links++
 	}
-	p.out.add(&p.out.links[p.partitionOf(c, x)], 2, linkClient, key, rest, told)
+	p.out.add(&p.out.links[partition], 2, linkClient, key, rest, told)
 }
 
 // isWrittenFor reports whether whoever began x on a connection that carries several exchanges at once may have written
@@ -169,14 +173,6 @@ func (p *Processor) actor(c *connection, a *stream.Actor) *process {
 		return c.owner
 	}
 	return p.processOf(a.Process)
-}
-
-// partitionOf is the partition of the key of x.
-func (p *Processor) partitionOf(c *connection, x *decode.Exchange) int {
-	if x.Flow != 0 {
-		return bus.ConnectionPartition(x.Flow, p.options.Partitions)
-	}
-	return c.partition
 }
 
 // requestKey is the key of x: the stream in which it began, and where; or what names it in place of that.

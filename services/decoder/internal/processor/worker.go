@@ -229,7 +229,7 @@ func (w *worker) Started(pc *decode.Conn, x *decode.Exchange) {
 		w.arena = appendKey(w.arena, 2, key)
 	} else {
 		x.Task = uint64(c.serving(&x.Head))
-		if pc.Order == protocols.ByID || pc.Due(x.Pushed) == x {
+		if pc.Oldest() == x || pc.Order == protocols.ByID || pc.Due(x.Pushed) == x {
 			w.serve(c, x)
 		}
 		n.kind = noteLink
@@ -295,11 +295,15 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 		n.to = uint32(len(w.arena))
 		w.say(&n)
 	}
-	if pc.Oldest() == nil {
+	next := pc.Oldest()
+	if next == nil {
 		c.doubtful = false
 		return
 	}
-	if next := pc.Due(pc.Client); next != nil && next != x && next.IsStarted() && pc.Order == protocols.FIFO {
+	if next.Pushed != pc.Client {
+		next = pc.Due(pc.Client)
+	}
+	if next != nil && next != x && next.IsStarted() && pc.Order == protocols.FIFO {
 		w.serve(c, next)
 	}
 }
