@@ -14,6 +14,9 @@ type Layer struct {
 	Protocol *protocols.Protocol
 	// Headers are the names, in lower case, of the header fields that the layer looks at beside Host and Content-Type.
 	Headers []string
+	// Target reports whether a request with this method and target may be of the layer. It is asked of every request,
+	// before anything is kept for layers, so it has to be quick. nil: any may be.
+	Target func(method, target []byte) bool
 	// Wants judges a head: Sure, No, or, as long as h.Status is 0, More: the response will tell. It is asked when the
 	// head of the request is complete, and again when that of the response is if it said More.
 	Wants func(h *Head) protocols.Guess
@@ -69,8 +72,8 @@ func headOf(x *Exchange) *Head {
 	return h
 }
 
-// Layers are the layers that parsers offer their exchanges to. What is known of a head is kept in its exchange, so that
-// parsers have no state for it. nil is no layers. Layers is constant, and safe for concurrent use.
+// Layers are the layers that parsers offer their exchanges to. What is known of a head is kept in its exchange, so
+// that parsers have no state for it. nil is no layers. Layers is constant, and safe for concurrent use.
 type Layers struct {
 	list    []*Layer
 	names   [][]byte
@@ -126,7 +129,7 @@ func (x *Exchange) addPart(kind byte, limit int, texts ...[]byte) {
 
 // Request begins the head of the request of x.
 func (l *Layers) Request(x *Exchange, method, target []byte) {
-	if l == nil {
+	if l == nil || !l.mayWant(method, target) {
 		return
 	}
 	x.head = x.head[:0]
@@ -134,9 +137,21 @@ func (l *Layers) Request(x *Exchange, method, target []byte) {
 	x.addPart(partTarget, maxLayerTarget, target)
 }
 
+func (l *Layers) mayWant(method, target []byte) bool {
+	for _, layer := range l.list {
+		if layer.Target == nil || layer.Target(method, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// Keep reports whether header fields of x are of use: a layer may want it.
+func (l *Layers) Keep(x *Exchange) bool { return l != nil && len(x.head) > 0 }
+
 // Header adds a header field of the request or the response. A field that comes twice counts once.
 func (l *Layers) Header(x *Exchange, response bool, name, value []byte) {
-	if l == nil || len(x.head) == 0 || l.lengths>>min(len(name), 63)&1 == 0 {
+	if !l.Keep(x) || l.lengths>>min(len(name), 63)&1 == 0 {
 		return
 	}
 	for _, wanted := range l.names {
@@ -154,7 +169,7 @@ func (l *Layers) Header(x *Exchange, response bool, name, value []byte) {
 
 // Asked says that the head of the request is complete.
 func (l *Layers) Asked(x *Exchange) {
-	if l == nil || len(x.head) == 0 {
+	if !l.Keep(x) {
 		return
 	}
 	h := headOf(x)
@@ -166,7 +181,7 @@ func (l *Layers) Asked(x *Exchange) {
 
 // Answered says that the head of the response is complete.
 func (l *Layers) Answered(x *Exchange, status int) {
-	if l == nil || len(x.head) == 0 {
+	if !l.Keep(x) {
 		return
 	}
 	h := headOf(x)

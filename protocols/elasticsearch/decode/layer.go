@@ -15,6 +15,7 @@ import (
 var Layer = decode.Layer{
 	Protocol: &elasticsearch.Protocol,
 	Headers:  []string{elasticsearch.HeaderElastic, elasticsearch.HeaderOpenSearch},
+	Target:   mayBe,
 	Wants:    wants,
 	Describe: describe,
 }
@@ -35,6 +36,15 @@ func read(h *decode.Head) (elasticsearch.Call, bool) {
 		return elasticsearch.Call{}, false
 	}
 	return elasticsearch.Read(string(h.Method), string(path))
+}
+
+// mayBe reports whether a target has the form of one: a segment that begins with an underscore, or one segment alone.
+func mayBe(_, target []byte) bool {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	if len(path) == 0 || path[0] != '/' {
+		return false
+	}
+	return bytes.Contains(path, []byte("/_")) || bytes.IndexByte(bytes.Trim(path, "/"), '/') < 0
 }
 
 // wants is sure only when the response has told.

@@ -40,3 +40,20 @@ func TestLayer(t *testing.T) {
 		}},
 	)
 }
+
+// TestMayBe: whatever is read as a call may be one by its target.
+func TestMayBe(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{
+		"/", "/users", "/users/", "/logs-*/_search?q=a", "/_bulk", "/users/_doc/17", "/_cat/indices", "/_ilm/policy/a", "/a/_cache/clear", "//users", "/users?a/b",
+	} {
+		if _, ok := read(&decode.Head{Method: []byte("GET"), Target: []byte(target)}); ok && !mayBe(nil, []byte(target)) {
+			t.Errorf("%q is read, and passed over", target)
+		}
+	}
+	for _, target := range []string{"/api/items/42?x=1", "*", "", "http://h/_search", "/a/b?c=/_d"} {
+		if mayBe(nil, []byte(target)) {
+			t.Errorf("%q is kept", target)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	if name[colon-1] == ' ' || name[colon-1] == '\t' { // RFC 9112 section 5.1 forbids it, some send it
 		name = bytes.TrimRight(name, " \t")
 	}
-	if layers != nil && d.x != nil {
+	if d.x != nil && layers.Keep(d.x) {
 		value := trimSpace(line[colon+1:])
 		if bytes.IndexByte(value, '\n') >= 0 {
 			value = unfold(value)

@@ -17,6 +17,7 @@ var attrIndex, attrNode = decode.Attribute("test.index"), decode.Attribute("test
 var search = decode.Layer{
 	Protocol: &protocols.Protocol{Number: millracev1.Protocol_PROTOCOL_ELASTICSEARCH},
 	Headers:  []string{"x-index", "x-node"},
+	Target:   func(_, target []byte) bool { return !bytes.Contains(target, []byte("/page")) },
 	Wants: func(h *decode.Head) protocols.Guess {
 		switch {
 		case bytes.HasPrefix(h.Target, []byte("/_")), len(h.ResponseHeader("x-node")) > 0:
@@ -53,7 +54,7 @@ func TestLayer(t *testing.T) {
 		server("HTTP/1.1 100 Continue\r\nX-Node: not this\r\n\r\nHTTP/1.1 200 OK\r\nx-node: n1\r\nContent-Length: 0\r\n\r\n"),
 		client("GET /doc/1 HTTP/1.1\r\nX-Index: d\r\n\r\nDELETE /doc/2 HTTP/1.1\r\n\r\nGET http://other/page HTTP/1.1\r\nHost: h\r\n\r\n"),
 		server("HTTP/1.1 404 None\r\nX-NODE: n2\r\nContent-Type: a/b\r\nContent-Length: 0\r\n\r\n"),
-		server("HTTP/1.1 200 OK\r\nX-Node: n3\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+		server("HTTP/1.1 200 OK\r\nX-Node: n3\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nX-Node: n4\r\nContent-Length: 2\r\n\r\nab"),
 		client("GET /_half HTTP/1.1\r\n\r\n"),
 		server("HTTP/1.1 200 OK\r\n"),
 	}})
