@@ -62,7 +62,8 @@ func (p *parser) sends(c *decode.Conn, x *decode.Exchange, index int) {
 // topicAttributes writes the partition and the number of messages, if they are known.
 func topicAttributes(a *decode.Attributes, t *message.Topic, whole bool) {
 	if t.Partitions == 1 && whole {
-		a.Text(attrPartition, strconv.AppendInt(nil, int64(t.Partition), 10))
+		var text [12]byte
+		a.Text(attrPartition, strconv.AppendInt(text[:0], int64(t.Partition), 10))
 	}
 	if !t.Uncounted && whole {
 		a.Number(attrMessages, int64(t.Messages))

@@ -279,7 +279,7 @@ func (p *parser) endRequest(c *decode.Conn, s *stream.Stream, d *direction) {
 			c.Started(x)
 		}
 		c.End(s, x)
-		if d.facts.Acks == 0 && d.reader.Understood() {
+		if d.facts.Acks == 0 && d.reader.Understood() && d.exchange(c, i) == x { // not answered all the same
 			c.FinishOneWay(x)
 		}
 	}

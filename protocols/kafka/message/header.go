@@ -49,7 +49,7 @@ func size(b []byte) uint32 {
 // Valid reports whether a message can have such a header.
 func (h *Header) Valid(request bool) bool {
 	if !request {
-		return h.Size >= ResponseHeader && h.Size <= MaxSize
+		return h.Size >= ResponseHeader && h.Size <= MaxSize && h.Correlation < 1<<31
 	}
 	return h.Size >= RequestHeader && h.Size <= MaxSize && KnownVersion(h.API, h.Version) && h.Correlation < 1<<31
 }

@@ -196,7 +196,7 @@ func (p *parser) end(c *decode.Conn, s *stream.Stream, d *direction) {
 		p.describe(x)
 		c.Started(x)
 		c.End(s, x)
-		if p.oneWay() {
+		if p.oneWay() && c.Lookup(d.id) == x { // not answered all the same
 			c.FinishOneWay(x)
 		}
 		return
