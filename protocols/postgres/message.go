@@ -98,11 +98,12 @@ func ResponseEnd(b []byte) int {
 	}
 	const farthest = 4096
 	for at := end - HeaderBytes - 1; at >= max(0, end-farthest); at-- {
-		if kind := b[at]; kind != 'C' && kind != 'E' || int(binary.BigEndian.Uint32(b[at+1:])) != end-at-1 {
+		kind := b[at]
+		if kind != 'C' && kind != 'E' || int(binary.BigEndian.Uint32(b[at+1:])) != end-at-1 {
 			continue
 		}
 		body := b[at+HeaderBytes : end]
-		if b[at] == 'E' && (len(body) < 12 || body[0] != 'S' || body[len(body)-1] != 0) || content(b[at], body, true, false) == protocols.No {
+		if content(kind, body, true, false) == protocols.No {
 			continue
 		}
 		return at

@@ -48,7 +48,7 @@ func matches() []protocols.Match {
 		// Connections that are older than capture.
 		kinds(0xfe, 'P').By(protocols.Client), // Parse, Query
 		kinds(0xfe, 'B'),                      // Bind, Close; CommandComplete
-		kinds(0xef, 'D').By(protocols.Server), // DataRow, RowDescription
+		kinds(0xee, 'D').By(protocols.Server), // DataRow, RowDescription, ErrorResponse
 		small(0xff, 'Z').By(protocols.Server), // ReadyForQuery
 		small(0xfc, '0').By(protocols.Server), // ParseComplete, BindComplete, CloseComplete
 	}
@@ -191,7 +191,7 @@ func begins(kind byte, client bool) bool {
 		return kind == 'Q' || kind == 'P' || kind == 'B' || kind == 'C'
 	}
 	switch kind {
-	case 'T', 'D', 'Z', 'C', '1', '2', '3':
+	case 'T', 'D', 'Z', 'C', 'E', '1', '2', '3':
 		return true
 	}
 	return false
@@ -239,6 +239,8 @@ func content(kind byte, body []byte, whole, client bool) protocols.Guess {
 		if len(body) >= 2 && binary.BigEndian.Uint16(body) > 1664 {
 			return protocols.No
 		}
+	case kind == 'E':
+		return problem(body, whole)
 	case kind == 'D':
 		return row(body, whole)
 	}
@@ -295,6 +297,22 @@ func row(body []byte, whole bool) protocols.Guess {
 		at += int(max(n, 0))
 	}
 	return ifNot(whole && (columns > 0 || at != len(body)))
+}
+
+// problem judges an error: fields with a severity, which is not translated since version 9.6, and an SQLSTATE.
+func problem(body []byte, whole bool) protocols.Guess {
+	if len(body) > 0 && body[0] != 'S' {
+		return protocols.No
+	}
+	if !whole {
+		return protocols.More
+	}
+	for _, severity := range [...]string{"ERROR", "FATAL", "PANIC"} {
+		if at := bytes.Index(body, []byte("\x00V"+severity+"\x00C")); at > 0 && body[len(body)-1] == 0 {
+			return protocols.Sure
+		}
+	}
+	return protocols.No
 }
 
 // isText reports whether b may be a part of a query or a name: control characters are none.

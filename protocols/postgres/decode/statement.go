@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/hex"
+	"hash/maphash"
 	"sync"
 
 	"millrace.dev/protocols/decode"
@@ -47,8 +48,50 @@ func (s *statement) forgets() bool {
 // readers read texts; each holds several kilobytes, and is needed for a moment.
 var readers = sync.Pool{New: func() any { return new(sql.Statement) }}
 
-// read makes a statement of a text; with cut its end is missing.
+// recent remembers what texts were read as: programs say the same few again and again, the more so where literals are
+// blanked.
+var recent = struct {
+	sync.RWMutex
+	seed maphash.Seed
+	of   map[uint64]*remembered
+}{seed: maphash.MakeSeed(), of: map[uint64]*remembered{}}
+
+// remembered is a text and what it was read as. It does not change.
+type remembered struct {
+	text string
+	keep bool
+	*statement
+}
+
+const (
+	// maxRecent is how many texts are remembered, each of at most maxRecentText bytes.
+	maxRecent     = 2048
+	maxRecentText = 1 << 10
+)
+
+// read makes a statement of a text; with cut its end is missing. The statement is shared, and is not changed.
 func (p *parser) read(text []byte, cut bool) *statement {
+	if cut || len(text) > maxRecentText {
+		return p.readNew(text, cut)
+	}
+	hash := maphash.Bytes(recent.seed, text)
+	recent.RLock()
+	r := recent.of[hash]
+	recent.RUnlock()
+	if r != nil && r.keep == p.keep && r.text == string(text) {
+		return r.statement
+	}
+	s := p.readNew(text, false)
+	recent.Lock()
+	if len(recent.of) >= maxRecent {
+		clear(recent.of)
+	}
+	recent.of[hash] = &remembered{string(text), p.keep, s}
+	recent.Unlock()
+	return s
+}
+
+func (p *parser) readNew(text []byte, cut bool) *statement {
 	r := readers.Get().(*sql.Statement)
 	defer readers.Put(r)
 	r.Read(text, sql.Syntax{Dialect: sql.PostgreSQL}, cut, p.keep)
