@@ -161,7 +161,7 @@ func List() []edgetest.Conversation {
 				ask(Command(0x1c, number(4, 3)+number(4, 10))), say(Packets(1, "\x00\x00"+text("row of hunter2"), EOF(0xc2))),
 				ask(Command(4, "t\x00")), say(Packets(1, Definition("a"), EOF(2))),
 				ask(Command(0x1f, "")), say(Packet(1, OK(0, 2, ""))),
-				ask(Execute(3, "")), say(Packet(1, Error(1243, "HY000", "Unknown prepared statement handler")))),
+				ask(Execute(4, "")), say(Packet(1, Error(1243, "HY000", "Unknown prepared statement handler")))),
 			Secrets:  []string{"correct horse", secret, "CHALLENG", "challenge123", "row of hunter2"},
 			Literals: []string{"battery staple"},
 			Masks:    "0",

@@ -202,6 +202,7 @@ func (p *parser) loseReply(c *decode.Conn, failed bool) {
 	if failed {
 		p.failures++
 	}
+	p.login = false // whether the client was let in may be in what is missing
 	if x := p.resp.x; !failed && x != nil && x == c.Oldest() && c.Open() == 1 && x.RequestDone() && !c.Pipelined() {
 		x.Estimated = true
 		c.RequestGap()

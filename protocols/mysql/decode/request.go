@@ -257,7 +257,7 @@ func (p *parser) loseRequest(c *decode.Conn, failed bool) {
 		c.BreakRequest(x)
 	}
 	p.ask = direction{state: lost}
-	p.file = false
+	p.file, p.login = false, false
 	c.RequestGap()
 }
 
