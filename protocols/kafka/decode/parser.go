@@ -27,6 +27,8 @@ type direction struct {
 	part  int
 	found bool
 	lost  bool
+	// x is the exchange for which bytes are taken, nil if there is none. It is found anew with each call of Parse.
+	x *decode.Exchange
 }
 
 type parser struct {
@@ -80,6 +82,7 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 
 // read takes what has come of a direction. It reports whether that can be Kafka.
 func (p *parser) read(c *decode.Conn, s *stream.Stream, d *direction, ending decode.Ending) bool {
+	d.x = d.exchange(c, d.taking())
 	for s.Next() != stream.None {
 		if d.lost {
 			if !d.find(c, s) {
@@ -119,7 +122,7 @@ func (p *parser) read(c *decode.Conn, s *stream.Stream, d *direction, ending dec
 		if d.reader.AtStart() {
 			p.understood = true
 			p.end(c, s, d)
-			d.found = false
+			d.found, d.x = false, nil
 			h := d.reader.Header()
 			d.lost = h.Raw() // tokens without headers follow
 		}
@@ -135,10 +138,11 @@ func (p *parser) begin(c *decode.Conn, s *stream.Stream, d *direction, h *messag
 		x.Number = numberOf(h)
 		x.Ignore = h.API != message.Produce // of a Fetch until its response has something
 		x.Patient = x.Ignore                // the broker waits for records, and for members of groups
-		d.found = true
+		d.found, d.x = true, x
 		return true
 	}
-	d.found = c.Lookup(d.id) != nil
+	d.x = c.Lookup(d.id)
+	d.found = d.x != nil
 	if d.found || !c.Synced() || ending != decode.Open {
 		return true
 	}
@@ -156,9 +160,11 @@ func (d *direction) exchange(c *decode.Conn, topic int) *decode.Exchange {
 
 // take reads what has come of a message. Where the topics of a Produce request begin, so do exchanges.
 func (d *direction) take(c *decode.Conn, s *stream.Stream) {
-	if x := d.exchange(c, 0); d.reader.Request && x != nil && apiOf(x) == message.Produce && d.part+1 < d.topics() {
+	if d.reader.Request && d.x != nil && d.part+1 < d.topics() && apiOf(d.x) == message.Produce {
+		number := d.x.Number
 		d.part = d.topics() - 1
-		c.BeginAt(s, d.id+uint64(d.part)<<32).Number = x.Number
+		d.x = c.BeginAt(s, d.id+uint64(d.part)<<32)
+		d.x.Number = number
 	}
 	b, n := s.Bytes(), 0
 	for n < len(b) {
@@ -176,11 +182,15 @@ func (d *direction) take(c *decode.Conn, s *stream.Stream) {
 			d.reader.Lose(uint32(n))
 		}
 	}
-	part := d.part
-	if !d.reader.Request {
-		part = 0
+	c.Take(s, d.x, uint64(n))
+}
+
+// taking is the topic of the exchange for which bytes are taken.
+func (d *direction) taking() int {
+	if d.reader.Request {
+		return d.part
 	}
-	c.Take(s, d.exchange(c, part), uint64(n))
+	return 0
 }
 
 // topics is how many topics of the message have begun, of those that are told apart.
