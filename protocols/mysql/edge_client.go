@@ -297,10 +297,10 @@ func (s *scanner) endClient() {
 
 // learn looks whether a statement changes the character set of the client to one whose text must be read with care.
 func (s *scanner) learn(text []byte) {
-	text = bytes.ToLower(text)
-	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("set")) {
+	if text = bytes.TrimLeft(text, " \t\r\n"); len(text) < 3 || !bytes.EqualFold(text[:3], []byte("set")) {
 		return
 	}
+	text = bytes.ToLower(text)
 	switch {
 	case bytes.Contains(text, []byte("gbk")), bytes.Contains(text, []byte("gb18030")), bytes.Contains(text, []byte("big5")),
 		bytes.Contains(text, []byte("sjis")), bytes.Contains(text, []byte("cp932")):

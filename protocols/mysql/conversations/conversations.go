@@ -15,8 +15,8 @@ const (
 	SSL             = 1 << 11
 	DeprecateEOF    = 1 << 24
 	QueryAttributes = 1 << 27
-	usual           = 1<<9 | 1<<15 | 1<<16 | 1<<17 | 1<<19 | ConnectWithDB
-	all             = usual | Compress | SSL | DeprecateEOF | QueryAttributes
+	Usual           = 1<<9 | 1<<15 | 1<<16 | 1<<17 | 1<<19 | ConnectWithDB
+	all             = Usual | Compress | SSL | DeprecateEOF | QueryAttributes
 )
 
 // Packet makes a packet.
@@ -108,7 +108,7 @@ func List() []edgetest.Conversation {
 	return []edgetest.Conversation{
 		{
 			Name: "texts",
-			Pieces: append(start(usual),
+			Pieces: append(start(Usual),
 				ask(Command(3, "SELECT a FROM t WHERE b = 'battery staple'")),
 				say(Packets(1, "\x01", Definition("column of secrets"), EOF(2), Row("row of hunter2"), Row("row of hunter2"), EOF(2))),
 				ask(Command(3, "UPDATE t SET a = 'battery staple'")), say(Packet(1, OK(1, 2, "Rows matched: 1 "+secret))),
@@ -127,7 +127,7 @@ func List() []edgetest.Conversation {
 		},
 		{
 			Name: "prepared, where EOF packets are deprecated",
-			Pieces: append(start(usual|DeprecateEOF|QueryAttributes),
+			Pieces: append(start(Usual|DeprecateEOF|QueryAttributes),
 				ask(Command(0x16, "SELECT a FROM t WHERE b = ? AND c = 'battery staple'")),
 				say(Packets(1, PreparedOK(5, 1, 1), Definition("?"), Definition("column of secrets"))),
 				ask(Execute(5, "\x00\x01\xfd\x00"+text(secret))),
@@ -147,7 +147,7 @@ func List() []edgetest.Conversation {
 		},
 		{
 			Name: "several results, cursors, bulk executions, pipelines of MariaDB",
-			Pieces: append(start(usual),
+			Pieces: append(start(Usual),
 				ask(Command(3, "SELECT 1; UPDATE t SET a = 'battery staple'; SELECT 2")),
 				say(Packets(1, "\x02", Definition("a"), Definition("b"), EOF(10), Row("row of hunter2", "x"), EOF(10))+
 					Packets(7, OK(1, 10, ""), "\x01", Definition("a"), EOF(2), Row("row of hunter2"), Row(""), EOF(2))),
@@ -168,13 +168,13 @@ func List() []edgetest.Conversation {
 			Kept:     []string{"UPDATE t SET a = '", "INSERT INTO t VALUES (?)", "\xfa\x01\x00\x00\x00\x80\x00"},
 		},
 		{
-			Name: "compressed", Pieces: append(start(usual|Compress), ask(secret+secret), say(secret+secret)),
+			Name: "compressed", Pieces: append(start(Usual|Compress), ask(secret+secret), say(secret+secret)),
 			Secrets: []string{"correct horse", secret}, Kept: []string{"8.0.36"},
 		},
 		{
 			Name: "encrypted",
 			Pieces: []edgetest.Piece{
-				say(Greeting("11.4.2-MariaDB")), ask(Packet(1, number(4, usual|SSL)+number(4, 1<<24)+"\x2d"+strings.Repeat("\x00", 23))), ask(secret), say(secret),
+				say(Greeting("11.4.2-MariaDB")), ask(Packet(1, number(4, Usual|SSL)+number(4, 1<<24)+"\x2d"+strings.Repeat("\x00", 23))), ask(secret), say(secret),
 			},
 			Secrets: []string{secret}, Kept: []string{"11.4.2-MariaDB"},
 		},

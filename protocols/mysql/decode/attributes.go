@@ -38,8 +38,19 @@ func (t *statement) size() int {
 	return len(t.text) + len(t.summary) + len(t.operation) + len(t.collection) + len(t.procedure)
 }
 
+// maxLast is the longest text in bytes of which what it says is kept, for when it comes again: with their literals
+// blanked most do.
+const maxLast = 1 << 10
+
 // describeText writes what a text says into x. cut says that the end of the text is missing.
 func (p *parser) describeText(x *decode.Exchange, text []byte, cut bool) {
+	if !cut && len(text) <= maxLast {
+		if p.last == nil || !bytes.Equal(text, p.lastText) {
+			p.last, p.lastText = p.read(text, false), append(p.lastText[:0], text...)
+		}
+		p.describe(x, p.last)
+		return
+	}
 	s := readers.Get().(*sql.Statement)
 	s.Read(text, syntax, cut, p.keepStatements)
 	p.describe(x, &statement{s.Text, s.Summary, s.Operation, s.Collection, s.Procedure})

@@ -77,6 +77,10 @@ type parser struct {
 	pending   *statement
 	pendingAt uint64
 
+	// last is what lastText says, the text that was read last. They are no state: they come again.
+	last     *statement
+	lastText []byte
+
 	keepStatements bool
 }
 
