@@ -295,7 +295,9 @@ func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
 			c.hold(x)
 		}
 		if x.Pushed {
-			c.pushed++
+			if c.pushed++; c.Order == protocols.FIFO { // parsers go by the oldest there, and none begins one in Responses
+				r.Fail()
+			}
 		}
 		c.open = append(c.open, x)
 		if c.Order == protocols.ByID {

@@ -367,7 +367,7 @@ func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 		r.Fail()
 		p.req.state = resync
 	}
-	if s := p.resp.state; s == held || s == severed {
+	if s := p.resp.state; s == held || s == severed || (s == inLine || s == inHeaders || s == inLongLine) && p.resp.x == nil {
 		r.Fail()
 		p.resp.state = resync
 	}
