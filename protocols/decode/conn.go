@@ -105,8 +105,8 @@ func (c *Conn) Recent(n int) []*Exchange { return c.open[max(c.head, len(c.open)
 func (c *Conn) Begin() *Exchange { return c.BeginAt(c.Requests, 0) }
 
 // BeginAt opens an exchange at the position of s, at which there must be a byte. id is its stream or correlation id, 0
-// where there is none. s is [Conn.Responses] where the server begins the exchange. Where Order is ByID, an exchange
-// that is open with the same id ends as lost: its end was missed.
+// where there is none. s is [Conn.Responses] where the server begins the exchange, which needs Order to be ByID. There
+// an exchange that is open with the same id ends as lost: its end was missed.
 func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
 	m := s.Meta()
 	if c.Order == protocols.ByID {
