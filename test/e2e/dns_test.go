@@ -139,16 +139,16 @@ import socket, struct, sys
 address, zone, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def name(text):
     return b"".join(bytes([len(l)]) + l.encode() for l in text.rstrip(".").split(".")) + b"\0"
-def query(i):
-    return struct.pack(">HHHHHH", i, 0x0100, 1, 0, 0, 0) + name("n%d.%s" % (i, zone)) + struct.pack(">HH", 1, 1)
+def query(i, first):
+    return struct.pack(">HHHHHH", first + i, 0x0100, 1, 0, 0, 0) + name("n%d.%s" % (i, zone)) + struct.pack(">HH", 1, 1)
 connected = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 connected.connect((address, 53))
 other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for i in range(n):
-    connected.send(query(i))
-    assert connected.recv(4096)[:2] == query(i)[:2]
-    other.sendto(query(i), (address, 53))
-    assert other.recvfrom(4096)[0][:2] == query(i)[:2]
+    connected.send(query(i, 0))
+    assert connected.recv(4096)[:2] == query(i, 0)[:2]
+    other.sendto(query(i, 1000), (address, 53))
+    assert other.recvfrom(4096)[0][:2] == query(i, 1000)[:2]
 `
 
 // DNS over UDP against a real server: both kinds of sockets, and dig, which uses calls of its own. Both ends agree, and
