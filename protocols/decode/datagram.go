@@ -16,8 +16,8 @@ type DatagramParser interface {
 	// those of a stream are: with [Conn.BeginAt], [Conn.Take], [Conn.Started] and [Conn.End]. What is left is dropped.
 	// Whoever begins an exchange sets its Flow. Datagrams may be missing, and come in another order.
 	Datagram(c *Conn, from protocols.End, b []byte, size uint32, m *stream.Meta) Status
-	// Unanswered writes into x that its answer did not come: within [Protocol.Timeout], or before the socket was closed.
-	// x ends then.
+	// Unanswered writes into x that its answer did not come: within [Protocol.Timeout], or before the socket was
+	// closed. x ends then.
 	Unanswered(c *Conn, x *Exchange)
 	// AppendState, RestoreState and Held are those of [Parser].
 	AppendState(c *Conn, w *snapshot.Writer)

@@ -21,8 +21,8 @@ type Layer struct {
 	// head of the request is complete, and again when that of the response is if it said More.
 	Wants func(h *Head) protocols.Guess
 	// Describe writes into x.Said what the head tells. It is called for what the layer wants when the head of the
-	// request is complete, with Status 0, and again when that of the response is. If the response told what it is, it is
-	// called twice then. Attributes that were set the first time stay. request and response are what is known of the
+	// request is complete, with Status 0, and again when that of the response is. If the response told what it is, it
+	// is called twice then. Attributes that were set the first time stay. request and response are what is known of the
 	// bodies; nil as long as nothing of them leaves the node.
 	Describe func(x *Exchange, h *Head, request, response []byte)
 }

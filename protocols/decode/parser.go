@@ -64,6 +64,19 @@ type Parser interface {
 	Held() int
 }
 
+// Successor is a parser whose connection may go on as another protocol behind what it called [Opaque], at the positions
+// of the two streams. Exchanges that it left open go on with that.
+type Successor interface {
+	// Successor gives that protocol, 0 if there is none.
+	Successor() millracev1.Protocol
+}
+
+// Heir is a parser that can go on where a [Successor] has stopped.
+type Heir interface {
+	// Inherit begins at the positions of the streams of c. The open exchanges of c are those of a protocol without ids.
+	Inherit(c *Conn)
+}
+
 // Protocol is an entry of the list of protocols.
 type Protocol struct {
 	// Number as published. It is recognised by the entry of [millrace.dev/protocols/all] that has the same.

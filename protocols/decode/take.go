@@ -128,6 +128,19 @@ func (c *Conn) enter(x *Exchange) {
 	c.byID[x.Stream] = x
 }
 
+// Inherit turns c, whose Order was FIFO, to ids: the oldest open exchange gets an id, and what it has taken so far
+// counts. Others end as closed.
+func (c *Conn) Inherit(id uint64, at int64) {
+	for c.Open() > 1 {
+		c.Abandon(c.Newest(), Closed, at)
+	}
+	c.Order = protocols.ByID
+	if x := c.Oldest(); x != nil {
+		x.Stream, x.requestCounted, x.responseCounted, x.responding = id, true, true, false
+		c.enter(x)
+	}
+}
+
 // reads reports whether the message of x in s has not ended.
 func (c *Conn) reads(s *stream.Stream, x *Exchange) bool {
 	if s == c.Asking(x) {

@@ -3,7 +3,10 @@
 // fuzzed with bytes that are cut, missing and repeated.
 package edge
 
-import "millrace.dev/protocols"
+import (
+	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols"
+)
 
 // Status is what a scanner says of a direction after a call.
 type Status uint8
@@ -44,6 +47,13 @@ type Scanner interface {
 type DatagramScanner interface {
 	Scanner
 	Datagram(from protocols.End, b []byte, w *Writer) Status
+}
+
+// Successor is a scanner whose connection may go on as another protocol behind what [Scanner.Scan] called Opaque.
+type Successor interface {
+	// Successor gives that protocol, 0 if there is none, and how many bytes of the last call of Scan came before it.
+	// Nothing of it came before in the other direction.
+	Successor() (number millracev1.Protocol, read int)
 }
 
 // Room is the node's half of a protocol. It has New or Prepare.

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	millracev1 "millrace.dev/proto/millrace/v1"
 
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/edge"
@@ -30,6 +31,16 @@ type scanner struct {
 	pending    pending
 	own        *ownMethod
 	upgraded   bool // the connection has left the protocol
+	toHTTP2    bool // for HTTP/2
+	read       int  // bytes of the last call of Scan that were of the protocol
+}
+
+// Successor implements [edge.Successor].
+func (s *scanner) Successor() (number millracev1.Protocol, read int) {
+	if !s.toHTTP2 {
+		return 0, 0
+	}
+	return millracev1.Protocol_PROTOCOL_HTTP2, s.read
 }
 
 // Opened implements [edge.Beginner].
@@ -42,6 +53,7 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 		d.phase = phaseStart // the body is one only if the request was not HEAD, and the request was not seen
 	}
 	s.rules.out = w
+	s.read = len(b)
 	s.rules.http(s, d, b)
 	switch {
 	case s.upgraded:

@@ -131,7 +131,9 @@ func (r *rules) headerValue(d *direction, value []byte) {
 		r.keptHeader(value)
 	case headerUpgrade:
 		d.upgrades = true
-		r.blank(value)
+		if d.toHTTP2 = equalFold(value, "h2c"); !d.toHTTP2 {
+			r.blank(value)
+		}
 	default:
 		r.blank(value)
 	}

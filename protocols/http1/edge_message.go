@@ -74,6 +74,7 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 			i++
 		default: // Opaque, until close, lost: nothing more is kept.
 			r.out.Keep(from, i)
+			s.read = i
 			return
 		}
 		if failed {
@@ -92,7 +93,7 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 func (d *direction) beginMessage() {
 	d.phase, d.mode, d.textLength, d.number, d.digits = phaseToken, modeKeep, 0, 0, 0
 	d.response, d.hasLength, d.coded, d.chunked, d.trailer, d.bodyless = false, false, false, false, false, false
-	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades = false, false, false, false, false, false
+	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades, d.toHTTP2 = false, false, false, false, false, false, false
 	d.contentLength, d.status, d.register = 0, 0, 0
 	d.methodHead, d.methodTunnel, d.methodBody = false, false, false
 }
@@ -283,7 +284,7 @@ func (d *direction) endHeaders(s *scanner) {
 	switch {
 	case d.status == 101, tunnel && d.status/100 == 2:
 		// From here on it is another protocol, in both directions.
-		s.upgraded, d.phase = true, phaseOpaque
+		s.upgraded, s.toHTTP2, d.phase = true, d.toHTTP2 && d.status == 101, phaseOpaque
 	case d.malformed || d.misframed:
 		d.giveUp()
 	case head, d.status == 204, d.status == 304:

@@ -32,7 +32,7 @@ const (
 // side is the state of one direction.
 type side struct {
 	x       *decode.Exchange // exchange of the message; nil for a response that belongs to none
-	remain  uint64           // of the body or chunk
+	remain  uint64           // of the body or chunk; in the head of a response 1 if its Upgrade header names HTTP/2
 	head    uint64           // bytes of the head so far
 	body    uint64           // body bytes so far
 	length  uint64           // Content-Length

@@ -88,6 +88,10 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 		}
 		d.chunked = is(last, "chunked")
 	case d.x == nil:
+	case !request && is(name, "upgrade"):
+		if is(value, "h2c") {
+			d.remain = 1
+		}
 	case !request:
 		if is(name, "content-type") && !d.typed {
 			d.typed = true

@@ -33,6 +33,7 @@ type parser struct {
 	req, resp side
 	failures  int
 	switched  bool
+	toHTTP2   bool
 	layers    *decode.Layers
 }
 
@@ -55,6 +56,20 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 		return decode.GiveUp
 	}
 	return decode.Continue
+}
+
+// Successor implements [decode.Successor].
+func (p *parser) Successor() millracev1.Protocol {
+	if p.toHTTP2 {
+		return millracev1.Protocol_PROTOCOL_HTTP2
+	}
+	return 0
+}
+
+// Answered adds the status of the response to an exchange of which the request came over HTTP/1 and the response, after
+// an upgrade, comes over HTTP/2.
+func Answered(x *decode.Exchange, status int) {
+	x.Detail = appendNumber(x.Detail, fieldStatus, uint64(status))
 }
 
 // requests reads the requests that have arrived.

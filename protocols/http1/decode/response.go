@@ -177,6 +177,14 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 		p.resp = side{state: atStart}
 		return false
 	}
+	if d.status == 101 && d.remain == 1 && x.RequestDone() {
+		// The response proper comes over HTTP/2, in its stream 1 (RFC 7540, section 3.2).
+		x.ResponseStart = 0
+		c.EndInterim(x)
+		p.switched, p.toHTTP2 = true, true
+		return false
+	}
+	d.remain = 0
 	p.layers.Answered(x, int(d.status))
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		x.Detail = appendNumber(x.Detail, fieldUpgraded, 1)

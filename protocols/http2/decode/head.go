@@ -8,6 +8,7 @@ import (
 	"millrace.dev/protocols/decode/stream"
 	room "millrace.dev/protocols/grpc"
 	grpc "millrace.dev/protocols/grpc/decode"
+	http1 "millrace.dev/protocols/http1/decode"
 	"millrace.dev/protocols/http2"
 )
 
@@ -279,6 +280,10 @@ func statusOf(b []byte) (status int) {
 
 // answered takes the status of a response. 4xx is the client's own mistake: an error at the client, not at the server.
 func answered(x *decode.Exchange, status int, client bool) {
+	if x.DetailField != 0 {
+		http1.Answered(x, status)
+		return
+	}
 	x.Said.Attributes.Number(attrStatus, int64(status))
 	if status >= 500 || status >= 400 && client {
 		x.Said.ErrorType = strconv.AppendInt(x.Said.ErrorType[:0], int64(status), 10)

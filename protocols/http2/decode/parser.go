@@ -58,6 +58,14 @@ func newParser() *parser {
 	return p
 }
 
+// Inherit implements [decode.Heir]: a connection that was upgraded from HTTP/1.1, whose request is stream 1 and has
+// ended (RFC 7540, section 3.2).
+func (p *parser) Inherit(c *decode.Conn) {
+	c.Inherit(1, c.Responses.Last().End)
+	p.directions[0].last = 1
+	p.directions[1].begun = true
+}
+
 // Parse implements [decode.Parser].
 func (p *parser) Parse(c *decode.Conn, _ decode.Ending) decode.Status {
 	p.read(c, c.Requests, &p.directions[0])

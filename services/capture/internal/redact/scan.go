@@ -66,6 +66,9 @@ func (r *Redactor) scan(c *Connection, d *direction, b []byte) {
 			c.giveUp(CauseBroken)
 		}
 	case edge.Opaque:
+		if r.succeed(c, d, b) {
+			return
+		}
 		d.state = stateOver
 		c.giveUp(CauseUpgraded)
 	case edge.Broken:
@@ -74,6 +77,26 @@ func (r *Redactor) scan(c *Connection, d *direction, b []byte) {
 			c.giveUp(CauseBroken)
 		}
 	}
+}
+
+// succeed lets a connection that has left its protocol go on as the one that follows, with what the scanner left of b.
+// It reports whether there is one.
+func (r *Redactor) succeed(c *Connection, d *direction, b []byte) bool {
+	s, ok := c.scanner.(edge.Successor)
+	if !ok {
+		return false
+	}
+	number, read := s.Successor()
+	next := all.Of(int32(number))
+	served, ok := r.rooms[next]
+	if !ok {
+		return false
+	}
+	c.taken, c.scanner = next, served.scanner(!c.joined && !c.doubt)
+	if r.out.Advance(read); read < len(b) {
+		r.scan(c, d, b[read:])
+	}
+	return true
 }
 
 // skip passes over n bytes that are not there.

@@ -163,6 +163,27 @@ func (w *worker) attach(c *connection, found *decode.Protocol, client bool) {
 	c.conn.Attach()
 }
 
+// succeed lets a connection that has left its protocol go on as the one that follows. It reports whether there is one.
+func (w *worker) succeed(c *connection) bool {
+	s, ok := c.parser.(decode.Successor)
+	if !ok {
+		return false
+	}
+	found := w.options.protocol(s.Successor())
+	if found == nil {
+		return false
+	}
+	parser := w.options.parserOf(c, found)
+	heir, ok := parser.(decode.Heir)
+	if !ok {
+		return false
+	}
+	c.protocol, c.parser = found.Number, parser
+	heir.Inherit(&c.conn)
+	c.encode()
+	return true
+}
+
 // orient fixes which direction carries the requests.
 func (c *connection) orient(client bool) {
 	c.conn.Client = client

@@ -130,6 +130,10 @@ func (w *worker) parse(c *connection) {
 		case decode.GiveUp:
 			w.giveUp(c)
 		case decode.Opaque:
+			if w.succeed(c) {
+				w.parse(c)
+				return
+			}
 			c.conn.FinishAll(decode.Closed, c.conn.Responses.Last().End)
 			count(&w.tally.givenUp, given{"upgraded", c.protocol}, 1)
 			c.turnOpaque()

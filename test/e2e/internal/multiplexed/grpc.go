@@ -98,8 +98,8 @@ func grpcServer([]string) error {
 	return s.Serve(l)
 }
 
-// grpcClient calls: its arguments are an address, how many calls at once, how many each of those makes, and perhaps the
-// size of a large one. It prints
+// grpcClient calls: its arguments are an address, how many calls at once, how many each of those makes, perhaps the
+// size of a large one, and perhaps that none is given up. It prints
 // method, status, and the messages that it sent and got.
 func grpcClient(arguments []string) error {
 	parallel, _ := strconv.Atoi(arguments[1])
@@ -110,6 +110,10 @@ func grpcClient(arguments []string) error {
 		return err
 	}
 	defer conn.Close()
+	kinds := 8
+	if len(arguments) > 4 { // without those that are given up, and those that the server answers unread
+		kinds = 5
+	}
 	c := &caller{conn: conn}
 	c.call("Echo", 1, 0) // the connection is there
 	var all sync.WaitGroup
@@ -117,12 +121,12 @@ func grpcClient(arguments []string) error {
 		all.Go(func() {
 			for j := range each {
 				n := i*each + j
-				c.call([]string{"Echo", "Fail", "List", "Collect", "Chat", "Nothing", "Cancel", "Deadline"}[n%8], n/8, n)
+				c.call([]string{"Echo", "Fail", "List", "Collect", "Chat", "Nothing", "Cancel", "Deadline"}[n%kinds], n/kinds, n)
 			}
 		})
 	}
 	all.Wait()
-	if len(arguments) > 3 {
+	if len(arguments) > 3 && arguments[3] != "0" {
 		large, _ := strconv.Atoi(arguments[3])
 		c.call("Echo", large, 1)
 	}
