@@ -9,8 +9,8 @@ import (
 	"millrace.dev/services/decoder/internal/decodertest"
 )
 
-// http2Line describes an exchange by its operation, path and sizes, and by the status, which is in its attributes or, if
-// the request was one of HTTP/1.1, in its detail.
+// http2Line describes an exchange by its operation, path and sizes, and by the status, which is in its attributes or,
+// if the request was one of HTTP/1.1, in its detail.
 func http2Line(x *millracev1.Exchange) string {
 	status := int64(x.GetHttp().GetStatus())
 	for _, a := range x.Attributes {
