@@ -7,6 +7,7 @@ import (
 
 	"millrace.dev/lib/config"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	known "millrace.dev/protocols/edge/edgetest/all"
 	"millrace.dev/protocols/redis"
 	"millrace.dev/services/capture/internal/kernel"
 )
@@ -330,6 +331,13 @@ func FuzzEvent(f *testing.F) {
 	for _, c := range conversations {
 		for _, p := range c.pieces {
 			f.Add([]byte(p.text), uint64(12345), p.kind == kernel.Send)
+		}
+	}
+	for _, list := range known.Conversations() {
+		for i := range list {
+			client, server := list[i].Streams()
+			f.Add([]byte(client), uint64(1), true)
+			f.Add([]byte(server), uint64(1), false)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64, sends bool) {
