@@ -12,7 +12,7 @@ func newScanner(r *edge.Rules, seen bool) edge.Scanner {
 	s := &scanner{screen: screenOf(r), strict: seen}
 	for i := range s.directions {
 		d := &s.directions[i]
-		d.lost = !seen
+		d.lost, d.opens = !seen, seen
 	}
 	if seen {
 		s.directions[0].preface = uint8(len(Preface))
@@ -31,6 +31,7 @@ type scanner struct {
 // direction is what the scanner knows of the bytes that one end sends.
 type direction struct {
 	preface uint8 // bytes of the client's preface to come
+	opens   bool  // the next frame is the first
 	lost    bool
 
 	have  uint8 // bytes of the header of the frame that have come
@@ -114,6 +115,8 @@ func (d *direction) begin(strict bool) bool {
 	h := ReadHeader(d.head[:])
 	d.frame, d.left, d.before, d.padding = h, h.Length, uint32(h.prelude()), 0
 	switch {
+	case d.opens && (h.Type > Continuation || h.Length > 1<<14): // the first are settings (RFC 9113, section 3.4)
+		return false
 	case !h.Valid(), !strict && !h.certain(), d.before > h.Length,
 		d.open != 0 && (h.Type != Continuation || h.Stream != d.open), // RFC 9113, section 6.10
 		d.open == 0 && h.Type == Continuation:
@@ -122,6 +125,7 @@ func (d *direction) begin(strict bool) bool {
 		d.open, d.first = h.Stream, h
 		d.block.begin()
 	}
+	d.opens = false
 	return true
 }
 
