@@ -69,7 +69,7 @@ func (s *scanner) beginClient() {
 	case s.login && d.sequence == 1:
 		d.index, d.size, d.skip = 0, 0, loginResponseBytes
 		d.part, d.user, d.entry = partUser, userFixed, entry{body: bodyUser}
-	case d.sequence == 0 && !(d.file && d.expect == 0):
+	case d.sequence == 0 && (!d.file || d.expect != 0):
 		if d.file = false; s.login { // the client would not ask before it was let in
 			s.loseClient()
 		}

@@ -208,8 +208,8 @@ func (l *Blanker) bare(c byte) byte {
 		}
 		return c
 	}
-	switch {
-	case c == '\'':
+	switch c {
+	case '\'':
 		escapes := l.syntax.Backslash
 		switch l.after {
 		case newline:
@@ -220,10 +220,10 @@ func (l *Blanker) bare(c byte) byte {
 		}
 		l.begin(text, escapes)
 		return c
-	case c == '-':
+	case '-':
 		l.state = dash
 		return c
-	case c == '/':
+	case '/':
 		l.state = slash
 		return c
 	}
@@ -414,13 +414,13 @@ func (l *Blanker) behindDollar(c byte) byte {
 
 // inDollars takes a byte of a dollar-quoted string. What matches its tag stays, as it tells nothing.
 func (l *Blanker) inDollars(c byte) byte {
-	switch {
-	case c == l.tag[l.matched]:
+	switch c {
+	case l.tag[l.matched]:
 		if l.matched++; l.matched == l.tagged {
 			l.state, l.before = outside, 0
 		}
 		return c
-	case c == '$': // not the first byte of the tag, or it had matched: but it may begin the tag again
+	case '$': // not the first byte of the tag, or it had matched: but it may begin the tag again
 		l.matched = 1
 		return c
 	}

@@ -46,7 +46,9 @@ func TestBlank(t *testing.T) {
 		{"not continued", postgres, "E'a' 'b\\'c' d", "E'*' '*******"},
 		{"not continued behind a block", postgres, "E'a'\n/*x*/'b\\'c' d", "E'*'\n/***/'*******"},
 		{"plain behind others", postgres, `E'a', 'b\' c`, `E'*', '**' c`},
-		{"two bytes", wide, "E'\x95\\' b' c", "E'********"}, {"one byte", wide, `E'a\' b' c`, `E'*****' c`}, {"sure bytes", postgres, "E'\xc3\xa9\\' b' c", "E'******' c"},
+		{"two bytes", wide, "E'\x95\\' b' c", "E'********"},
+		{"one byte", wide, `E'a\' b' c`, `E'*****' c`},
+		{"sure bytes", postgres, "E'\xc3\xa9\\' b' c", "E'******' c"},
 		{"unicode", postgres, `U&'d\0061' x U&"n" UESCAPE '!'`, `U&'******' x U&"n" UESCAPE '*'`},
 		{"bits", postgres, "B'01' X'1F' N'x'", "B'**' X'**' N'*'"},
 		{"dollars", postgres, "$$it's $ x$$ y", "$$*****$**$$ y"},
@@ -172,7 +174,7 @@ func literals(text string, dialect Dialect, backslash, ansi bool) []bool {
 		c := text[i]
 		rest := text[i:]
 		switch {
-		case isWord(c) && !(c >= '0' && c <= '9') && c != '$' || c == '$' && dialect == MySQL:
+		case isWord(c) && (c < '0' || c > '9') && c != '$' || c == '$' && dialect == MySQL:
 			from := i
 			for i < len(text) && isWord(text[i]) {
 				i++
@@ -258,8 +260,14 @@ func FuzzBlank(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, syntax := range []Syntax{
-			postgres, mysql, {}, {Dialect: PostgreSQL}, {Dialect: MySQL}, {Dialect: PostgreSQL, Backslash: Yes}, {Dialect: MySQL, Backslash: No, DoubleQuoted: No},
-			{Dialect: MySQL, Backslash: Yes, Bytes: Yes}, {Dialect: MySQL, DoubleQuoted: Yes, Bytes: Yes},
+			postgres, mysql,
+			{},
+			{Dialect: PostgreSQL},
+			{Dialect: MySQL},
+			{Dialect: PostgreSQL, Backslash: Yes},
+			{Dialect: MySQL, Backslash: No, DoubleQuoted: No},
+			{Dialect: MySQL, Backslash: Yes, Bytes: Yes},
+			{Dialect: MySQL, DoubleQuoted: Yes, Bytes: Yes},
 		} {
 			checkBlanked(t, text, syntax)
 			checkSecret(t, text, syntax)

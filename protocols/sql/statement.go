@@ -53,7 +53,7 @@ func (s *Statement) Read(text []byte, syntax Syntax, cut, keep bool) {
 		}
 		token := s.blanked[from:to]
 		s.text.token(k, token)
-		if k != separator && !(cut && to == len(s.blanked) && k != other) { // half a name is none
+		if k != separator && (!cut || to != len(s.blanked) || k == other) { // half a name is none
 			s.summary.token(k, token)
 		}
 	}

@@ -55,9 +55,16 @@ func saying() []said {
 				Protocol: millracev1.Protocol_PROTOCOL_POSTGRESQL, Family: millracev1.Family_FAMILY_DATABASE, Operation: "SELECT orders",
 				ErrorType: "57P01", ErrorMessage: "terminating connection", ServerName: "db.example", ServerPort: 6432,
 			}), []pair{
-				{"db.system.name", "postgresql"}, {"db.query.text", "SELECT * FROM orders WHERE id = $1"}, {"db.query.summary", "SELECT orders"},
-				{"db.operation.name", "SELECT"}, {"db.namespace", "shop"}, {"db.response.status_code", "57P01"},
-				{"db.response.returned_rows", -1}, {"test.prepared", true}, {"test.share", 0.25}, {"test.tables", []string{"orders", "\xff"}},
+				{"db.system.name", "postgresql"},
+				{"db.query.text", "SELECT * FROM orders WHERE id = $1"},
+				{"db.query.summary", "SELECT orders"},
+				{"db.operation.name", "SELECT"},
+				{"db.namespace", "shop"},
+				{"db.response.status_code", "57P01"},
+				{"db.response.returned_rows", -1},
+				{"test.prepared", true},
+				{"test.share", 0.25},
+				{"test.tables", []string{"orders", "\xff"}},
 			}},
 			said{exchange(2, side, &millracev1.Exchange{
 				Protocol: millracev1.Protocol_PROTOCOL_GRPC, Family: millracev1.Family_FAMILY_RPC, Operation: "shop.Cart/Add",
@@ -71,14 +78,18 @@ func saying() []said {
 					{TraceId: []byte("0123456789abcdef"), SpanId: 7, Flags: 1, Tracestate: "a=b"}, {TraceId: make([]byte, 16), SpanId: 7}, {SpanId: 9},
 				},
 			}), []pair{
-				{"messaging.system", "kafka"}, {"messaging.operation.name", "poll"}, {"messaging.destination.name", "orders"},
+				{"messaging.system", "kafka"},
+				{"messaging.operation.name", "poll"},
+				{"messaging.destination.name", "orders"},
 				{"messaging.batch.message_count", 3},
 			}},
 			said{exchange(4, side, &millracev1.Exchange{
 				Protocol: millracev1.Protocol_PROTOCOL_HTTP2, Family: millracev1.Family_FAMILY_HTTP, Operation: "GET", Path: "/orders/17", ErrorType: "503",
 				RequestBodyBytes: 10, ResponseBodyBytes: 20, ServerName: "shop.example",
 			}), []pair{
-				{"http.request.method", "GET"}, {"http.response.status_code", 503}, {"url.full", "https://shop.example/orders/17?a=b"},
+				{"http.request.method", "GET"},
+				{"http.response.status_code", 503},
+				{"url.full", "https://shop.example/orders/17?a=b"},
 				{"network.protocol.version", "2"},
 			}},
 		)

@@ -74,7 +74,7 @@ func (f *follower) Pass(e *Event) []Event {
 		run := e.Bytes[source : source+int(s.Length)]
 		f.out.Run(source, s.At)
 		f.out.SetBegins(s.At == 0 && !e.Part)
-		d.lost = d.lost && !(f.out.Begins() && f.scanner.Resume(e.From, run))
+		d.lost = d.lost && (!f.out.Begins() || !f.scanner.Resume(e.From, run))
 		lost, last = d.lost, run
 		f.scan(e.From, run)
 		at = s.At + s.Length

@@ -103,7 +103,7 @@ func say(s *decode.Said, x *decode.Exchange, at decode.Place) {
 		s.ServerName, s.ServerPort = append(s.ServerName, host...), port
 	}
 	switch {
-	case at.Client && !(layer && s.Attributes.Has(attrURL)):
+	case at.Client && (!layer || !s.Attributes.Has(attrURL)):
 		sayURL(s, &h, scheme, at)
 	case !at.Client:
 		if len(scheme) == 0 {
@@ -113,7 +113,7 @@ func say(s *decode.Said, x *decode.Exchange, at decode.Place) {
 		add(s, attrPath, path)
 		add(s, attrQuery, query)
 	}
-	if h.status != 0 && !(layer && s.Attributes.Has(attrStatus)) {
+	if h.status != 0 && (!layer || !s.Attributes.Has(attrStatus)) {
 		s.Attributes.Number(attrStatus, int64(h.status))
 	}
 	// 4xx is the client's own mistake: an error at the client, not at the server.

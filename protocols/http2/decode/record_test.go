@@ -106,6 +106,7 @@ func (shows) Value(use edge.HeaderUse, value []byte) {
 		edge.HideAll{}.Value(use, value)
 	}
 }
+
 func (shows) Begins(b []byte) bool {
 	return strings.HasPrefix("traceparent", string(b)) || strings.HasPrefix("content-type", string(b))
 }
@@ -265,8 +266,12 @@ func everyWay(t *testing.T, pieces []piece, server bool, want []string) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, o := range []options{
-		{}, {restart: true}, {size: func() int { return 1 }}, {size: func() int { return 1 + r.IntN(7) }, restart: true},
-		{size: func() int { return 1 + r.IntN(64) }}, {size: func() int { return 1 + r.IntN(1000) }, restart: true},
+		{},
+		{restart: true},
+		{size: func() int { return 1 }},
+		{size: func() int { return 1 + r.IntN(7) }, restart: true},
+		{size: func() int { return 1 + r.IntN(64) }},
+		{size: func() int { return 1 + r.IntN(1000) }, restart: true},
 	} {
 		o.server = server
 		if got := sorted(run(t, pieces, o)); !slices.Equal(got, sorted(want)) {

@@ -64,7 +64,8 @@ var static = func() (list [hpack.StaticSize + 1]struct {
 	kind  kind
 	name  int
 	value []byte
-}) {
+},
+) {
 	for i := range list {
 		f := hpack.Static(uint64(i))
 		list[i].kind, list[i].name, list[i].value = kindOf([]byte(f.Name)), len(f.Name), []byte(f.Value)

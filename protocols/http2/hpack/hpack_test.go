@@ -142,8 +142,16 @@ func TestInteger(t *testing.T) {
 		v      uint64
 		size   int
 	}{
-		{"\x0a", 5, 10, 1}, {"\x1f\x9a\x0a", 5, 1337, 3}, {"\x2a", 8, 42, 1}, {"\x1f", 5, 0, 0}, {"\x1f\x9a", 5, 0, 0}, {"", 5, 0, 0},
-		{"\x7f\xff\xff\xff\xff\x01", 7, 0, -1}, {"\x7f\xff\xff\xff\x7f", 7, 0, -1}, {"\x7f\x80\x80\x80\x00", 7, 127, 5}, {"\x7f\x80\x80\x80\x80", 7, 0, -1},
+		{"\x0a", 5, 10, 1},
+		{"\x1f\x9a\x0a", 5, 1337, 3},
+		{"\x2a", 8, 42, 1},
+		{"\x1f", 5, 0, 0},
+		{"\x1f\x9a", 5, 0, 0},
+		{"", 5, 0, 0},
+		{"\x7f\xff\xff\xff\xff\x01", 7, 0, -1},
+		{"\x7f\xff\xff\xff\x7f", 7, 0, -1},
+		{"\x7f\x80\x80\x80\x00", 7, 127, 5},
+		{"\x7f\x80\x80\x80\x80", 7, 0, -1},
 	} {
 		if v, size := Integer([]byte(tt.b), tt.prefix); v != tt.v || size != tt.size {
 			t.Errorf("%x: %d in %d bytes", tt.b, v, size)

@@ -106,7 +106,8 @@ var structs = [lastStruct][]field{
 	fetchedTopic:  {num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(fetchedPartition)},
 	fetchedPartition: {
 		num(4).is(partition), num(2).is(errorCode), num(8), num(8).from(4), num(8).from(5), list(abortedTransaction).from(4),
-		num(4).from(11), {kind: records, until: newest},
+		num(4).from(11),
+		{kind: records, until: newest},
 	},
 	abortedTransaction: {num(8), num(8)},
 

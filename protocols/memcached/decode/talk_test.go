@@ -67,12 +67,12 @@ func (k *talk) Finished(_ *decode.Conn, x *decode.Exchange) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s", x.Said.Operation)
 	x.Said.Attributes.Each(func(n decode.Name, v *decode.Value) bool {
-		switch {
-		case n == attrText:
+		switch n {
+		case attrText:
 			fmt.Fprintf(&b, " %q", v.Text)
-		case n == attrStatus:
+		case attrStatus:
 			fmt.Fprintf(&b, " %s", v.Text)
-		case n == attrRows:
+		case attrRows:
 			fmt.Fprintf(&b, " rows=%d", v.Number)
 		}
 		return true

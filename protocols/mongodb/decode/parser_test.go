@@ -27,12 +27,12 @@ const secret = conversations.Secret
 
 // wants are the exchanges that the conversations make.
 var wants = map[string][]string{
-	"find": []string{
+	"find": {
 		"find users: db.system.name=mongodb db.operation.name=find db.namespace=shop db.collection.name=users db.response.returned_rows=2",
 		"getMore users: db.system.name=mongodb db.operation.name=getMore db.namespace=shop db.collection.name=users db.response.returned_rows=0",
 		"ping admin: db.system.name=mongodb db.operation.name=ping db.namespace=admin",
 	},
-	"writes": []string{
+	"writes": {
 		"update orders: db.system.name=mongodb db.operation.name=update db.namespace=shop db.collection.name=orders db.operation.batch.size=2 " +
 			"db.response.status_code=11000 error 11000 ",
 		"delete orders: db.system.name=mongodb db.operation.name=delete db.namespace=shop db.collection.name=orders " +
@@ -43,8 +43,8 @@ var wants = map[string][]string{
 		"createUser admin: db.system.name=mongodb db.operation.name=createUser db.namespace=admin error _OTHER ",
 		"insert orders: db.system.name=mongodb db.operation.name=insert db.namespace=shop db.collection.name=orders db.operation.batch.size=3, not complete",
 	},
-	"exhaust": []string{"getMore c: db.system.name=mongodb db.operation.name=getMore db.namespace=x db.collection.name=c db.response.returned_rows=4"},
-	"legacy": []string{
+	"exhaust": {"getMore c: db.system.name=mongodb db.operation.name=getMore db.namespace=x db.collection.name=c db.response.returned_rows=4"},
+	"legacy": {
 		"find users: db.system.name=mongodb db.operation.name=find db.namespace=shop db.collection.name=users db.response.returned_rows=1",
 		"count users: db.system.name=mongodb db.operation.name=count db.namespace=shop db.collection.name=users db.response.status_code=13 error 13 ",
 		"find users: db.system.name=mongodb db.operation.name=find db.namespace=shop db.collection.name=users db.response.status_code=17287 error 17287 ",
@@ -52,7 +52,7 @@ var wants = map[string][]string{
 		"getMore users: db.system.name=mongodb db.operation.name=getMore db.namespace=shop db.collection.name=users db.response.returned_rows=2",
 		"killCursors: db.system.name=mongodb db.operation.name=killCursors, one way",
 	},
-	"compressed": []string{"mongodb: db.system.name=mongodb"},
+	"compressed": {"mongodb: db.system.name=mongodb"},
 }
 
 // sink writes down what ends.

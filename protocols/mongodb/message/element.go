@@ -353,7 +353,7 @@ func (r *Reader) regex(b []byte) (n int) {
 // plain reports whether b can be the name of a command.
 func plain(b []byte) bool {
 	for _, c := range b {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '$') {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '$' {
 			return false
 		}
 	}

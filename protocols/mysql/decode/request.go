@@ -44,7 +44,7 @@ func (p *parser) request(c *decode.Conn) bool {
 	}
 	length, sequence := mysql.Length(b), b[3]
 	continued := d.goesOn
-	command := !continued && sequence == 0 && !(p.file && p.expect == 0)
+	command := !continued && sequence == 0 && (!p.file || p.expect != 0)
 	want := 0
 	switch {
 	case command && length > 0:

@@ -228,8 +228,8 @@ func (p *parser) afterReply(c *decode.Conn, kind byte, body []byte) {
 	if x == nil || p.head == len(p.items) {
 		return
 	}
-	switch it := p.items[p.head]; {
-	case it.kind == 'Q' || it.kind == 'F':
+	switch it := p.items[p.head]; it.kind {
+	case 'Q', 'F':
 		p.simple(c, x, kind, body)
 	default:
 		p.extended(c, x, it, kind, body)

@@ -79,10 +79,10 @@ func TestMongoDBAccounts(t *testing.T) {
 						continue
 					}
 					operation, _, _ := strings.Cut(x.Operation, " ")
-					switch {
-					case x.ErrorType == "":
+					switch x.ErrorType {
+					case "":
 						got["ok "+operation]++
-					case x.ErrorType == "11000": // errors of writes are no errors of commands to a command monitor
+					case "11000": // errors of writes are no errors of commands to a command monitor
 						got["ok "+operation]++
 						got[operation+" of a duplicate"]++
 					default:

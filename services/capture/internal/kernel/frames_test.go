@@ -218,8 +218,10 @@ func TestFrames(t *testing.T) {
 				kind   Kind
 				spoken *spoken
 			}{
-				{"client sends", client, Send, asks}, {"server receives", server, Receive, asks},
-				{"server sends", server, Send, answers}, {"client receives", client, Receive, answers},
+				{"client sends", client, Send, asks},
+				{"server receives", server, Receive, asks},
+				{"server sends", server, Send, answers},
+				{"client receives", client, Receive, answers},
 			} {
 				r.waitBytes(t, end.c, uint64(len(end.spoken.bytes)), end.kind)
 				events := r.of(end.c, end.kind)

@@ -88,8 +88,10 @@ func TestSaidIsPublished(t *testing.T) {
 		Protocol: millracev1.Protocol_PROTOCOL_GRPC, Family: millracev1.Family_FAMILY_RPC, Kind: millracev1.SpanKind_SPAN_KIND_PRODUCER,
 		Operation: "SELECT a", ErrorType: "42P01", ErrorMessage: "no \uFFFD", Path: "/a", ServerName: "db", ServerPort: 5432,
 		Attributes: []*millracev1.Attribute{
-			text(0, "SELECT '\uFFFD'"), text(1, "postgresql"), {Name: 2, Value: &millracev1.Attribute_Number{Number: -3}},
-			{Name: 3, Value: &millracev1.Attribute_Real{Real: 0.5}}, {Name: 4, Value: &millracev1.Attribute_Yes{Yes: true}},
+			text(0, "SELECT '\uFFFD'"), text(1, "postgresql"),
+			{Name: 2, Value: &millracev1.Attribute_Number{Number: -3}},
+			{Name: 3, Value: &millracev1.Attribute_Real{Real: 0.5}},
+			{Name: 4, Value: &millracev1.Attribute_Yes{Yes: true}},
 			{Name: 5, Value: &millracev1.Attribute_Texts{Texts: &millracev1.TextList{Texts: []string{"a", ""}}}},
 		},
 		Links: []*millracev1.TraceContext{{TraceId: append([]byte{1}, make([]byte, 15)...), SpanId: 2, Flags: 1, Tracestate: "a=b"}},
