@@ -98,7 +98,7 @@ type Attributes struct {
 const (
 	tagAttribute0, tagAttribute1 byte = 40<<3&0x7f | 2 | 0x80, 40 << 3 >> 7
 
-	tagName, tagNumber, tagYes   byte = 1<<3 | 0, 3<<3 | 0, 5<<3 | 0 // varints
+	tagName, tagNumber, tagYes   byte = 1 << 3, 3 << 3, 5 << 3       // varints
 	tagReal                      byte = 4<<3 | 1                     // eight bytes
 	tagText, tagTexts, tagInList byte = 2<<3 | 2, 6<<3 | 2, 1<<3 | 2 // with a length
 
@@ -253,12 +253,20 @@ type Value struct {
 	tag   byte
 }
 
-// IsText, IsNumber, IsReal, IsYes and IsTexts say what the value is.
-func (v *Value) IsText() bool   { return v.tag == tagText }
+// IsText reports whether the value is Text.
+func (v *Value) IsText() bool { return v.tag == tagText }
+
+// IsNumber reports whether the value is Number.
 func (v *Value) IsNumber() bool { return v.tag == tagNumber }
-func (v *Value) IsReal() bool   { return v.tag == tagReal }
-func (v *Value) IsYes() bool    { return v.tag == tagYes }
-func (v *Value) IsTexts() bool  { return v.tag == tagTexts }
+
+// IsReal reports whether the value is Real.
+func (v *Value) IsReal() bool { return v.tag == tagReal }
+
+// IsYes reports whether the value is the boolean that is true.
+func (v *Value) IsYes() bool { return v.tag == tagYes }
+
+// IsTexts reports whether the value is Texts.
+func (v *Value) IsTexts() bool { return v.tag == tagTexts }
 
 // Each calls f for every attribute until it returns false. It reports whether all of a was well formed, as what the
 // methods of Attributes wrote is.

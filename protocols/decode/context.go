@@ -23,7 +23,8 @@ func (c *Context) Tracestate(value []byte) {
 	if len(dst) > 0 {
 		dst = append(dst, ',')
 	}
-	c.State = append(dst, value...)
+	dst = append(dst, value...)
+	c.State = dst
 }
 
 // Traceparent reads the value of a traceparent header of version 00, or of a later one by its first four fields. With

@@ -221,6 +221,7 @@ func (l *Layers) find(x *Exchange, h *Head) *Layer {
 			return layer
 		case protocols.More:
 			more = true
+		default:
 		}
 	}
 	if !more {

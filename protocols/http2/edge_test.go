@@ -119,13 +119,11 @@ func pass(s edge.Scanner, from protocols.End, all []byte, sizes func() int, lost
 		all = all[n:]
 		switch {
 		case lost():
-			known = s.Skip(from, uint64(n)) && known
-			if !known {
+			if known = s.Skip(from, uint64(n)) && known; !known {
 				status = edge.Lost
 			}
 		case !known && !s.Resume(from, event):
 		default:
-			known = true
 			w.Start(event)
 			w.Run(0, 0)
 			status = s.Scan(from, event, &w)

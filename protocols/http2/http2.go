@@ -33,8 +33,8 @@ func matches() []protocols.Match {
 		m := protocols.Match{}.Then(0xff, byte(length>>16)).Then(0xff, byte(length>>8)).Then(0xff, byte(length))
 		return m.Then(0xff, byte(kind)).Then(^defined, flags)
 	}
-	sized := func(kind Type, flags, defined uint8) protocols.Match {
-		return protocols.Match{}.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0xff, byte(kind)).Then(^defined, flags)
+	sized := func(kind Type, defined uint8) protocols.Match {
+		return protocols.Match{}.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0xff, byte(kind)).Then(^defined, 0)
 	}
 	onConnection := func(m protocols.Match) protocols.Match {
 		return m.Then(0xff, 0).Then(0xff, 0).Then(0xff, 0).Then(0xff, 0)
@@ -42,14 +42,14 @@ func matches() []protocols.Match {
 	onStream := func(m protocols.Match) protocols.Match { return m.Then(0xf0, 0).Then(0, 0).Then(0, 0).Then(0, 0) }
 	return []protocols.Match{
 		protocols.Text(Preface[:len("PRI * HTTP/2.0\r\n")]),
-		onConnection(sized(Settings, 0, 0)).By(protocols.Server),
-		onConnection(sized(Settings, 0, 0)).Midway(),
+		onConnection(sized(Settings, 0)).By(protocols.Server),
+		onConnection(sized(Settings, 0)).Midway(),
 		onConnection(frame(0, Settings, FlagAck, 0)).Midway(),
 		onConnection(frame(8, Ping, 0, FlagAck)).Midway(),
 		onStream(frame(4, WindowUpdate, 0, 0)).Midway(),
 		onStream(frame(4, ResetStream, 0, 0)).Midway(),
-		onStream(sized(Headers, 0, rules[Headers].flags)).Midway(),
-		onStream(sized(Data, 0, rules[Data].flags)).Midway(),
+		onStream(sized(Headers, rules[Headers].flags)).Midway(),
+		onStream(sized(Data, rules[Data].flags)).Midway(),
 	}
 }
 

@@ -163,6 +163,7 @@ func mayAnswer(c *Command) []string {
 		return []string{"MN\r\n"}
 	case MetaDebug:
 		return []string{"ME ", "EN\r\n"}
+	default:
 	}
 	switch c.Name {
 	case "incr", "decr":

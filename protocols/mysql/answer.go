@@ -80,6 +80,7 @@ func (a *Answer) Begin(k Kind) {
 		a.stage = atText
 	case Login:
 		a.stage = atLogin
+	default:
 	}
 }
 
@@ -153,6 +154,7 @@ func Need(c Class, head []byte, length uint32) int {
 			at += max(1, integerSize(head[at]))
 		}
 		n = at + 4
+	default:
 	}
 	return int(min(uint32(n), length))
 }
@@ -237,6 +239,7 @@ func (a *Answer) eof(head []byte) bool {
 		return a.fieldsOf(a.columns)
 	case atFieldsEnd:
 		return true
+	default:
 	}
 	a.status(status, ok)
 	return a.resultEnds()
@@ -333,6 +336,7 @@ func (a *Answer) data() bool {
 			return a.lastDefinition()
 		}
 		a.columnsEnd()
+	default:
 	}
 	return false
 }

@@ -42,7 +42,7 @@ func (s *scanner) scanClient(b []byte, at int, w *edge.Writer) int {
 		return n
 	}
 	b = b[:min(uint32(len(b)), d.left)]
-	n := len(b)
+	var n int
 	if d.index == 0 && d.part == partFixed && !d.isLogin() {
 		n = 1
 		w.Keep(at, at+1)

@@ -162,8 +162,7 @@ func chain(b []byte, client bool) protocols.Guess {
 	}
 	body := b[HeaderBytes:min(len(b), HeaderBytes+int(length))]
 	whole := len(body) == int(length)
-	switch g := content(head[0], body, whole, client); {
-	case g != protocols.More || !whole:
+	if g := content(head[0], body, whole, client); g != protocols.More || !whole {
 		return g
 	}
 	rest := b[HeaderBytes+int(length):]

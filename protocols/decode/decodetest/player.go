@@ -133,7 +133,7 @@ func (p *player) push(e event) bool {
 			move.Payload = append(move.Payload, b)
 		}
 	}
-	status := decode.Continue
+	var status decode.Status
 	if d, ok := p.parser.(decode.Datagrams); ok {
 		status = d.Push(p.conn, e.From, &move)
 	} else {
@@ -151,6 +151,7 @@ func (p *player) push(e event) bool {
 		p.conn.FinishAll(decode.Closed, p.now)
 		p.parser = nil
 		return false
+	default:
 	}
 	for _, s := range p.streams {
 		s.Settle()

@@ -98,7 +98,8 @@ func split(e Event, at, hole int, inside bool) []Event {
 	head, tail := []byte(string(e.Bytes[:at])), []byte(string(e.Bytes[to:]))
 	if inside {
 		e.Segments = []Segment{{Length: uint32(at)}, {At: uint32(to), Length: uint32(n - to)}}
-		e.Bytes = append(head, tail...)
+		head = append(head, tail...)
+		e.Bytes = head
 		return []Event{e}
 	}
 	first := Event{From: e.From, Offset: e.Offset, Length: uint32(at), Bytes: head, Part: e.Part}
@@ -197,7 +198,7 @@ func damage(r *rand.Rand, events []Event, joined bool) (list []Event) {
 				cut = split(e, 1+r.IntN(n-1), 1+r.IntN(40), r.IntN(2) == 0)
 			case r.IntN(8) == 0:
 				cut = nil
-			case r.IntN(8) == 0:
+			case r.IntN(7) == 0:
 				again := e
 				again.Bytes = []byte(string(e.Bytes))
 				cut = []Event{e, again}

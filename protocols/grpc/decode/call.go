@@ -58,6 +58,7 @@ func (c Code) failed(client bool) bool {
 	switch c {
 	case Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable, DataLoss:
 		return true
+	default:
 	}
 	return int(c) >= len(names)
 }

@@ -69,6 +69,7 @@ func (h *head) read(b []byte) bool {
 			h.version = text
 		case fieldUserAgent:
 			h.userAgent = text
+		default:
 		}
 	}
 	return true

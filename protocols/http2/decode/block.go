@@ -147,6 +147,7 @@ func (h *head) set(k kind, value []byte) {
 		h.parents++
 	case kindState:
 		h.states = append(h.states, value)
+	default:
 	}
 	if !h.is(k) {
 		h.has |= 1 << k

@@ -51,7 +51,7 @@ func (c *recorded) Write(b []byte) (int, error) {
 }
 
 // record serves one connection by a handler to a client's function, and gives what went over it.
-func record(t *testing.T, handler http.Handler, ask func(t *testing.T, client *http.Client)) []piece {
+func record(t *testing.T, handler http.Handler, ask func(t *testing.T, client *http.Client)) []piece { //nolint:staticcheck // net/http has nothing that lets bytes be recorded
 	t.Helper()
 	r := &recording{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,7 +66,8 @@ func record(t *testing.T, handler http.Handler, ask func(t *testing.T, client *h
 		if err != nil {
 			return
 		}
-		(&http2.Server{MaxConcurrentStreams: 1000}).ServeConn(&recorded{c, r, true}, &http2.ServeConnOpts{Handler: handler})
+		server := &http2.Server{MaxConcurrentStreams: 1000}
+		server.ServeConn(&recorded{c, r, true}, &http2.ServeConnOpts{Handler: handler})
 	}()
 	var dialed atomic.Pointer[net.Conn]
 	transport := &http2.Transport{

@@ -44,13 +44,13 @@ type field struct {
 // newest stands for versions without end.
 const newest = 1 << 14
 
-func num(size uint8) field                  { return field{kind: fixed, size: size, until: newest} }
-func str() field                            { return field{kind: text, until: newest} }
-func list(of structID) field                { return field{kind: array, of: of, until: newest} }
-func ints(size uint8) field                 { return field{kind: numbers, size: size, until: newest} }
-func (f field) is(w what) field             { f.what = w; return f }
-func (f field) from(version int16) field    { f.since = version; return f }
-func (f field) in(since, until int16) field { f.since, f.until = since, until; return f }
+func num(size uint8) field               { return field{kind: fixed, size: size, until: newest} }
+func str() field                         { return field{kind: text, until: newest} }
+func list(of structID) field             { return field{kind: array, of: of, until: newest} }
+func ints(size uint8) field              { return field{kind: numbers, size: size, until: newest} }
+func (f field) is(w what) field          { f.what = w; return f }
+func (f field) from(version int16) field { f.since = version; return f }
+func (f field) to(version int16) field   { f.until = version; return f }
 
 // structID names a struct.
 type structID uint8
@@ -90,20 +90,20 @@ var structs = [lastStruct][]field{
 
 	produceRequest: {str().from(3), num(2).is(acks), num(4).is(shown), list(produceTopic)},
 	produceTopic: {
-		num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(producePartition),
+		num(0).is(topic), str().is(topicName).to(12), num(16).is(topicID).from(13), list(producePartition),
 	},
 	producePartition: {num(4).is(partition), {kind: records, until: newest}},
 
 	produceResponse: {list(producedTopic), {kind: rest, until: newest}},
-	producedTopic:   {num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(producedPartition)},
+	producedTopic:   {num(0).is(topic), str().is(topicName).to(12), num(16).is(topicID).from(13), list(producedPartition)},
 	producedPartition: {
 		num(4).is(partition), num(2).is(errorCode), num(8), num(8).from(2), num(8).from(5), list(recordError).from(8), str().from(8),
 	},
 	recordError: {num(4), str()},
 
-	fetchRequest:  {num(4).is(replica).in(0, 14), num(4).is(shown), num(4).is(shown), {kind: rest, until: newest}},
+	fetchRequest:  {num(4).is(replica).to(14), num(4).is(shown), num(4).is(shown), {kind: rest, until: newest}},
 	fetchResponse: {num(4).from(1), num(2).is(failure).from(7), num(4).from(7), list(fetchedTopic), {kind: rest, until: newest}},
-	fetchedTopic:  {num(0).is(topic), str().is(topicName).in(0, 12), num(16).is(topicID).from(13), list(fetchedPartition)},
+	fetchedTopic:  {num(0).is(topic), str().is(topicName).to(12), num(16).is(topicID).from(13), list(fetchedPartition)},
 	fetchedPartition: {
 		num(4).is(partition), num(2).is(errorCode), num(8), num(8).from(4), num(8).from(5), list(abortedTransaction).from(4),
 		num(4).from(11),
@@ -111,7 +111,7 @@ var structs = [lastStruct][]field{
 	},
 	abortedTransaction: {num(8), num(8)},
 
-	metadataRequest:  {num(4).is(shown).in(0, 8), str().from(9), {kind: rest, until: newest}},
+	metadataRequest:  {num(4).is(shown).to(8), str().from(9), {kind: rest, until: newest}},
 	textRequest:      {str(), {kind: rest, until: newest}},
 	textFrom3Request: {str().from(3), {kind: rest, until: newest}},
 	metadataResponse: {

@@ -43,6 +43,7 @@ func conclude(x *decode.Exchange, w memcached.Word, message []byte, items uint32
 	case memcached.NotStored, memcached.Exists, memcached.NotFound, memcached.MetaNotStored, memcached.MetaExists, memcached.MetaNotFound,
 		memcached.Busy, memcached.BadClass, memcached.NoSpare, memcached.NotFull, memcached.Unsafe, memcached.Same:
 		x.Said.Attributes.String(attrStatus, w.String())
+	default:
 	}
 	switch memcached.Answer(x.Flags &^ flagQuiet) {
 	case memcached.Items:
@@ -53,6 +54,7 @@ func conclude(x *decode.Exchange, w memcached.Word, message []byte, items uint32
 			found = 0
 		}
 		x.Said.Attributes.Number(attrRows, found)
+	default:
 	}
 }
 

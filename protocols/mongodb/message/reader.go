@@ -136,6 +136,7 @@ func (r *Reader) fixed() int {
 		return 8
 	case atKind:
 		return 1
+	default:
 	}
 	return 4
 }

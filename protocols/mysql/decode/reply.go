@@ -71,14 +71,15 @@ func (p *parser) reply(c *decode.Conn) bool {
 			p.mariadb = mysql.IsMariaDB(g.Version)
 		}
 	default:
-		if !p.active {
+		switch {
+		case !p.active:
 			if ok, again := p.beginReply(c, length, sequence, first); !ok {
 				return again
 			}
-		} else if sequence != p.next && !p.free {
+		case sequence != p.next && !p.free:
 			p.loseReply(c, true)
 			return true
-		} else if p.free && d.x != nil && sequence != p.expect {
+		case p.free && d.x != nil && sequence != p.expect:
 			d.x.Estimated = true // a part of the file was not seen
 		}
 		if p.active && length > 0 && (len(head) > 0 || p.answer.InRows()) {

@@ -97,6 +97,7 @@ func wanted(c mysql.Command, length uint32) int {
 		n = 1 + maxName
 	case mysql.ChangeUser:
 		n = 1 + 4*maxName
+	default:
 	}
 	return int(min(length, n))
 }
@@ -114,6 +115,7 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32) {
 	case mysql.Stream:
 		p.opaque = true
 		return
+	default:
 	}
 	if p.resp.state == cut {
 		p.endCut(c)

@@ -22,7 +22,10 @@ func First(code uint32, body string) string {
 
 // Messages of clients.
 var (
-	Sync, Flush, Terminate, CopyDone = Message('S'), Message('H'), Message('X'), Message('c')
+	Sync      = Message('S')
+	Flush     = Message('H')
+	Terminate = Message('X')
+	CopyDone  = Message('c')
 	// Startup names user app and database shop.
 	Startup = First(196608, "user\x00app\x00database\x00shop\x00application_name\x00secretive application\x00client_encoding\x00UTF8\x00\x00")
 	SSL     = First(80877103, "")

@@ -242,7 +242,7 @@ func (p *parser) simple(c *decode.Conn, x *decode.Exchange, kind byte, body []by
 	case 'Z':
 		p.finish(c, x)
 	case 'E':
-		if p.fails(x, body); p.result.fatal {
+		if p.fails(body); p.result.fatal {
 			p.finish(c, x)
 		}
 	case 'T', 'D', 'C', 'd':
@@ -286,7 +286,7 @@ func (p *parser) extended(c *decode.Conn, x *decode.Exchange, it item, kind byte
 	}
 	switch {
 	case kind == 'E':
-		p.fails(x, body)
+		p.fails(body)
 		x.Ignore = false
 		p.failed = true
 		for !it.last && p.head+1 < len(p.items) { // the rest of the exchange
@@ -357,7 +357,7 @@ func (p *parser) results(kind byte, body []byte) {
 }
 
 // fails takes an error: its severity and its SQLSTATE.
-func (p *parser) fails(x *decode.Exchange, body []byte) {
+func (p *parser) fails(body []byte) {
 	p.result.failed = true
 	for len(body) > 1 && body[0] != 0 {
 		value, rest, ok := bytes.Cut(body[1:], []byte{0})

@@ -54,6 +54,7 @@ func say(s *decode.Said, x *decode.Exchange, _ decode.Place) {
 			database = protowire.DecodeZigZag(v)
 		case fieldBatchSize:
 			batch = v
+		default:
 		}
 	}
 	a := &s.Attributes

@@ -38,6 +38,7 @@ func (w *worker) datagram(c *connection, s *stream.Stream, m *stream.Event) {
 			c.conn.FinishAll(decode.Closed, m.Meta.End)
 			count(&w.tally.givenUp, given{"upgraded", c.protocol}, 1)
 			c.turnOpaque()
+		default:
 		}
 		w.tally.lostBytes += s.Missing
 		if s.Malformed > 0 {

@@ -118,7 +118,8 @@ func (n *Names) AppendTo(dst, exchange []byte) []byte {
 	var used [maxNames]bool
 	last := -1
 	var f wire.Field
-	for rest, ok := exchange, true; len(rest) > 0; {
+	for rest := exchange; len(rest) > 0; {
+		var ok bool
 		if rest, ok = f.Next(rest); !ok {
 			break
 		}
