@@ -186,3 +186,19 @@ func BenchmarkParser(b *testing.B) {
 	}
 	b.ReportMetric(float64(sink.done)/b.Elapsed().Seconds(), "exchanges/s")
 }
+
+// TestConnect: a tunnel, here of a WebSocket (RFC 8441), is one exchange until its stream ends; what goes through it is
+// counted.
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	block := "\x02\x07CONNECT" + "\x00\x09:protocol\x09websocket" + "\x86\x84"
+	pieces := []piece{
+		{false, []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00" + string(rune(len(block))) + "\x01\x04\x00\x00\x00\x01" + block)},
+		{true, []byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88\x00\x00\x03\x00\x00\x00\x00\x00\x01abc")},
+		{false, []byte("\x00\x00\x02\x00\x01\x00\x00\x00\x01hi")},
+		{true, []byte("\x00\x00\x01\x00\x01\x00\x00\x00\x01d")},
+	}
+	everyWay(t, pieces, true, []string{
+		"FAMILY_HTTP CONNECT body 2/4 http.request.method=CONNECT url.scheme=http url.path=/ http.response.status_code=200",
+	})
+}
