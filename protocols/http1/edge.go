@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 
 	"millrace.dev/protocols"

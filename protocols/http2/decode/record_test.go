@@ -51,7 +51,7 @@ func (c *recorded) Write(b []byte) (int, error) {
 }
 
 // record serves one connection by a handler to a client's function, and gives what went over it.
-func record(t *testing.T, handler http.Handler, ask func(t *testing.T, client *http.Client)) []piece { //nolint:staticcheck // net/http has nothing that lets bytes be recorded
+func record(t *testing.T, handler http.Handler, ask func(t *testing.T, client *http.Client)) []piece {
 	t.Helper()
 	r := &recording{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

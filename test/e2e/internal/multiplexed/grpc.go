@@ -109,7 +109,7 @@ func grpcClient(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	kinds := 8
 	if len(arguments) > 4 { // without those that are given up, and those that the server answers unread
 		kinds = 5

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/h2c" //nolint:staticcheck // net/http has no upgrade from HTTP/1.1, which is what it is here for
+	"golang.org/x/net/http2/h2c"
 )
 
 // httpServer serves HTTP/1.1 and HTTP/2, by prior knowledge and by upgrade. /size/N answers with N bytes, /status/N
