@@ -116,7 +116,7 @@ var (
 		"db.namespace", "db.collection.name", "db.query.summary", "db.stored_procedure.name", "db.response.status_code", "server.address",
 		"server.port", "network.peer.address", "peer.service", "network.transport",
 	}
-	messaging     = []string{"messaging.system", "messaging.operation.name", "messaging.destination.name", "server.address", "error.type"}
+	messaging     = []string{"messaging.system.name", "messaging.operation.name", "messaging.destination.name", "server.address", "error.type"}
 	messagingMore = []string{
 		"messaging.operation.type", "messaging.consumer.group.name", "messaging.destination.partition.id", "server.port", "peer.service",
 	}
@@ -125,7 +125,7 @@ var (
 	spanMetric = []string{"service", "span.name", "span.kind", "status.code"}
 	spanMore   = []string{
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",
-		"db.system.name", "db.operation.name", "rpc.system.name", "rpc.method", "messaging.system", "messaging.destination.name",
+		"db.system.name", "db.operation.name", "rpc.system.name", "rpc.method", "messaging.system.name", "messaging.destination.name",
 	}
 	edge = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
 )

@@ -78,7 +78,7 @@ func saying() []said {
 					{TraceId: []byte("0123456789abcdef"), SpanId: 7, Flags: 1, Tracestate: "a=b"}, {TraceId: make([]byte, 16), SpanId: 7}, {SpanId: 9},
 				},
 			}), []pair{
-				{"messaging.system", "kafka"},
+				{"messaging.system.name", "kafka"},
 				{"messaging.operation.name", "poll"},
 				{"messaging.destination.name", "orders"},
 				{"messaging.batch.message_count", 3},

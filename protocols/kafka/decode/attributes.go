@@ -10,7 +10,7 @@ import (
 
 // Attributes of the semantic conventions for messaging.
 var (
-	attrSystem        = decode.Attribute("messaging.system")
+	attrSystem        = decode.Attribute("messaging.system.name")
 	attrOperation     = decode.Attribute("messaging.operation.name")
 	attrOperationType = decode.Attribute("messaging.operation.type")
 	attrDestination   = decode.Attribute("messaging.destination.name")

@@ -111,7 +111,7 @@ func (k *Skimmer) head(encoded []byte) (h Head, ok bool) {
 
 // protocol is that of describe.
 func (k *Skimmer) protocol(span []byte) (string, bool) {
-	for _, key := range [...]string{"http.request.method", "db.system.name", "rpc.system.name", "messaging.system", "network.protocol.name"} {
+	for _, key := range [...]string{"http.request.method", "db.system.name", "rpc.system.name", "messaging.system.name", "network.protocol.name"} {
 		value, ok := k.find(span, 10, key)
 		switch {
 		case !ok:

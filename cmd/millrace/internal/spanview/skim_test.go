@@ -14,7 +14,7 @@ func skimmed() *millracev1.SpanBatch {
 	for i, attributes := range [][]*millracev1.KeyValue{
 		{text("url.path", "/cart"), text("http.request.method", "GET"), number("http.response.status_code", 500)},
 		{text("db.system.name", "redis"), text("db.query.text", "GET ?")},
-		{text("network.protocol.name", "amqp"), text("messaging.system", "rabbitmq")},
+		{text("network.protocol.name", "amqp"), text("messaging.system.name", "rabbitmq")},
 		{text("network.protocol.name", "dns")},
 		{number("http.status_code", 200)},
 		nil,

@@ -80,7 +80,7 @@ func describe(name string, a map[string]string) (protocol, summary, status strin
 		summary = first(a["db.query.text"], a["db.operation.name"], name)
 		status = a["db.response.status_code"]
 	default:
-		protocol = first(a["rpc.system.name"], a["messaging.system"], a["network.protocol.name"], "other")
+		protocol = first(a["rpc.system.name"], a["messaging.system.name"], a["network.protocol.name"], "other")
 		summary = name
 		status = a["rpc.response.status_code"]
 	}

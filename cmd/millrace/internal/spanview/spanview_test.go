@@ -43,7 +43,7 @@ func TestDescribe(t *testing.T) {
 	}{
 		{[]*millracev1.KeyValue{text("db.system.name", "postgresql"), text("db.query.text", "SELECT $1"), text("error.type", "42P01")}, "postgresql", "SELECT $1", "42P01"},
 		{[]*millracev1.KeyValue{text("rpc.system.name", "grpc"), text("rpc.response.status_code", "UNAVAILABLE")}, "grpc", "name", "UNAVAILABLE"},
-		{[]*millracev1.KeyValue{text("messaging.system", "kafka"), text("error.type", "timeout")}, "kafka", "name", "timeout"},
+		{[]*millracev1.KeyValue{text("messaging.system.name", "kafka"), text("error.type", "timeout")}, "kafka", "name", "timeout"},
 		{[]*millracev1.KeyValue{text("network.protocol.name", "dns")}, "dns", "name", ""},
 	} {
 		s := FromBatch(&millracev1.SpanBatch{Spans: []*millracev1.Span{{Name: "name", Attributes: test.attributes}}})[0]
