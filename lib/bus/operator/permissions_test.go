@@ -96,13 +96,13 @@ var table = []attempts{
 	{
 		role:         access.Observer,
 		mayPublish:   []string{"$JS.API.STREAM.INFO.KV_millrace_members"},
-		maySubscribe: []string{"millrace.span.>", "millrace.metric.0", "_INBOX.millrace-observer.>"},
+		maySubscribe: []string{"millrace.span.>", "millrace.exchange.>", "millrace.metric.0", "_INBOX.millrace-observer.>"},
 		mayNot: []string{
 			"millrace.raw.0.NODE", "millrace.span.0.a.b", "$KV.millrace_leases.decoder.0", "$KV.millrace_members.decoder.x",
 			"$JS.API.CONSUMER.CREATE.MILLRACE_SPAN.x", "$JS.API.CONSUMER.CREATE.MILLRACE_RAW.x",
 			"$JS.API.DIRECT.GET.KV_millrace_checkpoints.$KV.millrace_checkpoints.decoder.0",
 		},
-		mayNotSubscribe: []string{"millrace.>", "millrace.raw.>", "millrace.exchange.>", "$KV.>"},
+		mayNotSubscribe: []string{"millrace.>", "millrace.raw.>", "millrace.link.>", "$KV.>"},
 	},
 	{
 		role:            access.Recorder,
