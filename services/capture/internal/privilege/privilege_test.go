@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,12 +33,7 @@ func TestMain(m *testing.M) {
 func child() error {
 	busy := make(chan struct{})
 	defer close(busy)
-	for range 8 { // threads from before
-		go func() {
-			runtime.LockOSThread()
-			<-busy
-		}()
-	}
+	hold(8, busy) // threads from before
 	kept, err := Drop(BPF)
 	if errors.Is(err, ErrCgo) { // with the race detector, which makes the runtime a guest of C
 		fmt.Println(err)
@@ -53,12 +49,7 @@ func child() error {
 	if kept != want {
 		return fmt.Errorf("kept %v, want %v", kept, want)
 	}
-	for range 8 { // and later ones
-		go func() {
-			runtime.LockOSThread()
-			<-busy
-		}()
-	}
+	hold(8, busy) // and later ones
 	if err := threads(want); err != nil {
 		return err
 	}
@@ -85,11 +76,28 @@ func child() error {
 	return nil
 }
 
+// hold makes n threads that wait for busy, and returns when all of them run.
+func hold(n int, busy <-chan struct{}) {
+	var running sync.WaitGroup
+	for range n {
+		running.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			running.Done()
+			<-busy
+		}()
+	}
+	running.Wait()
+}
+
 // threads compares what /proc says of each thread.
 func threads(want Set) error {
 	paths, err := filepath.Glob("/proc/self/task/*/status")
-	if err != nil || len(paths) < 9 {
-		return fmt.Errorf("%d threads: %w", len(paths), err)
+	if err != nil {
+		return err
+	}
+	if len(paths) < 17 {
+		return fmt.Errorf("%d threads", len(paths))
 	}
 	for _, path := range paths {
 		status, err := os.ReadFile(path)
