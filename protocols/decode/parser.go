@@ -10,7 +10,7 @@ import (
 // Status is what a parser thinks of its connection.
 type Status uint8
 
-// Verdicts.
+// Statuses.
 const (
 	// Continue: the connection speaks the protocol.
 	Continue Status = iota

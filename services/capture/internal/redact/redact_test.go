@@ -245,7 +245,7 @@ func TestSplits(t *testing.T) {
 	for _, tc := range conversations {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.name == "neither protocol" {
-				return // Its verdict depends on how much was seen at first.
+				return // What it is taken for depends on how much was seen at first.
 			}
 			for round := range 400 {
 				h := newClient(t, on)

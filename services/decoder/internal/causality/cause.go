@@ -20,7 +20,7 @@ type Cause struct {
 // Answer says how a search ended.
 type Answer uint8
 
-// Verdicts.
+// Answers.
 const (
 	// Unknown: nothing is known that could be the cause. If somebody made the process, the search goes on there.
 	Unknown Answer = iota
