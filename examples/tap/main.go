@@ -28,8 +28,9 @@ func main() {
 	every := flag.Duration("every", 5*time.Second, "how often errors are shown")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *url, *credentials, *every, flag.Args(), os.Stdout); err != nil {
+	err := run(ctx, *url, *credentials, *every, flag.Args(), os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "tap:", err)
 		os.Exit(1)
 	}
