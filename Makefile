@@ -13,6 +13,7 @@ GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
 KERNELS  ?=
 PATHS    ?= 50000
+TEST_PCAPS ?= $(abspath $(wildcard ../shared/pcaps))
 
 BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
 CHAOS_SHORT := ^(TestBucketsLost|TestKill|TestStop|TestScale|TestRollingUpgrade)$$
@@ -56,7 +57,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/... ./protocols
 
 ##@ Check
-.PHONY: test test-unit test-taps test-e2e test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -72,6 +73,9 @@ test-taps: ## The examples of docs/taps.md, in Go and, where there is npm, in Ja
 
 test-e2e: build ## The exactness suite: real programs, real kernel, both ends checked (root)
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
+
+test-pcaps: ## Packet captures of TEST_PCAPS, through the decoder, against tshark
+	cd services/decoder && TEST_PCAPS=$(TEST_PCAPS) go test -count=1 -v -run Conformance ./pcap
 
 test-kernels: ## Capture on other kernels in virtual machines. TEST_VM names the tool that boots them
 	test/kernels/run.sh $(KERNELS)
