@@ -112,18 +112,21 @@ func Certain(b []byte, from protocols.End) bool {
 }
 
 // chain judges whether b, which from sent, begins with a frame: Sure if so many frames follow each other that nothing
-// else looks like it.
+// else looks like it, and no head among them is one that only the other end sends.
 func chain(b []byte, from protocols.End, enough int) protocols.Guess {
-	evidence := 0
+	evidence, sure := 0, false
 	for len(b) >= HeaderSize {
 		h := ReadHeader(b)
-		if b[5]&0x80 != 0 || !h.certain() {
+		if !sure && (b[5]&0x80 != 0 || !h.certain()) {
 			return protocols.No
 		}
 		payload := b[HeaderSize:]
 		whole := len(payload) >= int(h.Length)
 		payload = payload[:min(len(payload), int(h.Length))]
 		switch {
+		case sure && whole && h.Type == Headers && !readable(&h, payload, from):
+			return protocols.No
+		case sure:
 		case h.Type == Settings && !registered(payload), whole && !readable(&h, payload, from):
 			return protocols.No
 		case !whole && h.Type != Data:
@@ -141,13 +144,18 @@ func chain(b []byte, from protocols.End, enough int) protocols.Guess {
 		if len(b) == HeaderSize+int(h.Length) {
 			evidence += evidenceExact
 		}
+		sure = sure || evidence >= enough
 		switch {
-		case evidence >= enough:
+		case whole:
+			b = b[HeaderSize+int(h.Length):]
+		case sure:
 			return protocols.Sure
-		case !whole:
+		default:
 			return protocols.More
 		}
-		b = b[HeaderSize+int(h.Length):]
+	}
+	if sure {
+		return protocols.Sure
 	}
 	if len(b) > 5 && b[5]&0x80 != 0 || len(b) > 3 && Type(b[3]) > Continuation || len(b) > 0 && b[0] > 0x10 {
 		return protocols.No
@@ -209,12 +217,22 @@ func sentBy(b []byte, from protocols.End) bool {
 		index = uint64(c & 0x0f)
 	}
 	switch {
-	case index >= 1 && index <= 7:
+	case index >= 1 && index <= 7, index == 0 && named(b, ":method", ":scheme", ":path", ":authority"):
 		return from != protocols.Server
-	case index >= 8 && index <= 14:
+	case index >= 8 && index <= 14, index == 0 && named(b, ":status"):
 		return from != protocols.Client
 	}
 	return true
+}
+
+// named reports whether a literal field at the beginning of b has one of the names, in plain text.
+func named(b []byte, names ...string) bool {
+	for _, name := range names {
+		if len(b) > 1+len(name) && int(b[1]) == len(name) && string(b[2:2+len(name)]) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // Margins gives how many bytes of the payload of HEADERS and PUSH_PROMISE lie before the block, and of the padding

@@ -177,7 +177,8 @@ func TestResets(t *testing.T) {
 		"FAMILY_RPC hang body 4/0 rpc.system.name=grpc rpc.method=hang rpc.response.status_code=CANCELLED error CANCELLED",
 		"FAMILY_HTTP GET body 0/0 http.request.method=GET url.full=http://shop.example/status/200 http.response.status_code=200",
 	}
-	got := run(t, pieces, options{})
+	want = sorted(want)
+	got := sorted(run(t, pieces, options{})) // a cancelled stream may be reset behind the next request
 	for i := range got {
 		got[i] = strings.Replace(got[i], " millrace.rpc.response.messages=0", "", 1)
 	}
