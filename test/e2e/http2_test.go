@@ -150,9 +150,22 @@ func calls(list []*spans.Span, pid, kind int) map[string]int {
 		if sp.Name != sp.Text("rpc.method") || sp.Text("rpc.system.name") != "grpc" {
 			line += " named " + sp.Name
 		}
-		out[line]++
+		out[uncertain(line)]++
 	}
 	return out
+}
+
+// uncertain takes out of a line what the client cannot know of a call that ended before its request was sent: how many
+// messages left, and of one that it gave up whether its time was over, which no message on the wire says.
+func uncertain(line string) string {
+	method, rest, _ := strings.Cut(line, " ")
+	switch status, _, _ := strings.Cut(rest, " "); {
+	case strings.HasSuffix(method, "/Nothing"):
+		return method + " " + status
+	case strings.HasSuffix(method, "/Sleep") && (status == "CANCELLED" || status == "DEADLINE_EXCEEDED"):
+		return method + " given up"
+	}
+	return line
 }
 
 // statuses are the names of statuses that grpc-go spells otherwise.
@@ -169,7 +182,7 @@ func accountOf(lines map[string]int) map[string]int {
 		if method, rest, _ := strings.Cut(line, " "); strings.HasSuffix(method, "/Cancel") || strings.HasSuffix(method, "/Deadline") {
 			line = method[:strings.LastIndexByte(method, '/')+1] + "Sleep " + rest
 		}
-		out[line] += n
+		out[uncertain(line)] += n
 	}
 	return out
 }

@@ -148,7 +148,7 @@ func (c *caller) call(method string, size, n int) {
 	switch method {
 	case "Cancel", "Deadline":
 		path = "/" + service + "/Sleep"
-		wait := 30 * time.Millisecond
+		wait := 300 * time.Millisecond // by then the request has left, also on a busy machine
 		if method == "Deadline" {
 			var stop context.CancelFunc
 			ctx, stop = context.WithTimeout(ctx, wait)
