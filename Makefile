@@ -24,7 +24,10 @@ PROTOC_GEN_GO_VERSION := v1.36.12
 VTPROTO_VERSION  := v0.6.0
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
-TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql
+TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql \
+  mariadb-server mariadb-client python3-pymysql memcached python3-pymongo kcat
+# The services among them, which nobody asked for: the tests run the programs by themselves.
+TEST_SERVICES := unbound postgresql mariadb memcached
 BACKEND_PACKAGES := prometheus redis-server
 BPF_PACKAGES  := clang-16 llvm-16 libbpf-dev clang-format-16
 
@@ -58,6 +61,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 
 ##@ Check
 .PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
+test: export E2E_PACKAGES := installed
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
@@ -135,7 +139,7 @@ lint-generated: generate
 	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md docs/protocols.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
-.PHONY: test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help
+.PHONY: test-packages install-test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help
 define install_packages
 	@missing=; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=" $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
@@ -144,6 +148,11 @@ endef
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 test-packages:
+	@running=$$(for s in $(TEST_SERVICES); do systemctl is-enabled --quiet $$s 2>/dev/null && echo $$s; done; true); \
+	$(MAKE) --no-print-directory install-test-packages; \
+	[ -d /run/systemd/system ] || exit 0; \
+	for s in $(TEST_SERVICES); do grep -qw $$s <<< "$$running" || $(SUDO) systemctl disable --now --quiet $$s 2>/dev/null || true; done
+install-test-packages:
 	$(call install_packages,$(TEST_PACKAGES))
 
 # The package starts its service, which nobody asked for: the tests run the program by themselves.

@@ -37,7 +37,7 @@ func launchServer(t *testing.T, name string, arguments ...string) (*program, int
 	t.Helper()
 	folder, err := servers()
 	if err != nil {
-		t.Skipf("test/servers cannot be built: %v\n%s", err, folder)
+		lacking(t, "test/servers, which cannot be built: %v\n%s", err, folder)
 	}
 	port, err := product.FreePort()
 	if err != nil {

@@ -300,7 +300,7 @@ func launchProgram(t *testing.T, arguments ...string) *program {
 	t.Helper()
 	path, err := resolve(arguments[0])
 	if err != nil {
-		t.Skipf("needs %s: %v", arguments[0], err)
+		lacking(t, "%s: %v", arguments[0], err)
 	}
 	p := &program{t: t, command: exec.Command(path, arguments[1:]...), out: make(chan string, 4096)}
 	var log strings.Builder

@@ -139,7 +139,7 @@ func mariadbServer(t *testing.T) (*program, int) {
 		t.Fatal(err)
 	}
 	if _, err := exec.LookPath("mariadb-install-db"); err != nil {
-		t.Skip("needs mariadb-server")
+		lacking(t, "mariadb-server")
 	}
 	home := t.TempDir()
 	data, socket := filepath.Join(home, "data"), filepath.Join(home, "s")

@@ -28,7 +28,7 @@ func postgresProgram(t *testing.T, name string) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if err != nil || len(found) == 0 {
-		t.Skipf("needs %s of PostgreSQL", name)
+		lacking(t, "%s of PostgreSQL", name)
 	}
 	return found[len(found)-1]
 }

@@ -26,6 +26,16 @@ func resolve(name string) (string, error) {
 	return exec.LookPath(name)
 }
 
+// lacking ends a test that needs a program which is not there: as failed if E2E_PACKAGES says that all packages are
+// installed, as `make test` does, else as skipped.
+func lacking(t *testing.T, what string, arguments ...any) {
+	t.Helper()
+	if os.Getenv("E2E_PACKAGES") != "" {
+		t.Fatalf("needs "+what, arguments...)
+	}
+	t.Skipf("needs "+what, arguments...)
+}
+
 func scan(from io.Reader, into chan<- string) {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)

@@ -115,7 +115,7 @@ func TestTraces(t *testing.T) {
 	}
 	interpreter, err := resolve("python3")
 	if err != nil {
-		t.Skip(err)
+		lacking(t, "python3: %v", err)
 	}
 	for _, test := range []struct {
 		name     string
