@@ -1,5 +1,5 @@
-// Ferretdb is FerretDB, a server that speaks MongoDB's protocol, upon SQLite, for tests. Its arguments are the port and
-// a folder for its data.
+// Command ferretdb runs FerretDB, a server that speaks MongoDB's protocol, upon SQLite, for tests. Its arguments are
+// the port and a folder for its data.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Kfake is a Kafka broker in memory, with the topics orders and events of three partitions each, for tests. Its
+// Command kfake is a Kafka broker in memory, with the topics orders and events of three partitions each, for tests. Its
 // argument is the port.
 package main
 
