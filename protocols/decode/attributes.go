@@ -121,6 +121,13 @@ func (a *Attributes) begin(n Name, size int) bool {
 // Text adds a text; an empty one is left out. b is copied. Bytes that are no UTF-8 become U+FFFD.
 func (a *Attributes) Text(n Name, b []byte) { addText(a, n, b) }
 
+// Once is Text unless there is an attribute of that name.
+func (a *Attributes) Once(n Name, b []byte) {
+	if !a.Has(n) {
+		a.Text(n, b)
+	}
+}
+
 // String is Text for strings.
 func (a *Attributes) String(n Name, s string) { addText(a, n, s) }
 

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"millrace.dev/protocols"
@@ -22,7 +23,9 @@ type Layer struct {
 	Wants func(h *Head) protocols.Guess
 	// Describe writes into x.Said what the head tells. It is called for what the layer wants when the head of the
 	// request is complete, with Status 0, and again when that of the response is. If the response told what it is, it
-	// is called twice then. Attributes that were set the first time stay. request and response are what is known of the
+	// is called twice then. Attributes that were set the first time stay. What HTTP says of the exchange may be there
+	// already, or come later: a layer sets attributes that HTTP has as well with [Attributes.Once], and the family, the
+	// name and the error only where they are its own. request and response are what is known of the
 	// bodies; nil as long as nothing of them leaves the node.
 	Describe func(x *Exchange, h *Head, request, response []byte)
 }
@@ -87,6 +90,9 @@ func NewLayers(list []*Layer) *Layers {
 	}
 	l := &Layers{list: list}
 	add := func(name string) {
+		if slices.ContainsFunc(l.names, func(b []byte) bool { return string(b) == name }) {
+			return
+		}
 		l.names = append(l.names, []byte(name))
 		l.lengths |= 1 << min(len(name), 63)
 	}
@@ -98,6 +104,14 @@ func NewLayers(list []*Layer) *Layers {
 		}
 	}
 	return l
+}
+
+// Names are the names, in lower case, of the header fields that are of use to layers. They are not to be changed.
+func (l *Layers) Names() [][]byte {
+	if l == nil {
+		return nil
+	}
+	return l.names
 }
 
 // Parts of Exchange.head: one byte, then a text with its length.
@@ -174,7 +188,7 @@ func (l *Layers) Asked(x *Exchange) {
 	}
 	h := headOf(x)
 	if found := l.find(x, h); found != nil {
-		found.Describe(x, h, nil, nil)
+		found.describe(x, h)
 	}
 	heads.Put(h)
 }
@@ -190,14 +204,22 @@ func (l *Layers) Answered(x *Exchange, status int) {
 		h.Status = status
 		if found = l.find(x, h); found != nil {
 			h.Status = 0
-			found.Describe(x, h, nil, nil)
+			found.describe(x, h)
 		}
 	}
 	if h.Status = status; found != nil {
-		found.Describe(x, h, nil, nil)
+		found.describe(x, h)
 	}
 	heads.Put(h)
 	x.head = x.head[:0]
+}
+
+// describe lets the layer describe x. Routes are of HTTP alone.
+func (l *Layer) describe(x *Exchange, h *Head) {
+	l.Describe(x, h, nil, nil)
+	if x.Said.Family != HTTP {
+		x.Said.Path = x.Said.Path[:0]
+	}
 }
 
 // of gives the layer that wants x.

@@ -93,7 +93,7 @@ func describe(x *decode.Exchange, h *decode.Head, _, _ []byte) {
 	}
 	s.Attributes.String(attrOperation, call.Operation)
 	s.Attributes.String(attrCollection, call.Index)
-	s.Attributes.Text(attrMethod, h.Method)
+	s.Attributes.Once(attrMethod, h.Method)
 	if host, port, err := net.SplitHostPort(string(h.Host)); err == nil {
 		n, _ := strconv.ParseUint(port, 10, 16)
 		s.ServerName, s.ServerPort = append(s.ServerName[:0], host...), uint32(n)
@@ -102,7 +102,7 @@ func describe(x *decode.Exchange, h *decode.Head, _, _ []byte) {
 	}
 	if len(h.Host) > 0 {
 		url := append(append([]byte("http://"), h.Host...), h.Target...)
-		s.Attributes.Text(attrURL, url)
+		s.Attributes.Once(attrURL, url)
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"millrace.dev/protocols/decode/decodetest"
 	"millrace.dev/protocols/http1"
 	http1decode "millrace.dev/protocols/http1/decode"
+	"millrace.dev/protocols/http2"
+	"millrace.dev/protocols/http2/conversations"
+	http2decode "millrace.dev/protocols/http2/decode"
 )
 
 // TestLayer: conversations pass the parser of HTTP, cut in every way.
@@ -56,4 +59,32 @@ func TestMayBe(t *testing.T) {
 			t.Errorf("%q is kept", target)
 		}
 	}
+}
+
+// TestLayerHTTP2: the same over HTTP/2, also where names and values come from the dynamic table.
+func TestLayerHTTP2(t *testing.T) {
+	t.Parallel()
+	kit := decodetest.Kit{
+		Known: &http2.Protocol, Decode: http2decode.Protocol, Golden: "testdata/http2.golden",
+		Options: decode.Options{Layers: decode.NewLayers([]*decode.Layer{&Layer})},
+	}
+	text := func(s string) string { return conversations.Text(s, true) }
+	ask := func(stream uint32, method, path string) string {
+		block := "\x02" + text(method) + "\x04" + text(path) + "\x86\x01" + text("search.test:9200")
+		return conversations.Frame(http2.Headers, http2.FlagEndHeaders|http2.FlagEndStream, stream, block)
+	}
+	answer := func(stream uint32, status, block string) string {
+		return conversations.Frame(http2.Headers, http2.FlagEndHeaders|http2.FlagEndStream, stream, "\x08"+text(status)+block)
+	}
+	settings := conversations.Frame(http2.Settings, 0, 0, "")
+	elastic := "\x40" + text("x-elastic-product") + text("Elasticsearch")
+	kit.Run(t, decodetest.Conversation{Name: "elasticsearch", Pieces: []decodetest.Piece{
+		decodetest.Client(http2.Preface + settings + ask(1, "POST", "/logs-2026.11/_search?q=user:joe")),
+		decodetest.Server(settings),
+		decodetest.Client(ask(3, "GET", "/users/_doc/17") + ask(5, "POST", "/_bulk") + ask(7, "GET", "/users")),
+		// The second one's field is that of the table, which came with the first.
+		decodetest.Server(answer(1, "200", elastic) + answer(3, "404", "\xbe")),
+		decodetest.Server(answer(5, "200", "\x0f\x10"+text("application/json"))),
+		decodetest.Server(answer(7, "404", "")),
+	}})
 }

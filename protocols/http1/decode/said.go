@@ -95,9 +95,11 @@ func say(s *decode.Said, x *decode.Exchange, at decode.Place) {
 	add(s, attrVersion, h.version)
 	add(s, attrUserAgent, h.userAgent)
 	scheme, path, query := splitTarget(h.target)
-	if !layer {
-		s.Family = decode.HTTP
-		s.Operation, s.Path = append(s.Operation[:0], name...), append(s.Path[:0], path...)
+	if !layer || s.Family == decode.HTTP {
+		s.Family, s.Path = decode.HTTP, append(s.Path[:0], path...)
+	}
+	if !layer || len(s.Operation) == 0 {
+		s.Operation = append(s.Operation[:0], name...)
 	}
 	if len(s.ServerName) == 0 {
 		host, port := splitHost(h.host)

@@ -13,24 +13,32 @@ type head struct {
 	// parents counts the fields of traceparent.
 	parents int
 	states  [][]byte
+	// layered are the fields that layers look at.
+	layered []layeredField
 	// unknown: a field refers to an entry of the dynamic table that was not seen, or a part of the block is missing.
 	unknown bool
+}
+
+type layeredField struct {
+	kind  kind
+	value []byte
 }
 
 func (h *head) is(k kind) bool { return h.has&(1<<k) != 0 }
 
 // work is memory to read blocks with.
 type work struct {
-	head head
-	text []byte // decoded values
+	names *names
+	head  head
+	text  []byte // decoded values
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
 
 // read reads a header block, or what there is of one that is cut. It reports false if it is none.
-func (m *work) read(t *table, b []byte, cut bool) bool {
-	states := m.head.states[:0]
-	m.head = head{states: states, unknown: cut}
+func (m *work) read(n *names, t *table, b []byte, cut bool) bool {
+	states, layered := m.head.states[:0], m.head.layered[:0]
+	m.names, m.head = n, head{states: states, layered: layered, unknown: cut}
 	t.settle()
 	m.text = m.text[:0]
 	for len(b) > 0 {
@@ -57,7 +65,7 @@ func (m *work) field(t *table, b []byte) int {
 		case index == 0:
 			return -1
 		case index <= hpack.StaticSize:
-			f := &static[index]
+			f := &m.names.static[index]
 			m.head.set(f.kind, f.value)
 		default:
 			if e = t.at(index - hpack.StaticSize - 1); e == nil {
@@ -93,9 +101,9 @@ func (m *work) field(t *table, b []byte) int {
 			return size
 		}
 		n += size
-		k, name = kindOf(text), len(text)
+		k, name = m.names.kindOf(text), len(text)
 	case index <= hpack.StaticSize:
-		k, name = static[index].kind, static[index].name
+		k, name = m.names.static[index].kind, m.names.static[index].name
 	default:
 		if e := t.at(index - hpack.StaticSize - 1); e != nil {
 			k, name = e.kind, int(e.name)
@@ -140,6 +148,10 @@ func (m *work) literal(b []byte, wanted bool) (text []byte, n int) {
 }
 
 func (h *head) set(k kind, value []byte) {
+	if k >= kinds {
+		h.layered = append(h.layered, layeredField{k, value})
+		return
+	}
 	switch k {
 	case kindNone:
 		return

@@ -164,7 +164,7 @@ func BenchmarkParser(b *testing.B) {
 	streams[1].StartAt(0)
 	c := &decode.Conn{Requests: &streams[0], Responses: &streams[1], Order: protocols.ByID, Client: true, Sink: sink}
 	c.Attach()
-	parser := newParser()
+	parser := newParser(nil)
 	var offsets [2]uint64
 	push := func(i int, text []byte) {
 		at := time.Now().UnixNano()

@@ -27,6 +27,9 @@ var (
 	attrUnknown  = decode.Attribute("millrace.head_unknown")
 )
 
+// Values of attributes, and the name of a span whose method is not listed.
+var otherMethod, anyMethod = []byte("_OTHER"), []byte("HTTP")
+
 // Flags of exchanges.
 const (
 	flagHead    = 1 << iota // the head of the response was read
@@ -103,7 +106,7 @@ func (p *parser) block(c *decode.Conn, s *stream.Stream, d *direction, block []b
 	m := works.Get().(*work)
 	defer works.Put(m)
 	id, first := d.open, d.first
-	ok := m.read(&d.table, block, d.cut)
+	ok := m.read(p.names, &d.table, block, d.cut)
 	if !ok || d.cut {
 		d.table.lose()
 		m.head.unknown = true
@@ -142,7 +145,7 @@ func (p *parser) request(c *decode.Conn, s *stream.Stream, d *direction, m *work
 	if head {
 		d.last = max(d.last, id)
 		x.Flags &^= flagPending
-		describe(x, h, c.Client)
+		p.describe(x, h, c.Client)
 		c.Started(x)
 	}
 	if first.Has(http2.FlagEndStream) {
@@ -151,7 +154,7 @@ func (p *parser) request(c *decode.Conn, s *stream.Stream, d *direction, m *work
 }
 
 // describe takes the head of a request.
-func describe(x *decode.Exchange, h *head, client bool) {
+func (p *parser) describe(x *decode.Exchange, h *head, client bool) {
 	said := &x.Said
 	said.Family = decode.HTTP
 	a := &said.Attributes
@@ -178,6 +181,7 @@ func describe(x *decode.Exchange, h *head, client bool) {
 		a.String(attrVersion, "2")
 		grpc.Begin(x, h.values[kindPath], h.values[kindTimeout])
 	} else {
+		p.offer(x, h, host)
 		describeHTTP(x, h, host, client)
 	}
 	if h.unknown {
@@ -186,20 +190,41 @@ func describe(x *decode.Exchange, h *head, client bool) {
 	}
 }
 
+// offer offers the head of a request to layers.
+func (p *parser) offer(x *decode.Exchange, h *head, host []byte) {
+	layers := p.names.layers
+	method, target := h.values[kindMethod], h.values[kindPath]
+	if len(method) == 0 || len(target) == 0 || string(method) == "CONNECT" {
+		return
+	}
+	layers.Request(x, method, target)
+	if !layers.Keep(x) {
+		return
+	}
+	if len(host) > 0 {
+		layers.Header(x, false, []byte("host"), host)
+	}
+	p.names.offer(x, h, false)
+	layers.Asked(x)
+}
+
+// describeHTTP says what the head of a request says in the words of HTTP. What a layer has said stays.
 func describeHTTP(x *decode.Exchange, h *head, host []byte, client bool) {
 	said := &x.Said
 	a := &said.Attributes
-	method := h.values[kindMethod]
+	method, name := h.values[kindMethod], h.values[kindMethod]
 	switch {
 	case knownMethod(method):
-		said.Operation = append(said.Operation[:0], method...)
-		a.Text(attrMethod, method)
+		a.Once(attrMethod, method)
 	default:
-		said.Operation = append(said.Operation[:0], "HTTP"...)
+		name = anyMethod
 		if len(method) > 0 {
 			a.Text(attrOriginal, method)
-			a.String(attrMethod, "_OTHER")
+			a.Once(attrMethod, otherMethod)
 		}
+	}
+	if len(said.Operation) == 0 {
+		said.Operation = append(said.Operation, name...)
 	}
 	if string(method) == "CONNECT" {
 		x.Flags |= flagTunnel
@@ -209,7 +234,9 @@ func describeHTTP(x *decode.Exchange, h *head, host []byte, client bool) {
 	a.Text(attrAgent, h.values[kindAgent])
 	scheme, target := h.values[kindScheme], h.values[kindPath]
 	path, query, _ := bytes.Cut(target, []byte{'?'})
-	said.Path = append(said.Path[:0], path...)
+	if said.Family == decode.HTTP {
+		said.Path = append(said.Path[:0], path...)
+	}
 	if !client {
 		a.Text(attrScheme, scheme)
 		a.Text(attrPath, path)
@@ -218,7 +245,7 @@ func describeHTTP(x *decode.Exchange, h *head, host []byte, client bool) {
 	}
 	if len(scheme) > 0 && len(host) > 0 && len(target) > 0 && target[0] == '/' {
 		x.Scratch = append(append(append(append(x.Scratch[:0], scheme...), "://"...), host...), target...)
-		a.Text(attrFull, x.Scratch)
+		a.Once(attrFull, x.Scratch)
 		x.Scratch = x.Scratch[:0]
 	}
 }
@@ -244,6 +271,8 @@ func (p *parser) response(c *decode.Conn, s *stream.Stream, m *work, x *decode.E
 			x.Said.Attributes.Yes(attrUnknown)
 		}
 		if status != 0 && !grpc.Is(x) {
+			p.names.offer(x, h, true)
+			p.names.layers.Answered(x, status)
 			answered(x, status, c.Client)
 		}
 		if x.Flags&flagTunnel != 0 && status < 300 {
@@ -285,6 +314,9 @@ func answered(x *decode.Exchange, status int, client bool) {
 		return
 	}
 	x.Said.Attributes.Number(attrStatus, int64(status))
+	if len(x.Said.ErrorType) > 0 { // a layer knows better
+		return
+	}
 	if status >= 500 || status >= 400 && client {
 		x.Said.ErrorType = strconv.AppendInt(x.Said.ErrorType[:0], int64(status), 10)
 	}

@@ -12,8 +12,8 @@ import (
 // Protocol is HTTP/2.
 var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_HTTP2,
-	StateVersion: 1,
-	New:          func(decode.Options) decode.Parser { return newParser() },
+	StateVersion: 2,
+	New:          func(o decode.Options) decode.Parser { return newParser(o.Layers) },
 }
 
 const (
@@ -27,6 +27,7 @@ const (
 type parser struct {
 	directions [2]direction // of the client, of the server
 	failures   int
+	names      *names
 }
 
 // direction is what one end sends.
@@ -50,8 +51,8 @@ type direction struct {
 	table table
 }
 
-func newParser() *parser {
-	p := &parser{}
+func newParser(layers *decode.Layers) *parser {
+	p := &parser{names: namesFor(layers)}
 	for i := range p.directions {
 		p.directions[i].table.most = defaultSize
 	}
@@ -134,7 +135,7 @@ func (p *parser) lose(c *decode.Conn, s *stream.Stream, d *direction) {
 	}
 	if x := p.exchange(c, d.open); x != nil && x.Flags&flagPending != 0 {
 		x.Flags &^= flagPending
-		describe(x, &head{unknown: true}, c.Client)
+		p.describe(x, &head{unknown: true}, c.Client)
 		c.Started(x)
 	}
 	d.table.lose()

@@ -22,13 +22,13 @@ func (p *parser) AppendState(_ *decode.Conn, w *snapshot.Writer) {
 		appendHeader(w, &d.first)
 		w.Bytes(d.block)
 		w.Uint(uint64(d.last))
-		d.table.appendState(w)
+		d.table.appendState(w, p.names)
 	}
 }
 
 // RestoreState implements [decode.Parser].
 func (p *parser) RestoreState(_ *decode.Conn, version uint64, r *snapshot.Reader) {
-	if version != Protocol.StateVersion {
+	if version != Protocol.StateVersion && version != 1 { // 1 has no names of layers
 		r.Fail()
 		return
 	}
@@ -41,7 +41,7 @@ func (p *parser) RestoreState(_ *decode.Conn, version uint64, r *snapshot.Reader
 		d.first = readHeader(r)
 		d.block = r.Bytes()
 		d.last = uint32(r.Uint())
-		d.table.restoreState(r)
+		d.table.restoreState(r, p.names)
 		if d.taken > d.frame.Length || d.padding > d.frame.Length || len(d.block) > maxBlock {
 			r.Fail()
 			return

@@ -23,7 +23,7 @@ const (
 	kindState
 	kindCode    // grpc-status
 	kindTimeout // grpc-timeout
-	kinds
+	kinds       // from here on: names that layers look at
 )
 
 // kindOf gives the kind of a name.
@@ -58,20 +58,6 @@ func kindOf(name []byte) kind {
 	}
 	return kindNone
 }
-
-// static are the fields of the static table.
-var static = func() (list [hpack.StaticSize + 1]struct {
-	kind  kind
-	name  int
-	value []byte
-},
-) {
-	for i := range list {
-		f := hpack.Static(uint64(i))
-		list[i].kind, list[i].name, list[i].value = kindOf([]byte(f.Name)), len(f.Name), []byte(f.Value)
-	}
-	return list
-}()
 
 // Sizes of the dynamic table (RFC 7541, section 4), in bytes.
 const (
@@ -166,12 +152,15 @@ func (t *table) lose() {
 
 func (t *table) held() int { return len(t.text) + 16*(len(t.entries)-t.head) }
 
-func (t *table) appendState(w *snapshot.Writer) {
+func (t *table) appendState(w *snapshot.Writer, n *names) {
 	w.Uint(uint64(t.most))
 	w.Uint(uint64(len(t.entries) - t.head))
 	for i := t.head; i < len(t.entries); i++ {
 		e := &t.entries[i]
-		w.Uint(uint64(e.kind))
+		w.Uint(uint64(min(e.kind, kinds)))
+		if e.kind >= kinds { // which number the name has is of this process only
+			w.Bytes(n.layered[e.kind-kinds])
+		}
 		w.Uint(uint64(e.name))
 		w.Uint(uint64(e.stated))
 		if e.kind != kindNone {
@@ -180,22 +169,27 @@ func (t *table) appendState(w *snapshot.Writer) {
 	}
 }
 
-func (t *table) restoreState(r *snapshot.Reader) {
+func (t *table) restoreState(r *snapshot.Reader, n *names) {
 	t.most = uint32(min(r.Uint(), maxSize))
 	for range r.Items() {
-		k, name, stated := kind(r.Uint()), r.Uint(), r.Uint()
+		k := kind(min(r.Uint(), 0xff))
+		named := k == kinds
+		if named {
+			k = n.kindOf(r.Bytes())
+		}
+		name, stated := r.Uint(), r.Uint()
 		var value []byte
-		if k != kindNone {
+		if named || k != kindNone {
 			value = r.Bytes()
 		}
-		if k >= kinds || name > hpack.MaxInteger || stated > hpack.MaxInteger || k != kindNone && uint64(len(value)) != stated {
+		if !named && k >= kinds || name > hpack.MaxInteger || stated > hpack.MaxInteger || (named || k != kindNone) && uint64(len(value)) != stated {
 			r.Fail()
 			return
 		}
 		t.add(k, int(name), value)
 		t.entries[len(t.entries)-1].stated = uint32(stated)
 		if k == kindNone {
-			t.size += uint32(stated)
+			t.size += uint32(stated) - uint32(len(value))
 		}
 	}
 	t.evict()
