@@ -83,7 +83,7 @@ func (k *Kit) newParser() decode.Parser {
 
 // connect makes the connection of the streams.
 func (p *player) connect() {
-	p.conn = &decode.Conn{Requests: p.streams[0], Responses: p.streams[1], Order: p.Known.Order, Sink: p}
+	p.conn = &decode.Conn{Requests: p.streams[0], Responses: p.streams[1], Order: p.Known.Order, Client: p.Client, Sink: p}
 }
 
 // dropped says which bytes are of texts that do not leave the node.
@@ -113,6 +113,7 @@ func (p *player) push(e event) bool {
 	from := e.From - protocols.Client
 	move := stream.Event{Offset: e.Offset, Length: e.Length, Meta: stream.Meta{Begin: p.now, End: p.now}}
 	e.Bytes = bytes.Clone(e.Bytes) // the node writes into them
+	move.Unreadable = e.Segments != nil
 	if p.node != nil {
 		for _, kept := range p.node.Pass(&e.Event) {
 			move.Payload = kept.Bytes

@@ -3,7 +3,6 @@ package conversations
 
 import (
 	"encoding/binary"
-	"slices"
 	"strings"
 
 	"millrace.dev/protocols"
@@ -79,6 +78,20 @@ func metadata(correlation int) string {
 	return Answer(correlation, "\x00"+BE(4, 0)+Uvarint(2)+broker+Compact("cluster")+BE(4, 1)+Uvarint(2)+topic+"\x00")
 }
 
+// fetched is a topic with a partition in a Fetch response of version 12.
+func fetched(topic string, partition, code int, records string) string {
+	return Compact(topic) + Uvarint(2) + BE(4, partition) + BE(2, code) + BE(8, 3) + BE(8, 3) + BE(8, 3) + Uvarint(0) + BE(4, -1) +
+		Compact(records) + "\x00\x00"
+}
+
+// shared is a partition in a ShareFetch response, of which ranges of records were acquired.
+func shared(partition, code int, records, ranges string) string {
+	return BE(4, partition) + BE(2, code) + Compact(Secret) + BE(2, 0) + "\x00" + BE(4, 1) + BE(4, 2) + "\x00" + Compact(records) +
+		Uvarint(len(ranges)/19+1) + ranges + "\x00"
+}
+
+func acquired(first, last int) string { return BE(8, first) + BE(8, last) + BE(2, 1) + "\x00" }
+
 // Talk is requests and responses in turn; an empty one is none.
 type Talk struct {
 	Name  string
@@ -126,7 +139,34 @@ var Talks = []Talk{
 				strings.Repeat("x", 16)+Uvarint(2)+BE(4, 0)+BE(2, 1)+BE(8, 3)+BE(8, 3)+BE(8, 3)+Uvarint(0)+BE(4, 0)+Uvarint(0)+"\x00\x00\x00"),
 			Ask(1, 11, 6, "broker", BE(4, 2)+BE(4, 500)+BE(4, 1)+Secret), Answer(6, BE(4, 0)+BE(2, 0)+BE(4, 0)+BE(4, 0)),
 			Ask(1, 12, 7, "c", "\x00"+BE(4, -1)+BE(4, 500)+BE(4, 1)+Secret), Answer(7, "\x00"+BE(4, 0)+BE(2, 70)+BE(4, 0)+Uvarint(1)+"\x00"),
-			Ask(1, 12, 8, "c", "\x00"+BE(4, -1)+BE(4, 500)+BE(4, 1)+Secret), "",
+			// Another group: of which the next fetch is, nobody knows.
+			Ask(12, 3, 8, "c", Text("others")+BE(4, 1)+Secret), Answer(8, BE(4, 0)+BE(2, 0)),
+			Ask(1, 12, 9, "c", "\x00"+BE(4, -1)+BE(4, 500)+BE(4, 1)+Secret), Answer(9, "\x00"+BE(4, 0)+BE(2, 70)+BE(4, 0)+Uvarint(1)+"\x00"),
+			Ask(1, 12, 10, "c", "\x00"+BE(4, -1)+BE(4, 500)+BE(4, 1)+Secret), "",
+		},
+	},
+	{
+		// Version 12: a topic in two places, one of them with an error, another between, and one without records.
+		"topics", []string{
+			Ask(1, 12, 1, "c", "\x00"+BE(4, -1)+BE(4, 500)+BE(4, 1)+Secret), Answer(1, "\x00"+BE(4, 0)+BE(2, 0)+BE(4, 0)+Uvarint(5)+
+				fetched("idle", 0, 0, "")+fetched("one", 1, 0, Batch(0, 2, Record("", Secret, "traceparent", Parent)+Record("", Secret)))+
+				fetched("two", 2, 0, Batch(1, 7, Secret))+fetched("one", 3, 6, "")+"\x00"),
+		},
+	},
+	{
+		// ShareGroupHeartbeat, and ShareFetch of versions 1 and 2: 3 of the 9 records were acquired; none; an error.
+		"share", []string{
+			Ask(76, 1, 1, "s", "\x00"+Compact("sharers")+Compact(Secret)), Answer(1, "\x00"+BE(4, 0)+Secret),
+			Ask(78, 1, 2, "s", "\x00"+Compact("sharers")+Compact(Secret)+BE(4, 1)+BE(4, 500)+BE(4, 1)+BE(4, 1<<20)+BE(4, 500)+BE(4, 500)+Secret),
+			Answer(2, "\x00"+BE(4, 0)+BE(2, 0)+"\x00"+BE(4, 30000)+Uvarint(2)+"fedcba9876543211"+Uvarint(2)+
+				shared(0, 0, Batch(1, 9, Secret), acquired(5, 6)+acquired(9, 9))+"\x00"+Uvarint(1)+"\x00"),
+			Ask(78, 2, 3, "s", "\x00"+Compact("sharers")+Compact(Secret)+BE(4, 2)+BE(4, 500)+BE(4, 1)+Secret),
+			Answer(3, "\x00"+BE(4, 0)+BE(2, 0)+"\x00"+BE(4, 30000)+Uvarint(1)+Uvarint(1)+"\x00"),
+			Ask(78, 2, 4, "s", "\x00"+Compact("sharers")+Compact(Secret)+BE(4, 3)+BE(4, 500)+BE(4, 1)+Secret),
+			Answer(4, "\x00"+BE(4, 0)+BE(2, 0)+"\x00"+BE(4, 30000)+Uvarint(2)+"fedcba9876543211"+Uvarint(3)+
+				shared(0, 0, Batch(0, 1, Record("", Secret, "traceparent", Parent)), acquired(10, 10))+shared(1, 6, "", "")+
+				"\x00"+Uvarint(1)+"\x00"),
+			Ask(79, 2, 5, "s", "\x00"+Compact("sharers")+Compact(Secret)), Answer(5, "\x00"+Secret),
 		},
 	},
 	{
@@ -150,8 +190,13 @@ var Talks = []Talk{
 func List() (list []edgetest.Conversation) {
 	for _, talk := range Talks {
 		c := edgetest.Conversation{Name: talk.Name, Secrets: []string{Secret}, Kept: []string{"app"}}
-		if slices.Contains(talk.Parts, metadata(0)) {
+		switch talk.Name {
+		case "fetch":
 			c.Kept = []string{Parent, "named", "workers"}
+		case "topics":
+			c.Kept = []string{Parent, "one", "two"}
+		case "share":
+			c.Kept = []string{Parent, "sharers", "fedcba9876543211"}
 		}
 		for i, part := range talk.Parts {
 			if part != "" {

@@ -2,9 +2,11 @@ package decode
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 
 	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/kafka/message"
 )
 
@@ -52,6 +54,7 @@ func (p *parser) sends(c *decode.Conn, x *decode.Exchange, index int) {
 	a.Text(attrClient, f.ClientID)
 	whole := !f.Uncounted || index+1 < len(f.Topics) // what is behind it is missing, not of it
 	topicAttributes(a, t, whole)
+	x.Estimated = x.Estimated || f.Over && !whole // the bytes of all topics behind it are in its size
 	for i := range f.Links {
 		if f.Of[i] == index {
 			addLink(&x.Said, &f.Links[i])
@@ -78,21 +81,54 @@ func appendTopic(b []byte, t *message.Topic) []byte {
 	return append(b, t.Name...)
 }
 
-// answered writes into x what a Produce response says of its topic.
-func (p *parser) answered(x *decode.Exchange) {
+// answered writes into x what a Produce response says of its topic, and gives how many bytes of it are of the topic.
+func (p *parser) answered(x *decode.Exchange) (bytes uint64) {
 	f := &p.responses.facts
 	var key [message.MaxName + 1]byte
 	for i := range f.Topics {
-		if t := &f.Topics[i]; t.Code != 0 && bytes.Equal(appendTopic(key[:0], t), x.Scratch) {
-			fail(x, t.Code)
-			return
+		if t := &f.Topics[i]; string(appendTopic(key[:0], t)) == string(x.Scratch) {
+			if t.Code != 0 {
+				failTopic(x, t)
+			}
+			return p.responses.share(i)
 		}
 	}
+	return 0
+}
+
+// share is how many bytes of the message that was read are of the topic with an index.
+func (d *direction) share(i int) uint64 {
+	topics, h := d.facts.Topics, d.reader.Header()
+	end := h.Size
+	if i+1 < len(topics) {
+		end = topics[i+1].At
+	}
+	return uint64(max(end, topics[i].At) - topics[i].At)
+}
+
+// give moves bytes of the response to x to another part of it. Where not all of the response was read, where the parts
+// end is not certain.
+func (d *direction) give(x, part *decode.Exchange, bytes uint64) {
+	if d.facts.Uncounted {
+		x.Estimated, part.Estimated = true, true
+	}
+	bytes = min(bytes, x.ResponseBytes)
+	x.ResponseBytes -= bytes
+	part.ResponseBytes += bytes
 }
 
 // fail says that x failed with a code.
 func fail(x *decode.Exchange, code int16) {
 	x.Said.ErrorType = append(x.Said.ErrorType[:0], errorName(code)...)
+}
+
+// failTopic says that x failed with the code of the first partition that failed, and how many of its partitions did
+// where it has several.
+func failTopic(x *decode.Exchange, t *message.Topic) {
+	fail(x, t.Code)
+	if t.Named > 1 {
+		x.Said.ErrorMessage = fmt.Appendf(x.Said.ErrorMessage[:0], "%d of %d partitions", t.Failed, t.Named)
+	}
 }
 
 // flagConsumer of Exchange.Flags says that a Fetch request is one of a consumer, not of a broker.
@@ -107,49 +143,68 @@ func (p *parser) fetches(x *decode.Exchange) {
 	}
 	x.Flags = flagConsumer
 	x.Said.Attributes.Text(attrClient, f.ClientID)
+	if apiOf(x) == message.ShareFetch {
+		x.Said.Attributes.Text(attrGroup, f.Group)
+	}
 }
 
-// fetched writes into x what a Fetch response says. One without records and without an error is not published.
-func (p *parser) fetched(c *decode.Conn, x *decode.Exchange) {
+// fetched ends the exchanges of a Fetch or ShareFetch request: one for each topic of which the response has records or
+// an error. The request is that of the first; with none of these, and without an error, nothing is published.
+func (p *parser) fetched(c *decode.Conn, s *stream.Stream, first *decode.Exchange) {
 	f := &p.responses.facts
-	var one *message.Topic
-	topics, messages, code, uncounted := 0, 0, f.Code, f.Uncounted
-	for i := range f.Topics {
-		t := &f.Topics[i]
-		if t.Partitions == 0 {
-			continue
-		}
-		topics++
-		one = t
-		messages += t.Messages
-		uncounted = uncounted || t.Uncounted
-		if code == 0 {
-			code = t.Code
-		}
-	}
-	if topics == 0 && code == 0 || x.Flags&flagConsumer == 0 {
+	if first.Flags&flagConsumer == 0 {
+		c.End(s, first)
 		return
 	}
-	x.Ignore = false
-	a := &x.Said.Attributes
-	if topics == 1 {
-		describe(x, "poll", "receive", nameOf(one))
-		topicAttributes(a, one, !f.Uncounted)
-	} else {
-		describe(x, "poll", "receive", nil)
-		if !uncounted {
-			a.Number(attrMessages, int64(messages))
+	if apiOf(first) == message.Fetch {
+		first.Said.Attributes.Text(attrGroup, p.group)
+	}
+	index := -1 // of the topic of the first exchange
+	shares := p.responses.gather()
+	for i := range f.Topics {
+		switch t := &f.Topics[i]; {
+		case t.Partitions == 0:
+		case index < 0:
+			index = i
+		default:
+			x := c.Fork(first, first.Stream+uint64(i)<<32)
+			p.responses.give(first, x, shares[i])
+			p.polled(c, x, i)
+			c.End(s, x)
 		}
 	}
-	a.Text(attrGroup, p.group)
+	if index >= 0 || f.Code != 0 {
+		first.Ignore = false
+		p.polled(c, first, index)
+	}
+	c.End(s, first)
+}
+
+// polled writes into x what a response says of the topic with an index, negative for none.
+func (p *parser) polled(c *decode.Conn, x *decode.Exchange, index int) {
+	f := &p.responses.facts
 	if c.Client {
 		x.Said.Kind = decode.Consumer
 	}
-	if code != 0 {
-		fail(x, code)
+	if index < 0 {
+		describe(x, "poll", "receive", nil)
+		x.Said.Attributes.Number(attrMessages, 0)
+		fail(x, f.Code)
+		return
+	}
+	t := &f.Topics[index]
+	describe(x, "poll", "receive", nameOf(t))
+	topicAttributes(&x.Said.Attributes, t, !f.Uncounted)
+	switch {
+	case t.Code != 0:
+		failTopic(x, t)
+	case f.Code != 0:
+		fail(x, f.Code)
 	}
 	for i := range f.Links {
-		addLink(&x.Said, &f.Links[i])
+		if f.Of[i] == index {
+			addLink(&x.Said, &f.Links[i])
+		}
 	}
 }
 

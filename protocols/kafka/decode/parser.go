@@ -1,10 +1,11 @@
 package decode
 
 import (
+	"bytes"
+
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
-	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/kafka"
 	"millrace.dev/protocols/kafka/message"
@@ -13,7 +14,7 @@ import (
 // Protocol is Kafka.
 var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_KAFKA,
-	StateVersion: 1,
+	StateVersion: 2,
 	New:          func(decode.Options) decode.Parser { return newParser() },
 }
 
@@ -34,7 +35,8 @@ type direction struct {
 type parser struct {
 	requests, responses direction
 	conn                *decode.Conn // while it is being parsed
-	group               []byte       // the consumer group that was named last on the connection
+	group               []byte       // the consumer group that requests of the connection name
+	mixed               bool         // they name several: which one a fetch is of is not known
 	understood          bool
 }
 
@@ -57,6 +59,11 @@ func exchangeID(correlation uint32, topic int) uint64 {
 func numberOf(h *message.Header) uint32 { return uint32(uint16(h.API))<<16 | uint32(uint16(h.Version)) }
 
 func apiOf(x *decode.Exchange) int16 { return int16(x.Number >> 16) }
+
+// polls reports whether the request asks for records.
+func polls(x *decode.Exchange) bool {
+	return apiOf(x) == message.Fetch || apiOf(x) == message.ShareFetch
+}
 
 // asked gives the API and the version of the request with a correlation id.
 func (p *parser) asked(correlation uint32) (api, version int16, ok bool) {
@@ -251,9 +258,8 @@ func (p *parser) end(c *decode.Conn, s *stream.Stream, d *direction) {
 	first := d.exchange(c, 0)
 	switch {
 	case first == nil:
-	case apiOf(first) == message.Fetch:
-		p.fetched(c, first)
-		c.End(s, first)
+	case polls(first):
+		p.fetched(c, s, first)
 	case first.Ignore:
 		c.End(s, first)
 	default:
@@ -263,14 +269,12 @@ func (p *parser) end(c *decode.Conn, s *stream.Stream, d *direction) {
 
 // endRequest takes what a whole request said.
 func (p *parser) endRequest(c *decode.Conn, s *stream.Stream, d *direction) {
-	if len(d.facts.Group) > 0 {
-		p.group = append(p.group[:0], d.facts.Group...)
-	}
+	p.join(d.facts.Group)
 	first := d.exchange(c, 0)
 	switch {
 	case first == nil:
 		return
-	case apiOf(first) == message.Fetch:
+	case polls(first):
 		p.fetches(first)
 		c.End(s, first) // it is started when its response shows that it is published
 		return
@@ -295,8 +299,20 @@ func (p *parser) endRequest(c *decode.Conn, s *stream.Stream, d *direction) {
 	}
 }
 
+// join takes the name of a group from a request of it; empty: it has none.
+func (p *parser) join(group []byte) {
+	if len(group) == 0 {
+		return
+	}
+	if p.mixed = p.mixed || len(p.group) > 0 && !bytes.Equal(p.group, group); p.mixed {
+		group = nil
+	}
+	p.group = append(p.group[:0], group...)
+}
+
 // cut takes what half a request said, of which no more will come.
 func (p *parser) cut(c *decode.Conn, d *direction) {
+	d.reader.Cut()
 	for i := range d.part + 1 {
 		if x := d.exchange(c, i); x != nil && !x.Ignore {
 			if x.Ignore = true; apiOf(x) == message.Produce && i < len(d.facts.Topics) && len(d.facts.Topics[i].Name) > 0 {
@@ -317,46 +333,9 @@ func (p *parser) produced(c *decode.Conn, s *stream.Stream, d *direction, first 
 			continue
 		}
 		x.ResponseStart, x.ResponseTime = start, end
-		p.answered(x)
+		if n := p.answered(x); x != first {
+			d.give(first, x, n)
+		}
 		c.End(s, x)
 	}
-}
-
-// Held implements [decode.Parser].
-func (p *parser) Held() int { return p.requests.facts.Held() + p.responses.facts.Held() + len(p.group) }
-
-// AppendState implements [decode.Parser].
-func (p *parser) AppendState(_ *decode.Conn, w *snapshot.Writer) {
-	for _, d := range []*direction{&p.requests, &p.responses} {
-		w.Bytes(d.reader.AppendState(nil))
-		w.Bytes(d.facts.AppendState(nil))
-		w.Uint(d.id)
-		w.Uint(uint64(d.part))
-		w.Bool(d.found)
-		w.Bool(d.lost)
-	}
-	w.Bytes(p.group)
-	w.Bool(p.understood)
-}
-
-// RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(_ *decode.Conn, version uint64, r *snapshot.Reader) {
-	if version != Protocol.StateVersion {
-		r.Fail()
-		return
-	}
-	for _, d := range []*direction{&p.requests, &p.responses} {
-		if !d.reader.RestoreState(r.Bytes()) || !d.facts.RestoreState(r.Bytes()) {
-			r.Fail()
-			return
-		}
-		d.id, d.part = r.Uint(), int(r.Uint())
-		d.found, d.lost = r.Bool(), r.Bool()
-		if d.part < 0 || d.part >= message.MaxTopics {
-			r.Fail()
-			return
-		}
-	}
-	p.group = r.Bytes()
-	p.understood = r.Bool()
 }

@@ -56,3 +56,12 @@ func nameOf(t *message.Topic) []byte {
 	}
 	return b
 }
+
+// gather adds up what a response says of one topic in several places, and gives how many bytes are of each.
+func (d *direction) gather() (shares [message.MaxTopics]uint64) {
+	for i := range d.facts.Topics {
+		shares[i] = d.share(i)
+	}
+	d.facts.Gather(func(to, from int) { shares[to] += shares[from] })
+	return shares
+}

@@ -1,6 +1,10 @@
 package message
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
 
 // Bounds of what is remembered of a message.
 const (
@@ -24,12 +28,18 @@ type Topic struct {
 	Partition  int32
 	// Code is that of the first partition that failed, 0 if none did.
 	Code int16
-	// Messages counts the records of batches; Uncounted: there are others.
+	// Named counts the partitions that the message names, Failed those of them that failed.
+	Named, Failed int
+	// Messages counts the records of batches, or those that a member of a share group acquired; Uncounted: there are
+	// others.
 	Messages  int
 	Uncounted bool
+	// At is where the topic begins: its distance in bytes from the first byte of the message.
+	At uint32
 
 	index int32 // partition that is being read
 	noted bool  // it is in Partitions
+	first int64 // offset of the first of the records that were acquired
 }
 
 // Facts are what a message says. The slices are reused for the next message.
@@ -46,6 +56,8 @@ type Facts struct {
 	Of    []int
 	// Uncounted: not all of the message was read.
 	Uncounted bool
+	// Over: there are more than MaxTopics topics.
+	Over bool
 }
 
 func (f *Facts) clear() {
@@ -56,17 +68,17 @@ func (f *Facts) clear() {
 
 // current is the topic that is being read, nil if there is none, or it is one too many.
 func (f *Facts) current() *Topic {
-	if len(f.Topics) == 0 {
+	if len(f.Topics) == 0 || f.Over {
 		return nil
 	}
 	return &f.Topics[len(f.Topics)-1]
 }
 
-// begin adds a topic.
-func (f *Facts) begin() {
+// begin adds a topic that begins at a distance from the first byte of the message.
+func (f *Facts) begin(at uint32) {
 	n := len(f.Topics)
 	if n == MaxTopics {
-		f.Uncounted = true
+		f.Uncounted, f.Over = true, true
 		return
 	}
 	if n < cap(f.Topics) {
@@ -75,7 +87,7 @@ func (f *Facts) begin() {
 	} else {
 		f.Topics = append(f.Topics, Topic{})
 	}
-	f.Topics[n].Partition = -1
+	f.Topics[n].Partition, f.Topics[n].At = -1, at
 }
 
 // number takes a field of fixed size. all says that partitions count whatever they carry.
@@ -95,6 +107,7 @@ func (f *Facts) number(w what, b []byte, all bool) {
 	case partition:
 		if t != nil {
 			t.index, t.noted = int32(binary.BigEndian.Uint32(b)), false
+			t.Named++
 			if all {
 				t.note()
 			}
@@ -105,9 +118,69 @@ func (f *Facts) number(w what, b []byte, all bool) {
 			if t.Code == 0 {
 				t.Code = code
 			}
+			t.Failed++
 			t.note()
 		}
+	case firstAcquired:
+		if t != nil {
+			t.first = int64(binary.BigEndian.Uint64(b))
+		}
+	case lastAcquired:
+		if t != nil {
+			t.acquired(int64(binary.BigEndian.Uint64(b)))
+		}
 	default:
+	}
+}
+
+// Gather adds up what is said in several places of one topic: brokers name a topic anew where the partitions of
+// another come in between. It is then said in the first of them, and the others have no partitions. joined is called
+// with the indices of both.
+func (f *Facts) Gather(joined func(to, from int)) {
+	for from := range f.Topics {
+		t := &f.Topics[from]
+		if t.Partitions == 0 {
+			continue
+		}
+		to := slices.IndexFunc(f.Topics[:from], func(x Topic) bool {
+			return x.Partitions > 0 && x.ID == t.ID && bytes.Equal(x.Name, t.Name)
+		})
+		if to < 0 {
+			continue
+		}
+		f.Topics[to].add(t)
+		t.Partitions = 0
+		for i := range f.Of {
+			if f.Of[i] == from {
+				f.Of[i] = to
+			}
+		}
+		joined(to, from)
+	}
+}
+
+// add adds what is said of the same topic elsewhere.
+func (t *Topic) add(from *Topic) {
+	if t.Code == 0 {
+		t.Code = from.Code
+	}
+	t.Partitions += from.Partitions
+	t.Named += from.Named
+	t.Failed += from.Failed
+	t.Messages += from.Messages
+	t.Uncounted = t.Uncounted || from.Uncounted
+}
+
+// maxAcquired is more records than a response can hold.
+const maxAcquired = 1 << 30
+
+// acquired counts the records from t.first to last.
+func (t *Topic) acquired(last int64) {
+	t.note()
+	if n := last - t.first; n < 0 || n >= maxAcquired {
+		t.Uncounted = true
+	} else {
+		t.Messages += int(n) + 1
 	}
 }
 
@@ -137,13 +210,31 @@ func (f *Facts) text(w what, b []byte) {
 	*to = append(*to, b[:min(len(b), MaxName-min(MaxName, len(*to)))]...)
 }
 
-// batch counts records; n is negative if how many there are is not known.
-func (f *Facts) batch(n int32) {
+// forget takes back a text of which not all is there.
+func (f *Facts) forget(w what) {
+	switch w {
+	case clientID:
+		f.ClientID = f.ClientID[:0]
+	case group:
+		f.Group = f.Group[:0]
+	case topicName:
+		if t := f.current(); t != nil {
+			t.Name = t.Name[:0]
+		}
+	default:
+	}
+}
+
+// batch counts records; n is negative if how many there are is not known. With noted they count elsewhere.
+func (f *Facts) batch(n int32, noted bool) {
 	t := f.current()
 	if t == nil {
 		return
 	}
 	t.note()
+	if noted {
+		return
+	}
 	if n < 0 {
 		t.Uncounted = true
 		return
@@ -153,7 +244,7 @@ func (f *Facts) batch(n int32) {
 
 // link takes a traceparent.
 func (f *Facts) link(b []byte) {
-	if len(f.Links) < MaxLinks && len(f.Topics) > 0 {
+	if len(f.Links) < MaxLinks && f.current() != nil {
 		f.Links = append(f.Links, [ContextSize]byte(b))
 		f.Of = append(f.Of, len(f.Topics)-1)
 	}

@@ -50,7 +50,7 @@ func (r *Reader) open() bool {
 		if r.field.size == 0 { // says that a topic begins
 			r.topics++
 			if r.Facts != nil {
-				r.Facts.begin()
+				r.Facts.begin(r.pos)
 			}
 			return false
 		}
@@ -59,6 +59,9 @@ func (r *Reader) open() bool {
 		}
 	case rest:
 		r.dropRest()
+	case alone:
+		r.push(r.field.of, 1)
+		return r.depth == 0
 	default:
 		r.state = atLength
 	}

@@ -9,6 +9,7 @@ const (
 	Metadata      = 3
 	SaslHandshake = 17
 	ApiVersions   = 18 //nolint:revive // Kafka's name
+	ShareFetch    = 78
 )
 
 // MaxSize is the longest message in bytes, its length included.

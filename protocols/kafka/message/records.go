@@ -77,7 +77,7 @@ func (r *Reader) readBatch(t []byte) {
 		if t[0]&compression != 0 {
 			n = -1
 		}
-		r.counted(n)
+		r.count(n)
 		r.dropBatch()
 	case atAttributes:
 		attributes := binary.BigEndian.Uint16(t)
@@ -93,7 +93,7 @@ func (r *Reader) readBatch(t []byte) {
 		}
 	case atCount:
 		b.records = int32(binary.BigEndian.Uint32(t))
-		r.counted(max(b.records, 0))
+		r.count(max(b.records, 0))
 		r.nextRecord()
 	case inContext:
 		if r.Facts != nil {
@@ -104,9 +104,9 @@ func (r *Reader) readBatch(t []byte) {
 	}
 }
 
-func (r *Reader) counted(n int32) {
+func (r *Reader) count(n int32) {
 	if r.Facts != nil {
-		r.Facts.batch(n)
+		r.Facts.batch(n, r.field.what == counted)
 	}
 }
 

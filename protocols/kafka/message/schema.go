@@ -16,6 +16,9 @@ const (
 	errorCode // of the partition
 	failure   // of the whole response
 	replica
+	counted       // records that count elsewhere
+	firstAcquired // offset of the first of records that a member of a share group acquired
+	lastAcquired  // and of the last
 	lastWhat
 )
 
@@ -27,6 +30,7 @@ const (
 	text                // a string, of which the length may say that there is none
 	text16              // a string whose length has two bytes in flexible versions as well
 	array               // of structs
+	alone               // a struct
 	numbers             // an array of fields of size bytes
 	records             // record batches
 	rest                // all that follows is of no interest
@@ -79,6 +83,12 @@ const (
 	metadataTopic
 	metadataPartition
 	groupRequest
+	shareFetchRequest
+	shareFetchResponse
+	sharedTopic
+	sharedPartition
+	leader
+	acquiredRecords
 	lastStruct
 )
 
@@ -125,6 +135,20 @@ var structs = [lastStruct][]field{
 	metadataPartition: {num(2), num(4), num(4), num(4).from(7), ints(4), ints(4), ints(4).from(5)},
 
 	groupRequest: {str().is(group), {kind: rest, until: newest}},
+
+	shareFetchRequest: {str().is(group), str(), num(4), num(4).is(shown), num(4).is(shown), {kind: rest, until: newest}},
+	shareFetchResponse: {
+		num(4), num(2).is(failure), str(), num(4).from(1), list(sharedTopic), {kind: rest, until: newest},
+	},
+	sharedTopic: {num(0).is(topic), num(16).is(topicID), list(sharedPartition)},
+	sharedPartition: {
+		num(4).is(partition), num(2).is(errorCode), str(), num(2), str(),
+		{kind: alone, of: leader, until: newest},
+		{kind: records, what: counted, until: newest},
+		list(acquiredRecords),
+	},
+	leader:          {num(4), num(4)},
+	acquiredRecords: {num(8).is(firstAcquired), num(8).is(lastAcquired), num(2)},
 }
 
 // api is what is read of an API in versions to last; those from flexible on have compact lengths and tagged fields.
@@ -156,8 +180,12 @@ func apiOf(key int16) (a api, ok bool) {
 		return api{request: groupRequest, flexible: 4, last: 5}, true
 	case 13: // LeaveGroup
 		return api{request: groupRequest, flexible: 4, last: 5}, true
-	case 68: // ConsumerGroupHeartbeat
+	case 68, 76, 88: // ConsumerGroupHeartbeat, ShareGroupHeartbeat, StreamsGroupHeartbeat
 		return api{request: groupRequest, flexible: 0, last: 1}, true
+	case ShareFetch:
+		return api{request: shareFetchRequest, response: shareFetchResponse, flexible: 0, last: 2}, true
+	case 79: // ShareAcknowledge
+		return api{request: groupRequest, flexible: 0, last: 2}, true
 	}
 	return api{}, false
 }

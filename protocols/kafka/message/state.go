@@ -121,7 +121,13 @@ func (f *Facts) AppendState(b []byte) []byte {
 	for i := range f.Links {
 		b = append(append(b, byte(f.Of[i])), f.Links[i][:]...)
 	}
-	return b
+	for i := range f.Topics {
+		t := &f.Topics[i]
+		for _, v := range []int64{int64(t.Named), int64(t.Failed), int64(t.At), t.first} {
+			b = binary.AppendVarint(b, v)
+		}
+	}
+	return append(b, flag(f.Over))
 }
 
 // RestoreState reads what AppendState wrote, all of b, and reports whether that can be.
@@ -151,6 +157,14 @@ func (f *Facts) RestoreState(b []byte) bool {
 		}
 		f.Of, f.Links = append(f.Of, of), append(f.Links, [ContextSize]byte(l))
 	}
+	if len(in.b) == 0 { // written before share groups were read
+		return in.ok
+	}
+	for i := range f.Topics {
+		t := &f.Topics[i]
+		t.Named, t.Failed, t.At, t.first = int(in.signed()), int(in.signed()), uint32(in.signed()), in.signed()
+	}
+	f.Over = in.byte() == 1
 	return in.ok && len(in.b) == 0
 }
 
@@ -158,7 +172,7 @@ func (f *Facts) RestoreState(b []byte) bool {
 func (f *Facts) Held() int {
 	n := len(f.ClientID) + len(f.Group) + len(f.Links)*(ContextSize+1) + 100
 	for i := range f.Topics {
-		n += len(f.Topics[i].Name) + 80
+		n += len(f.Topics[i].Name) + 110
 	}
 	return n
 }
