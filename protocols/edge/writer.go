@@ -13,11 +13,13 @@ type Writer struct {
 	segments []Segment
 	blanked  bool
 	begins   bool
+	restating
 }
 
 // Start begins an event. The payload stays the caller's; Keep and Blank write into it.
 func (w *Writer) Start(payload []byte) {
 	w.payload, w.length, w.segments, w.blanked = payload, 0, w.segments[:0], false
+	w.discard()
 }
 
 // Run says where the bytes lie to which the following calls of Keep and Blank refer: their first byte is at index
@@ -28,7 +30,10 @@ func (w *Writer) Run(source int, position uint32) { w.source, w.position = sourc
 func (w *Writer) Advance(n int) { w.Run(w.source+n, w.position+uint32(n)) }
 
 // Discard forgets what was kept of the event.
-func (w *Writer) Discard() { w.length, w.segments = 0, w.segments[:0] }
+func (w *Writer) Discard() {
+	w.length, w.segments = 0, w.segments[:0]
+	w.discard()
+}
 
 // SetBegins says whether the bytes that are scanned next begin an event, and do not go on with what the one before it
 // began.

@@ -822,6 +822,16 @@ type Event struct {
 	Error uint32 `protobuf:"varint,17,opt,name=error,proto3" json:"error,omitempty"`
 	// For PROCESS_START: Process.id of the maker.
 	ParentProcess uint64 `protobuf:"fixed64,18,opt,name=parent_process,json=parentProcess,proto3" json:"parent_process,omitempty"`
+	// Bytes that stand in place of others, such as what compressed bytes hold, as far as it is shipped; restatements says
+	// where they belong. A reader that knows nothing of it finds bytes that were not shipped there.
+	Restated []byte `protobuf:"bytes,19,opt,name=restated,proto3" json:"restated,omitempty"`
+	// Ranges of the event that are restated, ascending, none of which is in segments. Each is five numbers: its position
+	// in the event, its length, how many bytes it stands for, flags, and how many pairs follow; then that many pairs
+	// (position within what the range stands for, length), ascending, not overlapping. The lengths of all pairs add up to
+	// the length of restated. Flags: 1 = the range is the last, goes to the end of the event and on with the next event
+	// of this direction, where it is said what all of it stands for, so here that is 0 bytes; 2 = the range goes on with
+	// that at the end of the event before.
+	Restatements  []uint32 `protobuf:"varint,20,rep,packed,name=restatements,proto3" json:"restatements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -982,6 +992,20 @@ func (x *Event) GetParentProcess() uint64 {
 	return 0
 }
 
+func (x *Event) GetRestated() []byte {
+	if x != nil {
+		return x.Restated
+	}
+	return nil
+}
+
+func (x *Event) GetRestatements() []uint32 {
+	if x != nil {
+		return x.Restatements
+	}
+	return nil
+}
+
 // Loss is a count of things lost, by cause.
 type Loss struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1086,7 +1110,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\topened_ns\x18\f \x01(\x06R\bopenedNs\x12:\n" +
 	"\rprotocol_hint\x18\r \x01(\x0e2\x15.millrace.v1.ProtocolR\fprotocolHint\x12+\n" +
 	"\x11network_namespace\x18\x0e \x01(\rR\x10networkNamespace\x12#\n" +
-	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xa1\x04\n" +
+	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xe1\x04\n" +
 	"\x05Event\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.millrace.v1.EventKindR\x04kind\x12\x1e\n" +
 	"\n" +
@@ -1109,7 +1133,9 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\vretransmits\x18\x0f \x01(\rR\vretransmits\x12\x14\n" +
 	"\x05flags\x18\x10 \x01(\rR\x05flags\x12\x14\n" +
 	"\x05error\x18\x11 \x01(\rR\x05error\x12%\n" +
-	"\x0eparent_process\x18\x12 \x01(\x06R\rparentProcess\"b\n" +
+	"\x0eparent_process\x18\x12 \x01(\x06R\rparentProcess\x12\x1a\n" +
+	"\brestated\x18\x13 \x01(\fR\brestated\x12\"\n" +
+	"\frestatements\x18\x14 \x03(\rR\frestatements\"b\n" +
 	"\x04Loss\x12,\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x16.millrace.v1.LossCauseR\x05cause\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +

@@ -116,7 +116,7 @@ func (p *player) push(e event) bool {
 	move.Unreadable = e.Segments != nil
 	if p.node != nil {
 		for _, kept := range p.node.Pass(&e.Event) {
-			move.Payload = kept.Bytes
+			move.Payload, move.Restated, move.Restatements = kept.Bytes, kept.Restated, kept.Restatements
 			for _, s := range kept.Segments {
 				move.Segments = append(move.Segments, s.At, s.Length)
 			}

@@ -34,6 +34,10 @@ func (s *Stream) Bytes() []byte {
 	return s.view[:n]
 }
 
+// Restated reports whether the byte at the position is of a range that is restated: there bytes, holes and numbers of
+// bytes are those of what the range stands for, and only Offset is one of the wire. See edge.Writer.Restate.
+func (s *Stream) Restated() bool { return s.head < len(s.runs) && s.runs[s.head].restated }
+
 // Cut reports whether the bytes that Bytes gives are followed by a hole or a gap, so that waiting for more is in vain.
 func (s *Stream) Cut() bool {
 	for i := s.head; i < len(s.runs); i++ {
@@ -54,7 +58,7 @@ func (s *Stream) Last() *Meta { return &s.last }
 func (s *Stream) AtEventStart() bool { return s.head < len(s.runs) && s.runs[s.head].first }
 
 // Skip moves the position forward by n bytes, or as many as have arrived, across bytes, holes and gaps. It gives the
-// number.
+// number. Bytes of a range that is restated count as what they stand for.
 func (s *Stream) Skip(n uint64) uint64 {
 	left := n
 	for left > 0 && s.head < len(s.runs) {
@@ -70,11 +74,14 @@ func (s *Stream) Skip(n uint64) uint64 {
 		}
 		s.last = r.meta
 		left -= take
-		s.pos += take
 		if take == r.n {
+			s.pos += r.wire
 			s.head++
 		} else {
+			moved := r.moves(take)
+			s.pos += moved
 			r.n -= take
+			r.wire -= moved
 			r.first = false
 		}
 	}
@@ -187,14 +194,15 @@ func (s *Stream) Forget() {
 	// Neighbouring holes become one, with the earliest start and the latest end.
 	if s.head < len(s.runs) {
 		merged := s.runs[s.head]
-		merged.kind = Hole
+		merged.kind, merged.restated, merged.tail = Hole, false, false
 		for i := s.head + 1; i < len(s.runs); i++ {
-			merged.n += s.runs[i].n
+			merged.wire += s.runs[i].wire
 			merged.last = s.runs[i].last
 			begin := merged.meta.Begin
 			merged.meta = s.runs[i].meta
 			merged.meta.Begin = begin
 		}
+		merged.n = merged.wire
 		s.runs = append(s.runs[:0], merged)
 		s.head = 0
 	}

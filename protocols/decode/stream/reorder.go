@@ -27,12 +27,15 @@ func (s *Stream) park(e *Event) {
 	kept := *e
 	kept.Payload = slices.Clone(e.Payload)
 	kept.Segments = slices.Clone(e.Segments)
+	kept.Restated, kept.Restatements = slices.Clone(e.Restated), slices.Clone(e.Restatements)
 	s.pending = slices.Insert(s.pending, at, kept)
 	s.waiting += kept.held()
 }
 
 // held is how many bytes the event's slices take.
-func (e *Event) held() int { return len(e.Payload) + 4*len(e.Segments) }
+func (e *Event) held() int {
+	return len(e.Payload) + len(e.Restated) + 4*(len(e.Segments)+len(e.Restatements))
+}
 
 // drain appends the waiting events whose turn has come.
 func (s *Stream) drain() {
@@ -89,10 +92,12 @@ func (s *Stream) GiveUpGap() {
 	if s.head == len(s.runs) {
 		s.runs, s.head = s.runs[:0], 0
 	}
+	s.endDeferred()
 	s.serial++
 	meta := p.Meta
 	meta.Serial = s.serial
-	s.runs = append(s.runs, run{n: p.Offset - s.end, meta: meta, kind: Lost, first: true, last: true})
+	n := p.Offset - s.end
+	s.runs = append(s.runs, run{n: n, wire: n, meta: meta, kind: Lost, first: true, last: true})
 	s.end = p.Offset
 	s.drain()
 }

@@ -1,6 +1,10 @@
 package stream
 
-import "millrace.dev/protocols/decode/snapshot"
+import (
+	"slices"
+
+	"millrace.dev/protocols/decode/snapshot"
+)
 
 // AppendState writes the stream to w. Settle must have been called since the last Push.
 func (s *Stream) AppendState(w *snapshot.Writer) {
@@ -17,14 +21,13 @@ func (s *Stream) AppendState(w *snapshot.Writer) {
 	w.Uint(s.Duplicates)
 	w.Uint(s.Malformed)
 	AppendMeta(w, &s.last)
-	w.Uint(uint64(len(s.runs) - s.head))
-	for i := s.head; i < len(s.runs); i++ {
-		r := &s.runs[i]
-		w.Uint(r.n)
-		w.Uint(uint64(r.kind))
-		w.Bool(r.first)
-		w.Bool(r.last)
-		AppendMeta(w, &r.meta)
+	runs := s.runs[s.head:]
+	if s.deferred > 0 { // it is written as a run that has no bytes
+		runs = append(slices.Clone(runs), run{wire: s.deferred, meta: s.deferredMeta, kind: Hole, first: s.deferredFirst, restated: true})
+	}
+	w.Uint(uint64(len(runs)))
+	for i := range runs {
+		runs[i].appendState(w)
 	}
 	w.Bytes(s.view)
 	w.Uint(uint64(len(s.pending)))
@@ -38,6 +41,13 @@ func (s *Stream) AppendState(w *snapshot.Writer) {
 			w.Uint(uint64(v))
 		}
 		w.Uint(p.bits())
+		if len(p.Restatements) > 0 {
+			w.Bytes(p.Restated)
+			w.Uint(uint64(len(p.Restatements)))
+			for _, v := range p.Restatements {
+				w.Uint(uint64(v))
+			}
+		}
 		AppendMeta(w, &p.Meta)
 	}
 }
@@ -56,14 +66,19 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 	s.last = ReadMeta(r)
 	var total, held uint64
 	for range r.Items() {
-		u := run{n: r.Uint(), kind: Kind(r.Uint()), first: r.Bool(), last: r.Bool(), meta: ReadMeta(r)}
-		if u.kind < Bytes || u.kind > Lost || u.n == 0 {
+		var u run
+		u.restoreState(r)
+		if total += u.wire; total < u.wire || s.deferred > 0 {
 			r.Fail()
 			return
 		}
-		if total += u.n; total < u.n {
-			r.Fail()
-			return
+		if u.n == 0 {
+			if !u.restated || u.tail || u.wire == 0 || u.kind != Hole {
+				r.Fail()
+				return
+			}
+			s.deferred, s.deferredMeta, s.deferredFirst = u.wire, u.meta, u.first
+			continue
 		}
 		if u.kind == Bytes {
 			held += u.n
@@ -93,10 +108,48 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 	}
 }
 
+// Bits beside the kind of a run.
+const (
+	runRestated = 4
+	runTail     = 8
+)
+
+func (r *run) appendState(w *snapshot.Writer) {
+	kind := uint64(r.kind)
+	if r.restated {
+		kind |= runRestated
+	}
+	if r.tail {
+		kind |= runTail
+	}
+	w.Uint(r.n)
+	w.Uint(kind)
+	if r.restated {
+		w.Uint(r.wire)
+	}
+	w.Bool(r.first)
+	w.Bool(r.last)
+	AppendMeta(w, &r.meta)
+}
+
+func (r *run) restoreState(from *snapshot.Reader) {
+	r.n = from.Uint()
+	kind := from.Uint()
+	r.restated, r.tail, r.kind = kind&runRestated != 0, kind&runTail != 0, Kind(kind&^(runRestated|runTail))
+	if r.wire = r.n; r.restated {
+		r.wire = from.Uint()
+	}
+	r.first, r.last, r.meta = from.Bool(), from.Bool(), ReadMeta(from)
+	if r.kind < Bytes || r.kind > Lost || kind > 15 || r.n == 0 && !r.restated || r.tail && !r.restated {
+		from.Fail()
+	}
+}
+
 // Bits of a waiting event.
 const (
 	bitUnreadable = 1 << iota
 	bitPart
+	bitRestated
 )
 
 func (e *Event) bits() (bits uint64) {
@@ -106,15 +159,25 @@ func (e *Event) bits() (bits uint64) {
 	if e.Part {
 		bits |= bitPart
 	}
+	if len(e.Restatements) > 0 {
+		bits |= bitRestated
+	}
 	return bits
 }
 
 func (e *Event) setBits(r *snapshot.Reader) {
 	bits := r.Uint()
-	if bits > bitUnreadable|bitPart {
+	if bits > bitUnreadable|bitPart|bitRestated {
 		r.Fail()
 	}
 	e.Unreadable, e.Part = bits&bitUnreadable != 0, bits&bitPart != 0
+	if bits&bitRestated == 0 {
+		return
+	}
+	e.Restated = r.Bytes()
+	for range r.Items() {
+		e.Restatements = append(e.Restatements, uint32(r.Uint()))
+	}
 }
 
 // AppendMeta writes m to w.

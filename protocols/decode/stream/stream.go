@@ -39,6 +39,9 @@ type Event struct {
 	Payload []byte
 	// Segments place Payload within the event: pairs (position, length), ascending. Empty: one run from position 0.
 	Segments []uint32
+	// Restated are bytes that stand in place of others, and Restatements where they belong, as in Event of raw.proto.
+	Restated     []byte
+	Restatements []uint32
 	// Unreadable says that the bytes that are missing from Payload were wanted, so that they count as lost.
 	Unreadable bool
 	// Part says that the call that moved the bytes moved those of the event before as well: the two count as one event.
@@ -73,10 +76,22 @@ const (
 
 type run struct {
 	n     uint64
+	wire  uint64 // by how much the position moves: n, but in a range that is restated
 	meta  Meta
 	kind  Kind
 	first bool // begins its event
 	last  bool // ends its event
+	// restated: the run is of a range that is restated, and with tail it ends that.
+	restated, tail bool
+}
+
+// moves is by how much the position moves with the first n bytes of r, less than all.
+func (r *run) moves(n uint64) uint64 {
+	most := r.wire
+	if r.tail && most > 0 {
+		most--
+	}
+	return min(n, most)
 }
 
 // Stream is one direction of one connection end. The zero value is a stream whose start is not known (see
@@ -92,6 +107,10 @@ type Stream struct {
 	started bool
 	pending []Event
 	waiting int // bytes of payload and segments in pending
+	// deferred are bytes of the wire at the end of what has come that are restated by the next event, if it does so.
+	deferred      uint64
+	deferredMeta  Meta
+	deferredFirst bool // they begin their event
 
 	serial uint64
 	last   Meta
@@ -170,53 +189,7 @@ func (s *Stream) Push(e *Event) bool {
 	return s.head < len(s.runs)
 }
 
-// wellFormed checks that segments ascend within the event and cover the payload.
-func wellFormed(e *Event) bool {
-	if len(e.Segments) == 0 {
-		return uint64(len(e.Payload)) <= uint64(e.Length)
-	}
-	if len(e.Segments)%2 != 0 {
-		return false
-	}
-	var at, sum uint64
-	for i := 0; i < len(e.Segments); i += 2 {
-		if uint64(e.Segments[i]) < at {
-			return false
-		}
-		at = uint64(e.Segments[i]) + uint64(e.Segments[i+1])
-		sum += uint64(e.Segments[i+1])
-	}
-	return at <= uint64(e.Length) && sum == uint64(len(e.Payload))
-}
-
-// trim drops what lies before offset from the front of e, which overlaps offset.
-func trim(e *Event, offset uint64) {
-	cut := uint32(offset - e.Offset)
-	e.Offset, e.Length = offset, e.Length-cut
-	if len(e.Segments) == 0 {
-		e.Payload = e.Payload[min(int(cut), len(e.Payload)):]
-		return
-	}
-	segments := make([]uint32, 0, len(e.Segments))
-	for i := 0; i < len(e.Segments); i += 2 {
-		at, n := e.Segments[i], e.Segments[i+1]
-		switch {
-		case at >= cut:
-			segments = append(segments, at-cut, n)
-		case at+n > cut:
-			segments = append(segments, 0, at+n-cut)
-			e.Payload = e.Payload[cut-at:]
-		default:
-			e.Payload = e.Payload[n:]
-		}
-	}
-	if len(segments) == 0 { // nothing of the payload is left
-		segments = nil
-		e.Payload = nil
-	}
-	e.Segments = segments
-}
-
+// append queues an event whose turn has come.
 func (s *Stream) append(e *Event) {
 	if s.head == len(s.runs) {
 		s.runs, s.head = s.runs[:0], 0
@@ -224,47 +197,22 @@ func (s *Stream) append(e *Event) {
 	if !e.Part || s.serial == 0 {
 		s.serial++
 	}
-	meta := e.Meta
-	meta.Serial = s.serial
-	missing := Hole
+	q := queue{s: s, e: e, meta: e.Meta, missing: Hole}
+	q.meta.Serial = s.serial
 	if e.Unreadable {
-		missing = Lost
+		q.missing = Lost
+	}
+	if len(e.Restatements) == 0 || e.Restatements[0] != 0 || e.Restatements[3]&restatedRest == 0 {
+		s.endDeferred()
 	}
 	first := len(s.runs)
-	switch {
-	case len(e.Segments) == 0:
-		n := uint64(len(e.Payload))
-		if n > 0 {
-			s.runs = append(s.runs, run{n: n, meta: meta, kind: Bytes})
+	q.all()
+	if first < len(s.runs) {
+		s.runs[first].first = !e.Part
+		if q.continued {
+			s.runs[first].first = q.continuedFirst
 		}
-		if rest := uint64(e.Length) - n; rest > 0 {
-			s.runs = append(s.runs, run{n: rest, meta: meta, kind: missing})
-		}
-	default:
-		var at uint32
-		for i := 0; i < len(e.Segments); i += 2 {
-			if gap := e.Segments[i] - at; gap > 0 {
-				s.runs = append(s.runs, run{n: uint64(gap), meta: meta, kind: missing})
-			}
-			if n := e.Segments[i+1]; n > 0 {
-				s.runs = append(s.runs, run{n: uint64(n), meta: meta, kind: Bytes})
-			}
-			at = e.Segments[i] + e.Segments[i+1]
-		}
-		if rest := e.Length - at; rest > 0 {
-			s.runs = append(s.runs, run{n: uint64(rest), meta: meta, kind: missing})
-		}
-	}
-	s.runs[first].first = !e.Part
-	s.runs[len(s.runs)-1].last = true
-	if len(e.Payload) > 0 {
-		if len(s.view) == 0 {
-			s.view, s.aliased = e.Payload, true
-		} else {
-			s.own()
-			s.store = append(s.store, e.Payload...)
-			s.view = s.store
-		}
+		s.runs[len(s.runs)-1].last = true
 	}
 	s.end += uint64(e.Length)
 }

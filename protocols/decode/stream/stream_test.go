@@ -145,6 +145,13 @@ func FuzzStream(f *testing.F) {
 			if script[3]&1 != 0 && payload > 1 {
 				e.Segments = []uint32{0, 1, n - payload + 1, payload - 1}
 			}
+			if script[3]&2 != 0 && payload > 0 { // payload is as good as any text
+				e.Payload, e.Segments, e.Restated = nil, nil, e.Payload
+				e.Restatements = []uint32{uint32(script[2] >> 6), 1 + uint32(script[0]>>4), payload + uint32(script[0]), uint32(script[1] >> 6), 1, 0, payload}
+			}
+			if script[3]&4 != 0 {
+				e.Restatements = append(e.Restatements, n/2, n-n/2, 0, restatedMore|uint32(script[0]&restatedRest), 0)
+			}
 			script = script[4:]
 			s.Push(&e)
 			before := s.Offset()
@@ -163,6 +170,7 @@ func FuzzStream(f *testing.F) {
 			}
 		}
 		s.GiveUpGaps()
+		s.endDeferred()
 		s.Discard()
 		if s.Offset() != s.Received() || s.Buffered() != 0 {
 			t.Fatalf("at %d of %d with %d bytes left", s.Offset(), s.Received(), s.Buffered())

@@ -52,6 +52,9 @@ type Event struct {
 	Length   uint32
 	Bytes    []byte    // the node may change them
 	Segments []Segment // where Bytes belong; nil: at the front
+	// Restated and Restatements are what of them is restated, as in Event of raw.proto, in what leaves the node.
+	Restated     []byte
+	Restatements []uint32
 	// Part: the event goes on with what the event before began, so that no message begins with it.
 	Part bool
 }

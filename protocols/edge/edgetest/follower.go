@@ -86,10 +86,12 @@ func (f *follower) Pass(e *Event) []Event {
 		d.lost = !t.Tail(e.From, last, &f.out, !lost)
 	}
 	kept, segments := f.out.Kept()
-	if len(kept) == 0 {
+	restated, restatements := f.out.Restated()
+	if len(kept) == 0 && restatements == nil {
 		return nil
 	}
-	return []Event{{From: e.From, Offset: e.Offset, Length: e.Length, Bytes: kept, Segments: segments}}
+	out := Event{From: e.From, Offset: e.Offset, Length: e.Length, Bytes: kept, Segments: segments, Restated: restated, Restatements: restatements}
+	return []Event{out}
 }
 
 func (f *follower) skip(from protocols.End, n uint64) {

@@ -186,6 +186,16 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	if maker != 0 {
 		n += 2 + 8
 	}
+	restatements := 0
+	for _, v := range ev.Restatements {
+		restatements += sizeVarint(uint64(v))
+	}
+	if restatements > 0 {
+		n += 2 + sizeVarint(uint64(restatements)) + restatements
+	}
+	if len(ev.Restated) > 0 {
+		n += 2 + sizeVarint(uint64(len(ev.Restated))) + len(ev.Restated)
+	}
 	dst = append(dst, 9<<3|2)
 	dst = binary.AppendUvarint(dst, uint64(n))
 	dst = appendUint(dst, 1, kind)
@@ -225,6 +235,23 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	if maker != 0 {
 		dst = append(dst, 0x91, 0x01) // field 18, fixed
 		dst = binary.LittleEndian.AppendUint64(dst, maker)
+	}
+	return appendRestated(dst, ev, restatements)
+}
+
+// appendRestated appends what is restated; packed is the size of the numbers.
+func appendRestated(dst []byte, ev *kernel.Event, packed int) []byte {
+	if len(ev.Restated) > 0 {
+		dst = append(dst, 0x9a, 0x01) // field 19
+		dst = binary.AppendUvarint(dst, uint64(len(ev.Restated)))
+		dst = append(dst, ev.Restated...)
+	}
+	if packed > 0 {
+		dst = append(dst, 0xa2, 0x01) // field 20
+		dst = binary.AppendUvarint(dst, uint64(packed))
+		for _, v := range ev.Restatements {
+			dst = binary.AppendUvarint(dst, uint64(v))
+		}
 	}
 	return dst
 }

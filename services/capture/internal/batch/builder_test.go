@@ -44,6 +44,10 @@ func TestMatchesGeneratedCode(t *testing.T) {
 				ev.Payload = bytes.Repeat([]byte("x"), random.IntN(300))
 				ev.Segments = []kernel.Segment{{At: 0, Length: 3}, {At: uint32(number()), Length: uint32(number())}}
 			}
+			if random.IntN(4) == 0 {
+				ev.Restated = bytes.Repeat([]byte("y"), random.IntN(300))
+				ev.Restatements = []uint32{uint32(number()), 9, uint32(number()), 0, 1, 0, uint32(number())}
+			}
 			reference, actor := uint32(0), uint64(11)
 			if i%3 == 0 {
 				var first bool
@@ -64,7 +68,7 @@ func TestMatchesGeneratedCode(t *testing.T) {
 				Kind: millracev1.EventKind(kind), Connection: reference, Process: actor, TimeNs: ev.TimeNS, DurationNs: ev.DurationNS,
 				Offset: ev.Offset, Length: ev.Length, Payload: ev.Payload, Thread: ev.Thread, Goroutine: ev.Goroutine,
 				ParentGoroutine: ev.ParentGoroutine, ParentThread: ev.ParentThread, SrttUs: ev.SRTTUS, Retransmits: ev.Retransmits,
-				Flags: ev.Flags, Error: ev.Error,
+				Flags: ev.Flags, Error: ev.Error, Restated: ev.Restated, Restatements: ev.Restatements,
 			}
 			for _, s := range ev.Segments {
 				out.Segments = append(out.Segments, s.At, s.Length)

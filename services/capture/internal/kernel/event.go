@@ -67,11 +67,14 @@ type Event struct {
 	// may overwrite it in place.
 	Payload []byte
 	// Segments place Payload within the event; nil means one run from position 0.
-	Segments    []Segment
-	SRTTUS      uint32
-	Retransmits uint32
-	Flags       uint32 // as Event.flags in raw.proto
-	Error       uint32
+	Segments []Segment
+	// Restated and Restatements are as in Event of raw.proto: set by redaction, and valid until its next event.
+	Restated     []byte
+	Restatements []uint32
+	SRTTUS       uint32
+	Retransmits  uint32
+	Flags        uint32 // as Event.flags in raw.proto
+	Error        uint32
 }
 
 // Segment is a run of payload bytes: Length bytes that belong at position At within the event.

@@ -45,7 +45,7 @@ func (h *hold) add(proc *process.Process, c *connection, ev *kernel.Event, now t
 		held = &heldProcess{since: now, oldest: oldest}
 		h.processes[proc] = held
 	}
-	cost := len(ev.Payload) + heldOverhead
+	cost := len(ev.Payload) + len(ev.Restated) + 4*len(ev.Restatements) + heldOverhead
 	if h.bytes+cost > maxHeld {
 		held.lost.Events++
 		held.lost.Bytes += uint64(len(ev.Payload))
@@ -56,6 +56,7 @@ func (h *hold) add(proc *process.Process, c *connection, ev *kernel.Event, now t
 	out := heldEvent{event: *ev, connection: c}
 	out.event.Payload = slices.Clone(ev.Payload)
 	out.event.Segments = slices.Clone(ev.Segments)
+	out.event.Restated, out.event.Restatements = slices.Clone(ev.Restated), slices.Clone(ev.Restatements)
 	held.events = append(held.events, out)
 }
 

@@ -125,7 +125,7 @@ func (p *Pipeline) Start() {
 func (p *Pipeline) Handle(ev *kernel.Event) {
 	p.counters.events.Add(1)
 	if ev.Kind <= kernel.Reset && ev.Connection != nil {
-		p.counters.bytes.Add(uint64(len(ev.Payload)))
+		p.counters.bytes.Add(uint64(len(ev.Payload) + len(ev.Restated)))
 		p.onConnection(ev)
 		return
 	}

@@ -161,10 +161,15 @@ func (r *Redactor) release(c *Connection, ev *kernel.Event) (earlier []kernel.Ev
 	}
 	for i := range earlier {
 		r.apply(c, &earlier[i])
-		earlier[i].Segments = slices.Clone(earlier[i].Segments) // the redactor's own until the next event
+		own(&earlier[i])
 	}
 	r.apply(c, ev)
 	return earlier
+}
+
+// own gives ev memory of its own for what is the redactor's until the next event.
+func own(ev *kernel.Event) {
+	ev.Segments, ev.Restated, ev.Restatements = slices.Clone(ev.Segments), slices.Clone(ev.Restated), slices.Clone(ev.Restatements)
 }
 
 // Forget ends the use of a connection: it drops what is withheld of it.

@@ -252,4 +252,5 @@ func (r *Redactor) finish(ev *kernel.Event) {
 		segments = nil
 	}
 	ev.Segments = segments
+	ev.Restated, ev.Restatements = r.out.Restated()
 }

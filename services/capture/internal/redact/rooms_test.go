@@ -53,6 +53,7 @@ func (n *node) Pass(e *edgetest.Event) (out []edgetest.Event) {
 		}
 		out = append(out, edgetest.Event{
 			From: from, Offset: earlier[i].Offset, Length: earlier[i].Length, Bytes: earlier[i].Payload, Segments: earlier[i].Segments,
+			Restated: earlier[i].Restated, Restatements: earlier[i].Restatements,
 		})
 	}
 	return out

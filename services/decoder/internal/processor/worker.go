@@ -66,6 +66,7 @@ func (w *worker) data(c *connection, e *rawbatch.Event) {
 	w.tally.events++
 	m := &w.move
 	m.Offset, m.Length, m.Payload, m.Segments = e.Offset, e.Length, e.Payload, e.Segments
+	m.Restated, m.Restatements = e.Restated, e.Restatements
 	m.Unreadable, m.Part = e.Flags&flagUnreadable != 0, e.Flags&flagPart != 0
 	m.Meta.End, m.Meta.Begin = int64(e.Time), int64(e.Time)
 	m.Meta.Actor = stream.Actor{Process: c.owner.id, Goroutine: e.Goroutine, Parent: e.ParentGoroutine, Thread: e.Thread}

@@ -56,7 +56,8 @@ type Connection struct {
 	Hint                                   millracev1.Protocol
 }
 
-// Event is an Event message. Payload aliases the message; Segments is used again by the next Read.
+// Event is an Event message. Payload and Restated alias the message; Segments and Restatements are used again by the
+// next Read.
 type Event struct {
 	Kind                            millracev1.EventKind
 	Connection                      uint32
@@ -64,6 +65,8 @@ type Event struct {
 	Length                          uint32
 	Payload                         []byte
 	Segments                        []uint32
+	Restated                        []byte
+	Restatements                    []uint32
 	Thread                          uint32
 	Goroutine, ParentGoroutine      uint64
 	ParentThread, SRTT, Retransmits uint32
@@ -267,7 +270,7 @@ func (h *Head) Read(m []byte) (ok bool) {
 
 // Read replaces e by the message; it reports whether it is well formed.
 func (e *Event) Read(m []byte) (ok bool) {
-	*e = Event{Segments: e.Segments[:0]}
+	*e = Event{Segments: e.Segments[:0], Restatements: e.Restatements[:0]}
 	var f wire.Field
 	for len(m) > 0 {
 		if m, ok = f.Next(m); !ok {
@@ -291,12 +294,8 @@ func (e *Event) Read(m []byte) (ok bool) {
 		case 8<<3 | wire.Length:
 			e.Payload = f.Bytes
 		case 9<<3 | wire.Length: // packed
-			for p := f.Bytes; len(p) > 0; {
-				var v uint64
-				if v, p, ok = wire.Uvarint(p); !ok {
-					return false
-				}
-				e.Segments = append(e.Segments, uint32(v))
+			if e.Segments, ok = appendPacked(e.Segments, f.Bytes); !ok {
+				return false
 			}
 		case 9<<3 | wire.Varint:
 			e.Segments = append(e.Segments, uint32(f.Number))
@@ -318,7 +317,27 @@ func (e *Event) Read(m []byte) (ok bool) {
 			e.Error = uint32(f.Number)
 		case 18<<3 | wire.Fixed64:
 			e.ParentProcess = f.Number
+		case 19<<3 | wire.Length:
+			e.Restated = f.Bytes
+		case 20<<3 | wire.Length: // packed
+			if e.Restatements, ok = appendPacked(e.Restatements, f.Bytes); !ok {
+				return false
+			}
+		case 20<<3 | wire.Varint:
+			e.Restatements = append(e.Restatements, uint32(f.Number))
 		}
 	}
 	return true
+}
+
+// appendPacked appends packed numbers.
+func appendPacked(dst []uint32, packed []byte) (_ []uint32, ok bool) {
+	for len(packed) > 0 {
+		var v uint64
+		if v, packed, ok = wire.Uvarint(packed); !ok {
+			return dst, false
+		}
+		dst = append(dst, uint32(v))
+	}
+	return dst, true
 }
