@@ -58,6 +58,7 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 	}
 	if d := &p.requests; ending != decode.Open && d.x != nil && !d.reader.AtStart() {
 		if c.Lookup(d.id) == d.x {
+			d.reader.Cut()
 			p.describe(d.x)
 		}
 		d.x = nil

@@ -86,6 +86,13 @@ func (f *Facts) add(what text, b []byte) {
 	f.size += copy(f.number[f.size:], b)
 }
 
+// forget takes back a text of which not all is there.
+func (f *Facts) forget(what text) {
+	if t := f.target(what); t != nil {
+		*t = (*t)[:0]
+	}
+}
+
 // done ends a value of a type.
 func (f *Facts) done(what text, kind byte) {
 	if t := f.target(what); t != nil {
