@@ -152,12 +152,12 @@ static __always_inline void read_goroutine(struct scratch *s, struct work *w, st
 }
 
 /* transfer() for one of several messages: verified once, not at each turn of the loop below. */
-__noinline int transfer_message(u64 key)
+__noinline int transfer_message(void)
 {
-	struct connection *c = connection_at(key);
 	struct scratch *s = current_scratch();
+	struct connection *c = s ? connection_at(&s->work) : NULL;
 
-	if (!c || !s)
+	if (!c)
 		return 0;
 	transfer(s, &s->work, c);
 	return 0;
@@ -204,14 +204,14 @@ __noinline int transfer_messages(u64 vector, u64 count)
 		total -= length;
 		w->count = length;
 		w->after = total;
-		transfer_message(w->key);
+		transfer_message();
 	}
 	if (!total)
 		return 0;
 	/* Of the rest the bytes are accounted for, without payload. */
 	w->iov = w->iov_count = w->after = 0;
 	w->count = total;
-	transfer_message(w->key);
+	transfer_message();
 	return 0;
 }
 
@@ -274,7 +274,7 @@ static __noinline int end_datagrams(struct pt_regs *regs, u32 operation, long re
 	w = &s->work;
 	w->key = (u64)sk;
 	w->count = w->end = ret;
-	w->buffer = w->iov = w->iov_count = 0;
+	w->inode = w->buffer = w->iov = w->iov_count = 0;
 	w->side = side;
 	w->pid = id >> 32;
 	w->thread = (u32)id;
@@ -382,6 +382,7 @@ static __noinline int end(struct pt_regs *regs, u32 operation, long ret)
 		return 0;
 	w = &s->work;
 	w->key = (u64)sk;
+	w->inode = c->inode;
 	w->count = ret;
 	w->after = w->buffer = w->iov = w->iov_count = 0;
 	w->side = side;
@@ -490,9 +491,23 @@ int preemption_of_events(void *ctx)
 	return preemption_of(&event_preemption);
 }
 
+/* Which connection user space means. */
+struct named {
+	u64 key;      /* address of the sock */
+	u64 inode;    /* Unix-domain: of its socket; 0: TCP */
+	u64 identity; /* 0: whichever is there */
+};
+
+static __always_inline struct connection *connection_named(struct named *named)
+{
+	u64 key = named->key, inode = named->inode, identity = named->identity;
+	struct connection *c = inode ? unix_entry(key, inode) : bpf_map_lookup_elem(&connections, &key);
+
+	return c && (!identity || c->facts.id == identity) ? c : NULL;
+}
+
 struct verdict {
-	u64 key;
-	u64 identity;
+	struct named connection;
 	u64 protocol;
 };
 
@@ -500,12 +515,9 @@ struct verdict {
 SEC("raw_tp")
 int set_verdict(struct verdict *verdict)
 {
-	u64 key = verdict->key, identity = verdict->identity;
-	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	struct connection *c = connection_named(&verdict->connection);
 
-	if (!c || c->facts.id != identity)
-		c = bpf_map_lookup_elem(&unix_connections, &key);
-	if (!c || c->facts.id != identity)
+	if (!c)
 		return 1;
 	c->facts.protocol = verdict->protocol;
 	c->tries = 0;
@@ -542,9 +554,8 @@ int set_policy(struct policy_change *change)
 }
 
 struct check {
-	u64 key;
-	u64 identity; /* 0: whichever is there */
-	u64 evict;    /* remove it too if it was given up */
+	struct named connection;
+	u64 evict; /* remove it too if it was given up */
 };
 
 enum found { FOUND_ALIVE, FOUND_NONE, FOUND_DEAD, FOUND_EVICTED };
@@ -552,16 +563,13 @@ enum found { FOUND_ALIVE, FOUND_NONE, FOUND_DEAD, FOUND_EVICTED };
 static __always_inline bool is_dead(struct sock *sk, struct connection *c)
 {
 	u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	u64 inode;
 
 	if (!BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter))
 		return true;
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) != c->facts.family)
 		return true;
-	if (c->facts.transport == TRANSPORT_UNIX) {
-		inode = socket_inode(sk);
-		return c->inode && (u32)inode != (u32)c->inode;
-	}
+	if (c->facts.transport == TRANSPORT_UNIX)
+		return unix_inode(sk) != c->inode;
 	/* A closed socket that a process still holds has no port any more. */
 	return state != TCP_CLOSE && (BPF_CORE_READ(sk, __sk_common.skc_num) != c->facts.local_port ||
 				      BPF_CORE_READ(sk, __sk_common.skc_dport) != __builtin_bswap16(c->facts.remote_port));
@@ -574,29 +582,26 @@ static __always_inline bool is_dead(struct sock *sk, struct connection *c)
 SEC("raw_tp")
 int check_connection(struct check *check)
 {
-	u64 key = check->key, identity = check->identity, evict = check->evict;
-	struct connection *c = bpf_map_lookup_elem(&connections, &key);
+	u64 key = check->connection.key, evict = check->evict;
+	struct unix_key end = {.sock = key, .inode = check->connection.inode};
+	struct connection *c = connection_named(&check->connection);
 	bool given_up;
 
-	if (c && (!identity || c->facts.id == identity)) {
-		if (is_dead((struct sock *)key, c)) {
-			forget(key);
-			return FOUND_DEAD;
-		}
-		given_up = c->facts.protocol == PROTOCOL_TLS || c->facts.protocol == PROTOCOL_UNKNOWN;
-		if (!evict || !given_up)
-			return FOUND_ALIVE;
-		send_end(key, c, RECORD_CLOSE, 0);
-		forget(key);
-		return FOUND_EVICTED;
-	}
-	c = bpf_map_lookup_elem(&unix_connections, &key);
-	if (!c || c->facts.id != identity)
+	if (!c)
 		return FOUND_NONE;
-	if (!is_dead((struct sock *)key, c))
+	if (is_dead((struct sock *)key, c)) {
+		if (end.inode)
+			bpf_map_delete_elem(&unix_connections, &end);
+		else
+			forget(key);
+		return FOUND_DEAD;
+	}
+	given_up = c->facts.protocol == PROTOCOL_TLS || c->facts.protocol == PROTOCOL_UNKNOWN;
+	if (end.inode || !evict || !given_up)
 		return FOUND_ALIVE;
-	bpf_map_delete_elem(&unix_connections, &key);
-	return FOUND_DEAD;
+	send_end(key, c, RECORD_CLOSE, 0);
+	forget(key);
+	return FOUND_EVICTED;
 }
 
 #define CPUS_STEP 64 /* more at once take the verifier seconds */

@@ -33,6 +33,7 @@ enum tcp_state {
 #define FIN_QUEUED (STATE_BIT(TCP_FIN_WAIT1) | STATE_BIT(TCP_FIN_WAIT2) | STATE_BIT(TCP_LAST_ACK) | STATE_BIT(TCP_CLOSING))
 
 #define SHUTDOWN_SEND 2
+#define SOCK_DEAD_BIT (1ul << 0) /* enum sock_flags: it has no socket any more */
 #define SOCK_DONE_BIT (1ul << 1) /* enum sock_flags: a FIN was received */
 
 enum transport { TRANSPORT_TCP = 1, TRANSPORT_UNIX = 2 };
@@ -80,7 +81,10 @@ struct connection {
 	struct direction sides[2];
 	u64 peer;  /* Unix-domain: the other sock */
 	u64 inode; /* Unix-domain: of this end's socket, 0 while it is not accepted */
-	u32 error;
+	union {
+		u32 error;  /* TCP: of the reset that ended it */
+		u32 paired; /* Unix-domain: both ends were entered */
+	};
 	u16 tries; /* data events without a known token */
 	u8 flags;
 	u8 framed; /* number of the entry of `frames`, from 1 on; 0: its protocol has none */
@@ -126,14 +130,6 @@ struct {
 
 /* CLOSE and RESET records that found no room in the ring buffer. */
 u64 ends_lost = 0;
-
-/* Unix-domain streams, by address of the sock. Their end is not seen, so the oldest make room. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, u64);
-	__type(value, struct connection);
-} unix_connections SEC(".maps");
 
 /* Connections with an end of Millrace's own, as the halves of their flow in ascending order. */
 struct {
@@ -217,6 +213,25 @@ static __always_inline u64 unordered(u64 flow)
 	u64 reverse = flow << 32 | flow >> 32;
 
 	return reverse < flow ? reverse : flow;
+}
+
+/* Where new entries are made: on the stack they would not fit beside the callers' frames (512 bytes in all). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct connection);
+} drafts SEC(".maps");
+
+static __always_inline struct connection *new_draft(void)
+{
+	struct connection *draft;
+	u32 zero = 0;
+
+	draft = bpf_map_lookup_elem(&drafts, &zero);
+	if (draft)
+		__builtin_memset(draft, 0, sizeof(*draft));
+	return draft;
 }
 
 /* No two connections of a CPU begin in one nanosecond; the shift wraps after 208 days. */

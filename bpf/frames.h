@@ -79,6 +79,9 @@ static __always_inline void begin_frames(struct work *w, struct connection *c, s
 	const volatile struct frames *f;
 	u8 client, first;
 
+	/* The other direction's first bytes, which move on another CPU at this moment, showed it too. */
+	if (c->framed == FOUND_FRAMED(found) && is_framed(*(volatile u8 *)&d->line))
+		return;
 	d->line = other->line = LINE_UNKNOWN;
 	c->framed = FOUND_FRAMED(found);
 	if (joined && d->next > w->joined)
@@ -100,9 +103,9 @@ static __always_inline void begin_frames(struct work *w, struct connection *c, s
 	d->frame -= w->joined;
 	if (other->next)
 		return;
-	other->line = client ? LINE_FRAME : first;
 	other->held_length = 0;
 	other->frame = other->number = client ? 0 : f->preface;
+	*(volatile u8 *)&other->line = client ? LINE_FRAME : first; /* last: it may be read at this moment */
 }
 
 /* Whether it is known where in a frame the event begins. */
@@ -263,7 +266,7 @@ __noinline int small_frames(void)
 
 	if (!w)
 		return 0;
-	c = connection_at(w->key);
+	c = connection_at(w);
 	if (!c)
 		return 0;
 	d = &c->sides[w->side & 1];
@@ -316,7 +319,7 @@ __noinline int tell_frames(void)
 	if (!s)
 		return 0;
 	w = &s->work;
-	c = connection_at(w->key);
+	c = connection_at(w);
 	if (!c)
 		return 0;
 	length = w->position - w->told;
@@ -396,7 +399,7 @@ __noinline int transfer_frames(void)
 
 	if (!w)
 		return 0;
-	c = connection_at(w->key);
+	c = connection_at(w);
 	if (!c)
 		return 0;
 	d = &c->sides[w->side & 1];

@@ -60,7 +60,7 @@ enum loss_cause {
 
 /* Tables of a fixed size that refuse an entry when they are full. What that loses is counted behind the causes, for
  * each table; user space reports the sum as LOSS_TABLE_FULL. */
-enum table { TABLE_CONNECTIONS, TABLE_POLICIES, TABLE_LISTENERS, TABLES };
+enum table { TABLE_CONNECTIONS, TABLE_POLICIES, TABLE_LISTENERS, TABLE_UNIX_CONNECTIONS, TABLES };
 
 /*
  * Head of every record. Times are CLOCK_MONOTONIC in ns, ids are those of the host's PID namespace. Fields that a kind
@@ -84,11 +84,14 @@ struct record {
 	u64 time;
 	u64 duration;
 	u64 socket; /* identity of the connection end, struct connection.id */
-	u64 key;    /* address of the sock: key of the connections table; never leaves the node's capture */
+	u64 key;    /* address of the sock: key of the table of connections; never leaves the node's capture */
 	u64 offset;
 	u64 goroutine;
 	u64 parent_goroutine;
-	u32 srtt_us;
+	union {
+		u32 srtt_us;
+		u32 inode; /* Unix-domain: the other part of the key */
+	};
 	u32 retransmits;
 };
 

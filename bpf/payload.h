@@ -48,6 +48,7 @@ struct work {
 	u32 side;
 	u32 pid;
 	u32 thread;
+	u32 inode;    /* Unix-domain: of the socket; 0: TCP, or datagrams */
 	u32 in_order; /* told late and in order: the position is behind the last one, not before the socket's */
 	u32 busy;     /* see take_work() */
 	/* Following the framing of the payload, see framing.h. */

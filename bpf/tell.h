@@ -4,6 +4,7 @@
 #define MILLRACE_TELL_H
 
 #include "payload.h"
+#include "unix.h"
 
 /* `length` bytes of the event from `offset` on. */
 static __always_inline void fill_record(struct record *r, struct work *w, struct connection *c, u64 offset, u32 length, u16 flags)
@@ -31,7 +32,8 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 		r->srtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
 		r->retransmits = BPF_CORE_READ(tcp, total_retrans);
 	} else {
-		r->srtt_us = r->retransmits = 0;
+		r->inode = w->inode;
+		r->retransmits = 0;
 	}
 }
 
@@ -79,11 +81,10 @@ static __always_inline void tell(struct scratch *s, struct work *w, struct conne
 		c->flags &= ~CONNECTION_LOST;
 }
 
-static __always_inline struct connection *connection_at(u64 key)
+/* The connection of the transfer. */
+static __always_inline struct connection *connection_at(struct work *w)
 {
-	struct connection *c = bpf_map_lookup_elem(&connections, &key);
-
-	return c ?: bpf_map_lookup_elem(&unix_connections, &key);
+	return w->inode ? unix_entry(w->key, w->inode) : bpf_map_lookup_elem(&connections, &w->key);
 }
 
 #endif

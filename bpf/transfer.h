@@ -16,84 +16,6 @@
 /* A connection that was joined and given up is looked at again once in so many events. */
 #define RETRY_EVENTS 16
 
-/* Where new entries are made: on the stack they would not fit beside the callers' frames (512 bytes in all). */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct connection);
-} drafts SEC(".maps");
-
-static __always_inline struct connection *new_draft(void)
-{
-	struct connection *draft;
-	u32 zero = 0;
-
-	draft = bpf_map_lookup_elem(&drafts, &zero);
-	if (draft)
-		__builtin_memset(draft, 0, sizeof(*draft));
-	return draft;
-}
-
-static __always_inline u32 unix_inode(struct sock *sk)
-{
-	struct socket_alloc *socket;
-
-	if (fast_reads) {
-		socket = (struct socket_alloc *)FAST(sock, sk)->sk_socket;
-		return socket ? FAST(socket_alloc, socket)->vfs_inode.i_ino : 0;
-	}
-	socket = (struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
-
-	return socket ? BPF_CORE_READ(socket, vfs_inode.i_ino) : 0;
-}
-
-/*
- * Both ends are entered when one is seen first, so that they agree on the identity. The inode of an end that is not
- * accepted yet does not exist; the complement of the other's stands in for it.
- */
-static __noinline struct connection *unix_connection(struct sock *sk)
-{
-	u64 key = (u64)sk, peer = (u64)BPF_CORE_READ((struct unix_sock *)sk, peer);
-	struct connection *fresh, *known = bpf_map_lookup_elem(&unix_connections, &key);
-	u32 inode = unix_inode(sk), peer_inode;
-	bool named, peer_named;
-
-	if (known && (known->inode == inode || !known->inode) && (!peer || known->peer == peer)) {
-		known->inode = inode;
-		return known;
-	}
-	if (!peer) /* the other end has gone before we saw any of this one */
-		return NULL;
-	fresh = new_draft();
-	if (!fresh)
-		return NULL;
-	peer_inode = unix_inode((struct sock *)peer);
-	named = BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
-	peer_named = BPF_CORE_READ((struct unix_sock *)peer, addr) != NULL;
-	fresh->facts.id = new_identity(bpf_ktime_get_ns());
-	fresh->facts.transport = TRANSPORT_UNIX;
-	fresh->facts.family = AF_UNIX;
-	fresh->facts.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	/* The accepting end bears the listener's name, the connecting one seldom has any. */
-	if (named != peer_named)
-		fresh->facts.role = named ? ROLE_SERVER : ROLE_CLIENT;
-	fresh->facts.send_flow = (u64)inode << 32 | (peer_inode ? peer_inode : ~inode);
-	fresh->sides[SIDE_SEND].started = fresh->sides[SIDE_RECEIVE].started = 1;
-	fresh->peer = peer;
-	fresh->inode = inode;
-	bpf_map_update_elem(&unix_connections, &key, fresh, BPF_ANY);
-	/* Then the other end, mirrored. */
-	fresh->facts.id ^= 1ull << 63;
-	fresh->facts.send_flow = fresh->facts.send_flow << 32 | fresh->facts.send_flow >> 32;
-	if (fresh->facts.role)
-		fresh->facts.role = fresh->facts.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-	fresh->peer = key;
-	fresh->inode = peer_inode;
-	bpf_map_update_elem(&unix_connections, &peer, fresh, BPF_ANY);
-	return bpf_map_lookup_elem(&unix_connections, &key);
-}
-
 /* Nothing had moved on the connection before these bytes. */
 static __always_inline bool nothing_before(struct sock *sk, u64 flow, u64 bytes, u32 side)
 {
@@ -183,7 +105,7 @@ static __noinline bool concerns(struct sock *sk)
 	u64 key = (u64)sk;
 
 	if (family == AF_UNIX)
-		return bpf_map_lookup_elem(&unix_connections, &key) != NULL;
+		return is_entered(sk);
 	if (family != AF_INET && family != AF_INET6)
 		return false;
 	if (in_rules(BPF_CORE_READ(sk, __sk_common.skc_num)) ||
@@ -216,7 +138,7 @@ static __always_inline struct connection *connection_of(struct sock *sk, u64 byt
 		return known;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family == AF_UNIX)
-		return BPF_CORE_READ(sk, sk_type) == SOCK_STREAM ? unix_connection(sk) : NULL;
+		return BPF_CORE_READ(sk, sk_type) == SOCK_STREAM ? unix_connection(sk, bytes) : NULL;
 	if (family != AF_INET && family != AF_INET6)
 		return NULL;
 	protocol = BPF_CORE_READ(sk, sk_protocol);
@@ -244,6 +166,7 @@ static __always_inline long announce(struct scratch *s, struct work *w, struct c
 	record->head.time = c->facts.opened ?: w->time;
 	record->head.socket = c->facts.id;
 	record->head.key = w->key;
+	record->head.inode = w->inode;
 	record->facts = c->facts;
 	if (c->facts.transport == TRANSPORT_UNIX) {
 		struct unix_sock *end = (struct unix_sock *)w->key, *peer = (struct unix_sock *)c->peer;
@@ -447,7 +370,7 @@ __noinline int transfer_part(u64 last)
 	if (!s)
 		return false;
 	w = &s->work;
-	c = connection_at(w->key);
+	c = connection_at(w);
 	if (!c)
 		return false;
 	d = &c->sides[w->side & 1];
@@ -571,7 +494,7 @@ __noinline int follow_small(void)
 	if (!s)
 		return 0;
 	w = &s->work;
-	c = connection_at(w->key);
+	c = connection_at(w);
 	if (!c)
 		return 0;
 	d = &c->sides[w->side & 1];

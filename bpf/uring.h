@@ -121,6 +121,7 @@ static __noinline int complete_request(struct io_kiocb *request, s64 result)
 		return 0;
 	w = &s->work;
 	w->key = (u64)sk;
+	w->inode = c->inode;
 	w->count = result;
 	w->after = w->buffer = w->iov = w->iov_count = w->duration = w->goroutine = w->parent_goroutine = 0;
 	w->side = bit & URING_SENDING ? SIDE_SEND : SIDE_RECEIVE;

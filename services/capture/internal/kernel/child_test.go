@@ -118,6 +118,11 @@ func (c *command) run() (r reply, err error) {
 		if r.FD, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			return r, err
 		}
+		if len(c.Data) > 0 { // the end's own name
+			if err = unix.Bind(r.FD, &unix.SockaddrUnix{Name: string(c.Data)}); err != nil {
+				return r, err
+			}
+		}
 		return r, unix.Connect(r.FD, address)
 	case "accept":
 		r.FD, _, err = unix.Accept(c.FD)

@@ -315,7 +315,14 @@ var ErrUnknownConnection = errors.New("unknown connection")
 
 // rawVerdict is struct verdict in capture.bpf.c.
 type rawVerdict struct {
-	Key, Identity, Protocol uint64
+	rawNamed
+	Protocol uint64
+}
+
+// rawNamed is struct named in capture.bpf.c.
+type rawNamed struct {
+	tableKey
+	Identity uint64 // Connection.Socket; 0: whichever is there
 }
 
 // SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events
@@ -327,7 +334,7 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 		return ErrUnknownConnection
 	}
 	if program := k.programNamed(programVerdict); program != nil {
-		status, err := program.Run(&ebpf.RunOptions{Context: rawVerdict{key, socket, uint64(protocol)}})
+		status, err := program.Run(&ebpf.RunOptions{Context: rawVerdict{rawNamed{key, socket}, uint64(protocol)}})
 		if err != nil {
 			return fmt.Errorf("set verdict on connection %d: %w", socket, err)
 		}
@@ -336,17 +343,18 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 		}
 		return nil
 	}
-	for _, m := range []*ebpf.Map{k.collection.Maps["connections"], k.collection.Maps["unix_connections"]} {
-		var raw rawConnection
-		if m.Lookup(key, &raw) == nil && raw.Facts.ID == socket {
-			raw.Facts.Protocol = uint8(protocol)
-			raw.Tries = 0
-			raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
-			raw.Sides[0].Line, raw.Sides[1].Line = 0, 0
-			return m.Update(key, &raw, ebpf.UpdateExist)
-		}
+	raw, ok := k.lookup(key, socket)
+	if !ok {
+		return ErrUnknownConnection
 	}
-	return ErrUnknownConnection
+	raw.Facts.Protocol = uint8(protocol)
+	raw.Tries = 0
+	raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
+	raw.Sides[0].Line, raw.Sides[1].Line = 0, 0
+	if key.Inode != 0 {
+		return k.collection.Maps["unix_connections"].Update(key, raw, ebpf.UpdateExist)
+	}
+	return k.collection.Maps["connections"].Update(key.Sock, raw, ebpf.UpdateExist)
 }
 
 func (k *Kernel) programNamed(name string) *ebpf.Program {

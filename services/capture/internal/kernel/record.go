@@ -26,8 +26,17 @@ type rawRecord struct {
 	Offset          uint64
 	Goroutine       uint64
 	ParentGoroutine uint64
-	SRTTUS          uint32
+	SRTTUS          uint32 // or, of a Unix-domain socket, its inode: see key
 	Retransmits     uint32
+}
+
+// key gives where the kernel side's tables have the connection of a record.
+func (r *rawRecord) key(transport millracev1.Transport) tableKey {
+	k := tableKey{Sock: r.Key}
+	if transport == millracev1.Transport_TRANSPORT_UNIX {
+		k.Inode = uint64(r.SRTTUS)
+	}
+	return k
 }
 
 type rawFacts struct {
@@ -59,7 +68,7 @@ type rawConnection struct {
 		Frame, Number       uint64
 	}
 	Peer, Inode uint64
-	Error       uint32
+	Error       uint32 // or Paired
 	Tries       uint16
 	Flags, _    uint8
 }

@@ -56,7 +56,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(append(bytes.Clone(sample), make([]byte, connectionRecordSize)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		k := &Kernel{table: newTable()}
-		k.table.put(1, &Connection{Socket: 7})
+		k.table.put(tableKey{Sock: 1}, &Connection{Socket: 7})
 		aligned := append(make([]byte, 0, len(data)+8), data...)
 		var e Event
 		if !k.decode(aligned, &e) {
@@ -80,7 +80,7 @@ func BenchmarkDecode(b *testing.B) {
 	r := recordAt[rawRecord](sample)
 	r.Kind, r.Socket, r.Length, r.Payload = uint8(Send), 7, 176, 176
 	k := &Kernel{table: newTable()}
-	k.table.put(1, &Connection{Socket: 7})
+	k.table.put(tableKey{Sock: 1}, &Connection{Socket: 7})
 	var e Event
 	b.ReportAllocs()
 	for b.Loop() {

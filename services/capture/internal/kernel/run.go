@@ -103,7 +103,9 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 		}
 		e.Connection = entry.connection
 		e.DurationNS, e.Offset, e.Length = r.Duration, r.Offset, r.Length
-		e.SRTTUS, e.Retransmits = r.SRTTUS, r.Retransmits
+		if e.Connection.Transport != millracev1.Transport_TRANSPORT_UNIX {
+			e.SRTTUS, e.Retransmits = r.SRTTUS, r.Retransmits
+		}
 	case Open:
 		if len(sample) < connectionRecordSize {
 			return k.refuse(0)
@@ -114,7 +116,7 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 		}
 		c := full.Facts.connection()
 		c.UnixPath = unixPath(full.Path[:full.PathLength])
-		k.table.put(r.Key, c)
+		k.table.put(r.key(c.Transport), c)
 		e.Connection = c
 		return c.OpenedNS != 0 // what was open before was not opened now
 	case Close, Reset:
@@ -157,13 +159,25 @@ func (k *Kernel) entryOf(r *rawRecord) *entry {
 	if k.collection == nil { // in tests of the decoding alone
 		return nil
 	}
-	for _, name := range []string{"connections", "unix_connections"} {
-		var raw rawConnection
-		if k.collection.Maps[name].Lookup(r.Key, &raw) == nil && raw.Facts.ID == r.Socket {
-			return k.table.put(r.Key, raw.Facts.connection())
+	for _, transport := range []millracev1.Transport{millracev1.Transport_TRANSPORT_TCP, millracev1.Transport_TRANSPORT_UNIX} {
+		key := r.key(transport)
+		if raw, ok := k.lookup(key, r.Socket); ok {
+			return k.table.put(key, raw.Facts.connection())
 		}
 	}
 	return nil
+}
+
+// lookup reads the kernel side's entry of a connection. It may change meanwhile.
+func (k *Kernel) lookup(key tableKey, socket uint64) (*rawConnection, bool) {
+	raw := &rawConnection{}
+	var err error
+	if key.Inode != 0 {
+		err = k.collection.Maps["unix_connections"].Lookup(key, raw)
+	} else {
+		err = k.collection.Maps["connections"].Lookup(key.Sock, raw)
+	}
+	return raw, err == nil && raw.Facts.ID == socket
 }
 
 func (k *Kernel) refuse(bytes uint64) bool {

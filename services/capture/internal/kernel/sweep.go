@@ -32,7 +32,10 @@ const (
 )
 
 // rawCheck is struct check in capture.bpf.c.
-type rawCheck struct{ Key, Identity, Evict uint64 }
+type rawCheck struct {
+	rawNamed
+	Evict uint64
+}
 
 // sweeper finds connections whose end was missed, or whose record of the end was lost. Only Run's goroutine uses it.
 type sweeper struct {
@@ -96,9 +99,9 @@ func (k *Kernel) sweepOne(socket uint64, now time.Time, handle func(*Event)) {
 }
 
 // found says whether the kernel side has a connection and whether its socket lives. One that does not is removed.
-func (k *Kernel) found(key, socket uint64, evict bool) uint32 {
+func (k *Kernel) found(key tableKey, socket uint64, evict bool) uint32 {
 	if k.check != nil {
-		check := rawCheck{Key: key, Identity: socket}
+		check := rawCheck{rawNamed: rawNamed{key, socket}}
 		if evict {
 			check.Evict = 1
 		}
@@ -106,11 +109,8 @@ func (k *Kernel) found(key, socket uint64, evict bool) uint32 {
 			return status
 		}
 	}
-	for _, name := range []string{"connections", "unix_connections"} {
-		var raw rawConnection
-		if k.collection.Maps[name].Lookup(key, &raw) == nil && raw.Facts.ID == socket {
-			return foundAlive
-		}
+	if _, ok := k.lookup(key, socket); ok {
+		return foundAlive
 	}
 	return foundNone
 }
@@ -131,7 +131,7 @@ func (k *Kernel) evict(now time.Time) {
 	}
 	step := min(sweepStep, len(s.keys))
 	for _, key := range s.keys[:step] {
-		if k.found(key, 0, true) != foundAlive {
+		if k.found(tableKey{Sock: key}, 0, true) != foundAlive {
 			s.evicted++
 		}
 	}

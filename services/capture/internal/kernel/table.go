@@ -12,9 +12,13 @@ const lingering = 10 * time.Second
 // half of them.
 const maxUnix = 32768
 
+// tableKey is where the kernel side has a connection: by the address of the sock in its table "connections", and by
+// that and the inode of the socket, which is never 0, in "unix_connections". It is struct unix_key in unix.h.
+type tableKey struct{ Sock, Inode uint64 }
+
 type entry struct {
 	connection *Connection
-	key        uint64 // of the kernel side's table
+	key        tableKey
 	ended      bool
 	used       uint32 // the sweeper's round in which a record was about it
 }
@@ -37,7 +41,7 @@ func newTable() *table { return &table{entries: map[uint64]*entry{}} }
 
 func (t *table) get(socket uint64) *entry { return t.entries[socket] }
 
-func (t *table) put(key uint64, c *Connection) *entry {
+func (t *table) put(key tableKey, c *Connection) *entry {
 	e := &entry{connection: c, key: key}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,12 +81,12 @@ func (t *table) expire(now time.Time) {
 }
 
 // keyOf gives the kernel side's key of a connection. Safe for concurrent use.
-func (t *table) keyOf(socket uint64) (uint64, bool) {
+func (t *table) keyOf(socket uint64) (tableKey, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	e := t.entries[socket]
 	if e == nil || e.ended {
-		return 0, false
+		return tableKey{}, false
 	}
 	return e.key, true
 }

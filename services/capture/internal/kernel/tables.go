@@ -10,7 +10,7 @@ import (
 // lossCauses is LOSS_CAUSES in millrace.h; behind it come the tables, in this order.
 const lossCauses = 8
 
-var tableNames = [...]string{"connections", "policies", "listeners"}
+var tableNames = [...]string{"connections", "policies", "listeners", "unix_connections"}
 
 // Tables implements [Source].
 func (k *Kernel) Tables() []Table {

@@ -261,7 +261,7 @@ func TestLostEnds(t *testing.T) {
 		if !ok {
 			t.Fatal("unknown connection")
 		}
-		return key
+		return key.Sock
 	}
 	clientKey, serverKey := keyOf(sent), keyOf(received)
 	time.Sleep(200 * time.Millisecond) // Some sweeps find both alive.
@@ -288,7 +288,7 @@ func TestLostEnds(t *testing.T) {
 	if err := connections.Put(serverKey, &raw); err != nil {
 		t.Fatal(err)
 	}
-	if found := r.found(serverKey, raw.Facts.ID, false); found != foundDead || connections.Lookup(serverKey, &rawConnection{}) == nil {
+	if found := r.found(tableKey{Sock: serverKey}, raw.Facts.ID, false); found != foundDead || connections.Lookup(serverKey, &rawConnection{}) == nil {
 		t.Errorf("an entry without a socket: %d", found)
 	}
 }
