@@ -136,7 +136,7 @@ lint-go: $(TOOLS)/golangci-lint
 lint-generated: generate
 	cd proto && $(TOOLS)/buf lint
 	clang-format-16 --dry-run --Werror bpf/*.c bpf/*.h
-	@git diff --exit-code --stat -- bpf proto docs/configuration.md docs/metrics.md docs/permissions.md docs/protocols.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- bpf proto docs/accuracy.md docs/configuration.md docs/metrics.md docs/permissions.md docs/protocols.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
 .PHONY: test-packages install-test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help

@@ -10,4 +10,4 @@
 // anything of Millrace but the schemas.
 package protocols
 
-//go:generate go run ./internal/page ../docs/protocols.md
+//go:generate go run ./internal/page ../docs/protocols.md ../docs/accuracy.md

@@ -52,16 +52,20 @@ func JudgeAmong(list []*protocols.Protocol, t *Talk) Judgement {
 	if !t.Behind && len(asked) > 0 {
 		preface, g = proxy.Read(asked)
 	}
+	if g == protocols.Sure && preface.Length > len(asked) && !t.ClientCut {
+		return Judgement{Guess: protocols.More, Preface: preface}
+	}
 	if g == protocols.Sure {
 		asked = asked[min(len(asked), preface.Length):]
 	}
 	var greeted Judgement
-	if t.ServerFirst || len(asked) == 0 && len(t.Server) > 0 {
+	greets := t.ServerFirst || len(asked) == 0 && len(t.Server) > 0 // a preface is nothing that a server waits for
+	if greets {
 		greeted = greeting(list, t)
 		greeted.Preface = preface
 	}
 	switch {
-	case greeted.Guess == protocols.Sure, t.ServerFirst && (greeted.Guess == protocols.No || len(t.Client) == 0):
+	case greeted.Guess == protocols.Sure, greets && (greeted.Guess == protocols.No || len(asked) == 0):
 		return greeted // a server that greets decides alone, whatever the client says
 	case len(asked) == 0:
 		return Judgement{Guess: wait(t.ClientCut && len(t.Client) > 0), Preface: preface}

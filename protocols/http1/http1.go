@@ -178,7 +178,8 @@ func requestRest(line []byte, end, connect bool, how protocols.Evidence) protoco
 	return protocols.Sure
 }
 
-// requestTarget judges a target, RFC 9112 section 3.2. With whole it is complete.
+// requestTarget judges a target, RFC 9112 section 3.2. With whole it is complete. The node blanks targets of forms that
+// few servers take; what begins like a scheme and goes on in '*' is one of those.
 func requestTarget(t []byte, whole, connect bool, how protocols.Evidence) protocols.Guess {
 	if len(t) == 0 {
 		if whole {
@@ -195,19 +196,18 @@ func requestTarget(t []byte, whole, connect bool, how protocols.Evidence) protoc
 	case t[0] == '/':
 		return protocols.Sure
 	case t[0] == '*':
-		if len(t) > 1 {
-			return protocols.No
-		}
-		return protocols.Sure
+		return blanked(t)
 	case connect:
 		return authority(t)
 	case !isLetter(t[0]), how == protocols.Anywhere && (t[0]|0x20 != 'h' || len(t) > 1 && t[1]|0x20 != 't'):
 		return protocols.No // in the middle of a connection, only http and https
 	}
-	for _, c := range t {
+	for i, c := range t {
 		switch {
 		case c == ':':
 			return protocols.Sure
+		case c == '*':
+			return blanked(t[i:])
 		case !isLetter(c) && (c < '0' || c > '9') && c != '+' && c != '-' && c != '.':
 			return protocols.No
 		}
@@ -218,10 +218,18 @@ func requestTarget(t []byte, whole, connect bool, how protocols.Evidence) protoc
 	return protocols.More
 }
 
+// blanked judges the rest of a target that begins with '*'.
+func blanked(t []byte) protocols.Guess {
+	if len(bytes.TrimLeft(t, "*")) > 0 {
+		return protocols.No
+	}
+	return protocols.Sure
+}
+
 // authority judges the target of CONNECT, RFC 9110 section 7.2.
 func authority(t []byte) protocols.Guess {
 	for _, c := range t {
-		if !isLetter(c) && (c < '0' || c > '9') && bytes.IndexByte([]byte("-._~%:[]!$&'()+,;="), c) < 0 {
+		if !isLetter(c) && (c < '0' || c > '9') && bytes.IndexByte([]byte("-._~%:[]!$&'()*+,;="), c) < 0 {
 			return protocols.No
 		}
 	}

@@ -1,6 +1,14 @@
 package memcached
 
-import "millrace.dev/protocols"
+import (
+	"bytes"
+
+	"millrace.dev/protocols"
+)
+
+// version is in request lines of HTTP. A method may be called get, and a key may have any letters: where the beginning
+// of a connection was not seen, such a line is neither.
+var version = []byte(" HTTP/1.")
 
 // maxLine is the longest line, in bytes, whose end is waited for: one with many keys.
 const maxLine = 16 << 10
@@ -29,7 +37,7 @@ func asks(b []byte, how protocols.Evidence) protocols.Guess {
 		if !whole {
 			return protocols.More
 		}
-		if !valid(&r) || r.Command.Form == Admin && how == protocols.Anywhere {
+		if !valid(&r) || how == protocols.Anywhere && (r.Command.Form == Admin || bytes.Contains(b[:n], version)) {
 			return protocols.No
 		}
 		value := b[n:]

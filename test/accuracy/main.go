@@ -1,4 +1,5 @@
-// Command accuracy runs the exactness suite on the real kernel and writes what held as a table.
+// Command accuracy runs the exactness suite on the real kernel and writes what held as a table, with the table of
+// confusions behind it.
 //
 //	accuracy [-o FILE] [-run PATTERN]
 //
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"millrace.dev/protocols/all/confusion"
 )
 
 // event is a line of `go test -json`.
@@ -73,6 +76,7 @@ func run(output, pattern string) (failed int, err error) {
 		return 0, fmt.Errorf("the suite did not run: %w", err)
 	}
 	page, failed := table(results)
+	page += "\n" + confusion.Begin + "\n" + confusion.Table() + "\n" + confusion.End
 	if output == "" {
 		_, err = os.Stdout.WriteString(page)
 		return failed, err

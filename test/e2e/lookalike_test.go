@@ -9,50 +9,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"millrace.dev/protocols/all/confusion"
 	"millrace.dev/test/e2e/internal/actor"
 	"millrace.dev/test/internal/product"
 )
-
-// lookalikes are conversations of protocols that look a little like HTTP or Redis: what the ends say in turn, the
-// server first where its name begins with "server first". Each holds a secret.
-var lookalikes = map[string][]string{
-	"server first: nats": {
-		"INFO {\"server_id\":\"x\"}\r\n", "CONNECT {\"verbose\":true,\"user\":\"a\",\"pass\":\"" + secret + "\"}\r\n", "+OK\r\n", "PING\r\n", "PONG\r\n",
-		"PUB a 2\r\nhi\r\n", "+OK\r\n", "PING\r\n", "+PONG\r\n", "FOO " + secret + "\r\n", "-ERR 'Unknown Protocol Operation'\r\n",
-	},
-	"server first: pop3": {
-		"+OK POP3 ready\r\n", "AUTH PLAIN " + secret + "\r\n", "+OK\r\n", "STAT\r\n", "+OK 2 320\r\n", "PING\r\n", "-ERR " + secret + "\r\n",
-	},
-	"server first: smtp": {"220 mx ESMTP\r\n", "EHLO a\r\n", "250 OK\r\n", "AUTH PLAIN " + secret + "\r\n", "235 ok\r\n", "INFO\r\n", "-ERR\r\n"},
-	"server first: ftp":  {"220 ftp\r\n", "USER x\r\n", "331 pw\r\n", "PASS " + secret + "\r\n", "230 in\r\n"},
-	"server first: managesieve": {
-		"\"IMPLEMENTATION\" \"x\"\r\nOK\r\n", "AUTHENTICATE \"PLAIN\" \"" + secret + "\"\r\n", "OK\r\n",
-	},
-	"irc":       {"PING " + secret + "\r\n", ":s PONG s :x\r\n", "PASS " + secret + "\r\nNICK a\r\n", ":s 001 a :hi\r\n"},
-	"clamd":     {"PING\n", "PONG\n", "SCAN /" + secret + "\n", "/x: OK\n", "PING\n", "PONG\n"},
-	"spamd":     {"PING SPAMC/1.2\r\n\r\n", "SPAMD/1.5 0 PONG\r\n", "CHECK SPAMC/1.2\r\nUser: " + secret + "\r\n\r\n", "SPAMD/1.5 0 EX_OK\r\n\r\n"},
-	"info":      {"info\n", "what?\n", "auth " + secret + "\n", "no\n"},
-	"beanstalk": {"put 0 0 60 32\r\n" + secret + "\r\n", "INSERTED 1\r\n", "reserve\r\n", "RESERVED 1 32\r\n" + secret + "\r\n"},
-	"stomp":     {"CONNECT\nlogin:a\npasscode:" + secret + "\n\n\x00", "CONNECTED\nversion:1.2\n\n\x00", "SEND\n\n" + secret + "\x00", "RECEIPT\n\n\x00"},
-	"sip": {
-		"REGISTER sip:b SIP/2.0\r\nAuthorization: Digest " + secret + "\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n",
-		"OPTIONS sip:a@b SIP/2.0\r\nX: " + secret + "\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n",
-	},
-	"rtsp": {"OPTIONS * RTSP/1.0\r\nAuthorization: Basic " + secret + "\r\n\r\n", "RTSP/1.0 200 OK\r\n\r\n"},
-	"icap": {
-		"REQMOD icap://h/s ICAP/1.0\r\nEncapsulated: req-hdr=0\r\n\r\n", "ICAP/1.0 100 Continue\r\n\r\n",
-		"GET /in HTTP/1.1\r\nAuthorization: Bearer " + secret + "\r\n\r\n", "ICAP/1.0 204 No\r\n\r\n",
-	},
-	"icecast":  {"SOURCE /live ICE/1.0\r\nAuthorization: Basic " + secret + "\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n", secret + secret, "x"},
-	"lmtp":     {"LHLO a\r\n", "250 ok\r\n", "AUTH PLAIN " + secret + "\r\n", "235\r\n"},
-	"gearman":  {"status\n", ".\n", "SUBMIT " + secret + "\n", "ERR\n"},
-	"haproxy":  {"show info\n", "Name: HAProxy\n\n", "set server a/b addr " + secret + "\n", "ok\n"},
-	"statsd":   {"a.b:1|c|#token:" + secret + "\n", "x"},
-	"imap":     {"a001 LOGIN joe " + secret + "\r\n", "a001 OK\r\n"},
-	"ldap":     {"0&\x02\x01\x01`!\x02\x01\x03\x04\x0acn=" + secret, "0\x0c\x02\x01\x01a\x07"},
-	"http/0.9": {"GET /" + secret + "\r\n", secret},
-	"http/2":   {preface + secret, "\x00\x00\x00\x04\x00\x00\x00\x00\x00"},
-}
 
 // preface is what tells HTTP/2, and may leave the node.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -72,7 +32,8 @@ func (s *scene) say(lines []string, serverFirst bool) {
 	}
 }
 
-// TestLookalikes: of what only looks like HTTP or Redis there are no spans, and nothing of it leaves the node.
+// TestLookalikes: of conversations of protocols that are not decoded there are no spans, and nothing of them leaves the
+// node.
 func TestLookalikes(t *testing.T) {
 	needRoot(t)
 	port, err := product.FreePort()
@@ -101,8 +62,10 @@ func TestLookalikes(t *testing.T) {
 		return s
 	}
 	scenes := map[string]*scene{}
-	for name, lines := range lookalikes {
-		scenes[name] = play(func(s *scene) { s.say(lines, strings.HasPrefix(name, "server first")) })
+	for _, l := range append(confusion.Lookalikes(secret), confusion.Lookalike{
+		Name: "HTTP/2 that is none", Lines: []string{preface + secret, "\x00\x00\x00\x04\x00\x00\x00\x00\x00"},
+	}) {
+		scenes[l.Name] = play(func(s *scene) { s.say(l.Lines, l.ServerFirst) })
 	}
 	// One that is none of them, behind all others: when its spans are there, so is all that is to come.
 	last := play(func(s *scene) { s.turn("c", get("/last", 200, 2)) })

@@ -1,4 +1,7 @@
-// Command page writes into docs/protocols.md what the rooms of the protocols say that they understand.
+// Command page writes what is generated into pages of docs: into protocols.md what the rooms of the protocols say that
+// they understand, into accuracy.md the table of confusions.
+//
+//	page PROTOCOLS ACCURACY
 package main
 
 import (
@@ -7,45 +10,66 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"millrace.dev/protocols/all/confusion"
 )
 
-// Marks in the page. What is between them is generated.
-const (
-	begin = "<!-- rooms: written by go generate ./protocols -->\n"
-	end   = "<!-- end of rooms -->\n"
-)
+// part of a page that is generated: what is between its marks.
+type part struct {
+	begin, end string
+	text       func() ([]byte, error)
+}
+
+var parts = []part{
+	{"<!-- rooms: written by go generate ./protocols -->\n", "<!-- end of rooms -->\n", rooms},
+	{confusion.Begin, confusion.End, func() ([]byte, error) { return []byte(confusion.Table()), nil }},
+}
 
 func main() {
-	if err := write(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "page:", err)
-		os.Exit(1)
+	if len(os.Args) != 1+len(parts) {
+		fmt.Fprintln(os.Stderr, "usage: page PROTOCOLS ACCURACY")
+		os.Exit(2)
+	}
+	for i := range parts {
+		if err := parts[i].write(os.Args[1+i]); err != nil {
+			fmt.Fprintln(os.Stderr, "page:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-// write puts the file understood.md of every room between the marks of the page, by the names of the folders.
-func write(path string) error {
+// write puts the part between its marks in the page.
+func (p *part) write(path string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, found := bytes.Cut(page, []byte(begin))
-	_, after, ends := bytes.Cut(rest, []byte(end))
+	before, rest, found := bytes.Cut(page, []byte(p.begin))
+	_, after, ends := bytes.Cut(rest, []byte(p.end))
 	if !found || !ends {
-		return fmt.Errorf("%s: the marks of the rooms are missing", path)
+		return fmt.Errorf("%s: the marks %q are missing", path, p.begin)
 	}
-	rooms, err := filepath.Glob("*/understood.md")
+	text, err := p.text()
 	if err != nil {
 		return err
 	}
-	slices.Sort(rooms)
-	out := append(slices.Clone(before), begin...)
-	for _, room := range rooms {
-		text, err := os.ReadFile(room)
-		if err != nil {
-			return err
-		}
-		out = append(append(out, '\n'), text...)
+	return os.WriteFile(path, bytes.Join([][]byte{before, []byte(p.begin), []byte("\n"), text, []byte("\n"), []byte(p.end), after}, nil), 0o644)
+}
+
+// rooms gives the file understood.md of every room, by the names of the folders.
+func rooms() ([]byte, error) {
+	files, err := filepath.Glob("*/understood.md")
+	if err != nil {
+		return nil, err
 	}
-	out = append(append(append(out, '\n'), end...), after...)
-	return os.WriteFile(path, out, 0o644)
+	slices.Sort(files)
+	var texts [][]byte
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return bytes.Join(texts, []byte("\n")), nil
 }
