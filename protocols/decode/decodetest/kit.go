@@ -55,6 +55,8 @@ type Kit struct {
 	Unnamed *regexp.Regexp
 	// Golden is the file of what must come out; empty: testdata/exchanges.golden.
 	Golden string
+	// Gaps: where bytes are missing within a piece, nothing comes out that claims to be whole and is something else.
+	Gaps bool
 	// Varies matches what, in a line of the golden file, may depend on how bytes are cut into calls.
 	Varies *regexp.Regexp
 }
@@ -62,7 +64,9 @@ type Kit struct {
 // Run reads conversations. What it makes of them with one event for each piece is in the golden file (run the test
 // with -decodetest.update to write it; review it). The same must come out with pieces cut in two anywhere, cut into
 // single bytes, cut at random and joined to larger ones, and with a restart before every event. With pieces missing,
-// or the beginning of the connection, nothing may come out that claims to be whole and is something else.
+// or the beginning of the connection, nothing may come out that claims to be whole and is something else; nor, with
+// Gaps, if bytes within a piece are. What comes twice at its place changes nothing; what stands twice in its stream, or
+// ends anywhere, may give anything, but no panic, and no state larger than the parser says.
 func (k *Kit) Run(t *testing.T, conversations ...Conversation) {
 	t.Helper()
 	golden := k.golden(t, conversations)
@@ -81,6 +85,9 @@ func (k *Kit) Run(t *testing.T, conversations ...Conversation) {
 				w.cuts()
 				w.random(200)
 				w.joined()
+				w.removed()
+				w.repeated()
+				w.doubled()
 				if k.Probe != nil {
 					w.holes(120)
 				}

@@ -36,7 +36,7 @@ func describe(x *decode.Exchange) ended {
 	e := ended{
 		key: endedKey{x.Pushed, x.Offset, x.Stream}, at: x.Offset, request: x.RequestBytes, response: x.ResponseBytes,
 		operation: string(x.Said.Operation), failed: string(x.Said.ErrorType),
-		whole: x.Outcome == decode.Complete && !x.Estimated && x.LostBytes == 0,
+		whole: x.Outcome == decode.Complete && !x.Estimated && x.LostBytes == 0 && !x.ContextUnknown,
 	}
 	if x.Flow != 0 {
 		e.key = endedKey{stream: x.Flow}

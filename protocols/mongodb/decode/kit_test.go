@@ -14,7 +14,7 @@ type d = conversations.D
 
 var msg = conversations.Message
 
-var kit = decodetest.Kit{Known: &mongodb.Protocol, Decode: Protocol, Edge: &mongodb.Edge, Rules: edge.Rules{Literals: true}, Probe: probe}
+var kit = decodetest.Kit{Known: &mongodb.Protocol, Decode: Protocol, Edge: &mongodb.Edge, Rules: edge.Rules{Literals: true}, Probe: probe, Gaps: true}
 
 // probe is a find and its reply.
 func probe(n int) []decodetest.Piece {
