@@ -76,7 +76,7 @@ func testTaps(t *testing.T, program []string) {
 		"errors":           {"web: ", "shop: 0 of"},
 		"exchanges": {
 			`PROTOCOL_POSTGRESQL SELECT orders error=42P01`, `db.query.text="SELECT * FROM orders WHERE id = $1"`, `db.response.returned_rows=-1`,
-			`PROTOCOL_HTTP1 GET /a 200`,
+			`PROTOCOL_HTTP1 GET`,
 		},
 	}
 	taps := map[string]*output{}
@@ -206,8 +206,7 @@ func publishCalls(t *testing.T, env *service.Env, n uint64) {
 			process.RuleServiceNamespace = "prod"
 			x.Protocol, x.Family, x.Operation = millracev1.Protocol_PROTOCOL_POSTGRESQL, millracev1.Family_FAMILY_DATABASE, "INSERT"
 		default:
-			x.Protocol = millracev1.Protocol_PROTOCOL_HTTP1
-			x.Detail = &millracev1.Exchange_Http{Http: &millracev1.HttpExchange{Method: "GET", Target: "/a", Status: 200}}
+			x.Protocol, x.Family, x.Operation = millracev1.Protocol_PROTOCOL_HTTP1, millracev1.Family_FAMILY_HTTP, "GET"
 		}
 		b.Processes = []*millracev1.Process{process}
 		data, err := b.MarshalVT()

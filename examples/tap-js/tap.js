@@ -102,11 +102,7 @@ function showErrors(counts) {
 // printExchanges shows one side of each request. Attributes refer to names by their place in the batch.
 function printExchanges(batch) {
   for (const x of batch.exchanges) {
-    const parts = [x.side, x.protocol];
-    // HTTP/1 and Redis have messages of their own in this release.
-    if (x.http) parts.push(x.http.method, x.http.target, x.http.status);
-    else if (x.redis) parts.push(x.redis.statement);
-    else parts.push(x.operation);
+    const parts = [x.side, x.protocol, x.operation];
     if (x.errorType) parts.push(`error=${x.errorType}`);
     for (const a of x.attributes) {
       if (a.name >= batch.names.length || !a.value) continue; // value: which field is set; none that is known, none here

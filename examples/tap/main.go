@@ -118,15 +118,7 @@ func countErrors(ctx context.Context, nc *nats.Conn, every time.Duration, out io
 func printExchanges(ctx context.Context, nc *nats.Conn, out io.Writer) error {
 	return subscribe(ctx, nc, "millrace.exchange.>", func(b *millracev1.ExchangeBatch) {
 		for _, x := range b.GetExchanges() {
-			fmt.Fprintf(out, "%s %s", x.GetSide(), x.GetProtocol())
-			switch detail := x.GetDetail().(type) {
-			case *millracev1.Exchange_Http: // HTTP/1 and Redis have messages of their own in this release.
-				fmt.Fprintf(out, " %s %s %d", detail.Http.GetMethod(), detail.Http.GetTarget(), detail.Http.GetStatus())
-			case *millracev1.Exchange_Redis:
-				fmt.Fprintf(out, " %s", detail.Redis.GetStatement())
-			default:
-				fmt.Fprintf(out, " %s", x.GetOperation())
-			}
+			fmt.Fprintf(out, "%s %s %s", x.GetSide(), x.GetProtocol(), x.GetOperation())
 			if x.GetErrorType() != "" {
 				fmt.Fprintf(out, " error=%s", x.GetErrorType())
 			}

@@ -176,6 +176,9 @@ type Decoder struct {
 	// KeepStatements keeps literals of statements (Redis arguments, SQL) instead of replacing them. The node blanks
 	// them unless capture.redact.literals is off.
 	KeepStatements bool `yaml:"keep_statements"`
+	// ExchangeDetails describes exchanges of HTTP/1 and Redis as versions did that know no attributes of exchanges.
+	// Switch it on while an enricher of such a version still reads what this decoder writes.
+	ExchangeDetails bool `yaml:"exchange_details"`
 }
 
 // Enricher pairs, resolves traces and adds identity.

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -119,7 +120,11 @@ func (a *Attributes) begin(n Name, size int) bool {
 }
 
 // Text adds a text; an empty one is left out. b is copied. Bytes that are no UTF-8 become U+FFFD.
-func (a *Attributes) Text(n Name, b []byte) { addText(a, n, b) }
+func (a *Attributes) Text(n Name, b []byte) {
+	if !a.shortText(n, b) {
+		addText(a, n, b)
+	}
+}
 
 // Once is Text unless there is an attribute of that name.
 func (a *Attributes) Once(n Name, b []byte) {
@@ -130,6 +135,98 @@ func (a *Attributes) Once(n Name, b []byte) {
 
 // String is Text for strings.
 func (a *Attributes) String(n Name, s string) { addText(a, n, s) }
+
+// maxShort is the longest text whose attribute has its lengths in single bytes.
+const maxShort = 0x7f - nameSize - 2
+
+// shortText adds what most texts are: a few plain characters. It reports whether b is that, and there is room.
+func (a *Attributes) shortText(n Name, b []byte) bool {
+	if len(b) == 0 || len(b) > maxShort || len(a.b) > MaxAttributes-0x80 || !isASCII(b) {
+		return false
+	}
+	size := byte(len(b))
+	a.b = append(a.b, tagAttribute0, tagAttribute1, nameSize+2+size, tagName, byte(n)|0x80, byte(n>>7), tagText, size)
+	a.b = append(a.b, b...)
+	a.count++
+	return true
+}
+
+func isASCII(b []byte) bool {
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// Joined is Text of the parts of b behind each other.
+func (a *Attributes) Joined(n Name, parts ...[]byte) {
+	start, at := len(a.b), len(a.b)+8
+	a.b = append(a.b, tagAttribute0, tagAttribute1, 0, tagName, byte(n)|0x80, byte(n>>7), tagText, 0)
+	for _, p := range parts {
+		a.b = append(a.b, p...)
+	}
+	text := a.b[at:]
+	if size := len(text); size > 0 && size <= maxShort && at+size <= MaxAttributes && isASCII(text) {
+		a.b[start+2], a.b[start+7] = nameSize+2+byte(size), byte(size)
+		a.count++
+		return
+	}
+	whole := bytes.Clone(text)
+	a.b = a.b[:start]
+	addText(a, n, whole)
+}
+
+// Add adds all of from, as far as there is room. What several exchanges say alike is written once, and added to each.
+func (a *Attributes) Add(from *Attributes) {
+	if len(a.b)+len(from.b) > MaxAttributes {
+		return
+	}
+	a.b, a.count = append(a.b, from.b...), a.count+from.count
+}
+
+// Drop takes out all attributes of a name.
+func (a *Attributes) Drop(n Name) { a.dropBefore(n, len(a.b)) }
+
+// dropBefore is Drop for those that begin before a position. It gives how many bytes went.
+func (a *Attributes) dropBefore(n Name, end int) (went int) {
+	kept := a.b[:0]
+	for b := a.b; len(b) > 0; {
+		body, rest := next(b)
+		if body == nil {
+			break
+		}
+		if whole := b[:len(b)-len(rest)]; nameIn(body) == n && len(a.b)-len(b) < end {
+			a.count--
+		} else {
+			kept = append(kept, whole...)
+		}
+		b = rest
+	}
+	went = len(a.b) - len(kept)
+	a.b = kept
+	return went
+}
+
+// settle drops what stands before a position and is there again behind it.
+func (a *Attributes) settle(from int) {
+	for at := from; at < len(a.b); {
+		body, rest := next(a.b[at:])
+		if body == nil {
+			return
+		}
+		behind := len(rest)
+		from -= a.dropBefore(nameIn(body), from)
+		at = len(a.b) - behind
+	}
+}
 
 func addText[T ~string | ~[]byte](a *Attributes, n Name, text T) {
 	size, start := Cut(text, MaxText), len(a.b)

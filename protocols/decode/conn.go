@@ -163,7 +163,7 @@ func (c *Conn) Started(x *Exchange) {
 
 // hold counts the texts of x. What is learned later is little.
 func (c *Conn) hold(x *Exchange) {
-	x.held = len(x.Detail) + len(x.Context.State) + x.Said.size() + len(x.Scratch) + len(x.head)
+	x.held = len(x.Context.State) + x.Said.size() + len(x.Scratch) + len(x.head)
 	c.held += x.held
 }
 
@@ -284,13 +284,16 @@ func (c *Conn) AppendState(w *snapshot.Writer) {
 	c.Each(func(x *Exchange) { x.appendState(w) })
 }
 
-// RestoreState reads what AppendState wrote into a Conn without exchanges, in a snapshot of the given version.
-func (c *Conn) RestoreState(r *snapshot.Reader, version uint64) {
+// RestoreState reads what AppendState wrote into a Conn without exchanges, in a snapshot of the given version. detail
+// is given the details of exchanges, which snapshots before version 11 have.
+func (c *Conn) RestoreState(r *snapshot.Reader, version uint64, detail func(x *Exchange, field uint8, message []byte)) {
 	c.synced, c.pipelined = r.Bool(), r.Bool()
 	for range r.Items() {
 		x := c.Sink.New()
 		x.reset()
-		x.restoreState(r, version)
+		if field, message := x.restoreState(r, version); field != 0 {
+			detail(x, field, message)
+		}
 		if x.started {
 			c.hold(x)
 		}

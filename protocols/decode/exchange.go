@@ -76,6 +76,29 @@ func (s *Said) Set(from *Said) {
 	s.Links = append(s.Links, from.Links...)
 }
 
+// Override makes s say what a layer says, and what the layer does not say as before.
+func (s *Said) Override(layer *Said) {
+	if layer.Protocol == 0 {
+		return
+	}
+	s.Kind, s.Protocol, s.Links = layer.Kind, layer.Protocol, layer.Links
+	if layer.Family != 0 && layer.Family != s.Family { // routes are of HTTP alone
+		s.Family, s.Path = layer.Family, nil
+	}
+	if len(layer.Operation) > 0 {
+		s.Operation = layer.Operation
+	}
+	if len(layer.ErrorType) > 0 {
+		s.ErrorType, s.ErrorMessage = layer.ErrorType, layer.ErrorMessage
+	}
+	if len(layer.ServerName) > 0 {
+		s.ServerName, s.ServerPort = layer.ServerName, layer.ServerPort
+	}
+	from := s.Attributes.Len()
+	s.Attributes.Add(&layer.Attributes)
+	s.Attributes.settle(from)
+}
+
 func (s *Said) reset() {
 	*s = Said{
 		Operation: s.Operation[:0], ErrorType: s.ErrorType[:0], ErrorMessage: s.ErrorMessage[:0], Path: s.Path[:0],
@@ -110,12 +133,7 @@ type Exchange struct {
 	// HeadTime is when the head was complete. Node time, ns.
 	HeadTime int64
 	Context  Context
-	// Detail is the encoded message of the protocol (HttpExchange, RedisExchange), to which the parser appends fields
-	// as it learns them; DetailField is its field number in Exchange.
-	Detail      []byte
-	DetailField uint8
-	// Said is what the protocol says of the exchange in the words of OpenTelemetry. Protocols that fill it leave
-	// DetailField 0; a layer, which sets Said.Protocol, adds to a Detail what it knows better.
+	// Said is what the protocol says of the exchange in the words of OpenTelemetry.
 	Said Said
 	// Scratch is the parser's own, for what it must know of the request when the response comes. It is kept over a
 	// restart; parsers bound it.
@@ -190,14 +208,14 @@ func (x *Exchange) Responding() bool { return x.responding || x.ResponseStart !=
 // Memory is how many bytes of memory the texts of x take, used or not.
 func (x *Exchange) Memory() int {
 	s := &x.Said
-	return cap(x.Detail) + cap(x.Scratch) + cap(x.head) + cap(s.Operation) + cap(s.ErrorType) + cap(s.ErrorMessage) + cap(s.Path) + cap(s.ServerName) +
+	return cap(x.Scratch) + cap(x.head) + cap(s.Operation) + cap(s.ErrorType) + cap(s.ErrorMessage) + cap(s.Path) + cap(s.ServerName) +
 		cap(s.Attributes.b) + cap(s.Links)*int(unsafe.Sizeof(Context{}))
 }
 
 func (x *Exchange) reset() {
-	detail, state, said, scratch, head := x.Detail[:0], x.Context.State[:0], x.Said, x.Scratch[:0], x.head[:0]
+	state, said, scratch, head := x.Context.State[:0], x.Said, x.Scratch[:0], x.head[:0]
 	said.reset()
-	*x = Exchange{Detail: detail, Said: said, Scratch: scratch, head: head}
+	*x = Exchange{Said: said, Scratch: scratch, head: head}
 	x.Context.State = state
 }
 
@@ -218,8 +236,6 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	stream.AppendActor(w, &x.Head)
 	w.Int(x.HeadTime)
 	x.Context.appendState(w)
-	w.Bytes(x.Detail)
-	w.Uint(uint64(x.DetailField))
 	w.Uint(uint64(x.Outcome))
 	w.Uint(uint64(x.Flags))
 	w.Uint(uint64(x.Number))
@@ -246,7 +262,9 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	}
 }
 
-func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
+// restoreState reads what appendState of a version wrote. It gives the detail of the exchange with its field in
+// Exchange, which versions before 11 have; 0: it has none.
+func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8, detail []byte) {
 	x.Offset, x.Stream = r.Uint(), r.Uint()
 	x.Start, x.RequestEnd = r.Int(), r.Int()
 	x.ResponseStart, x.ResponseTime = r.Int(), r.Int()
@@ -257,8 +275,10 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	x.First, x.Head = stream.ReadActor(r), stream.ReadActor(r)
 	x.HeadTime = r.Int()
 	x.Context.restoreState(r)
-	x.Detail = r.Bytes()
-	x.DetailField, x.Outcome = uint8(r.Uint()), Outcome(r.Uint())
+	if version < 11 {
+		detail, field = r.Bytes(), uint8(r.Uint())
+	}
+	x.Outcome = Outcome(r.Uint())
 	x.Flags, x.Number = uint8(r.Uint()), uint32(r.Uint())
 	x.Retransmits, x.ClockOffset, x.Since = uint32(r.Uint()), r.Int(), r.Int()
 	x.responseAt = r.Uint()
@@ -289,6 +309,7 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) {
 	for _, b := range bits[:known] {
 		*b = r.Bool()
 	}
+	return field, detail
 }
 
 // bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8,

@@ -90,9 +90,22 @@ type Protocol struct {
 	NewDatagram func(Options) DatagramParser
 	// Timeout is after how long a datagram that asks counts as not answered.
 	Timeout time.Duration
-	// Say writes into s what the detail of an exchange that has ended says, for protocols whose parsers write one. s is
-	// empty, or has what a layer has set, which stays. nil: parsers write into Said themselves.
-	Say func(s *Said, x *Exchange, at Place)
+	// Conclude adds to what is said of an exchange what only its end or its place tells. It is called each time the
+	// exchange is published. nil: there is nothing to add.
+	Conclude func(x *Exchange, at Place)
+	// Detail is how older versions describe exchanges of the protocol; nil: as this one.
+	Detail *Detail
+}
+
+// Detail is a message of its own in Exchange, in which versions before attributes described a protocol: enrichers of
+// those read nothing else, and snapshots of decoders hold it.
+type Detail struct {
+	// Field is its number in Exchange.
+	Field uint8
+	// Append appends to dst, as the message, what is said of an exchange that was concluded.
+	Append func(dst []byte, x *Exchange) []byte
+	// Read says of an exchange that is not concluded what the message says, but for what it has from a layer.
+	Read func(x *Exchange, message []byte, at Place)
 }
 
 // Place is where an exchange was seen.

@@ -10,7 +10,7 @@ import (
 	"millrace.dev/services/decoder"
 )
 
-// printer is an output that prints the HTTP exchanges among what it is given.
+// printer is an output that prints the exchanges among what it is given.
 type printer struct{}
 
 func (printer) Publish(_, _ string, data []byte) {
@@ -19,7 +19,7 @@ func (printer) Publish(_, _ string, data []byte) {
 		return // links go to other subjects
 	}
 	for _, x := range batch.Exchanges {
-		fmt.Println(x.GetHttp().GetMethod(), x.GetHttp().GetTarget(), x.GetHttp().GetStatus(), x.GetOutcome())
+		fmt.Println(x.GetOperation(), x.GetPath(), x.GetOutcome())
 	}
 }
 
@@ -51,5 +51,5 @@ func ExampleNew() {
 	if err := d.Tick(ctx, stored.Add(time.Second), out); err != nil {
 		panic(err)
 	}
-	// Output: GET /cart 204 OUTCOME_COMPLETE
+	// Output: GET /cart OUTCOME_COMPLETE
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/decoder"
 	"millrace.dev/services/decoder/internal/decodertest"
@@ -22,17 +23,16 @@ func (k *batches) Publish(_, _ string, data []byte) {
 	}
 }
 
-// The same traffic is described by details in this release, and by attributes in the next.
-func TestSayAll(t *testing.T) {
+// The same traffic is described by attributes, or, for enrichers of old versions, by details.
+func TestExchangeDetails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		all   bool
-		make  func(decoder.Options) stage.Processor
 		names []string
 	}{
-		{"details", false, decoder.New, nil},
-		{"attributes", true, decoder.NewSayingAll, []string{"url.full", "url.path", "http.response.status_code", "db.query.text"}},
+		{"details", false, nil},
+		{"attributes", true, []string{"url.full", "url.path", "http.response.status_code", "db.query.text"}},
 	} {
 		traffic := decodertest.New()
 		c, s := traffic.Dial()
@@ -43,7 +43,7 @@ func TestSayAll(t *testing.T) {
 		decodertest.Pass(s, c, "-WRONGTYPE no\r\n")
 		out := &batches{}
 		record := stage.Record{Data: traffic.Batch(1, traffic.Events)}
-		if err := test.make(decoder.Options{Partitions: 1}).Process(context.Background(), []stage.Record{record}, out); err != nil {
+		if err := decoder.New(decoder.Options{Partitions: 1, Config: config.Decoder{ExchangeDetails: !test.all}}).Process(context.Background(), []stage.Record{record}, out); err != nil {
 			t.Fatal(err)
 		}
 		n := 0

@@ -57,7 +57,8 @@ type Kit struct {
 	Golden string
 	// Gaps: where bytes are missing within a piece, nothing comes out that claims to be whole and is something else.
 	Gaps bool
-	// Varies matches what, in a line of the golden file, may depend on how bytes are cut into calls.
+	// Varies matches what, in a line of the golden file, may depend on how bytes are cut into calls. A line that is
+	// nothing else may be missing.
 	Varies *regexp.Regexp
 }
 
@@ -245,7 +246,9 @@ func (w *way) mask(lines []string) []string {
 	}
 	var masked []string
 	for _, line := range lines {
-		masked = append(masked, w.Varies.ReplaceAllString(line, "…"))
+		if line = w.Varies.ReplaceAllString(line, "…"); strings.TrimSpace(line) != "…" {
+			masked = append(masked, line)
+		}
 	}
 	return masked
 }

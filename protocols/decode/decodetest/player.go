@@ -183,7 +183,7 @@ func (p *player) restart() {
 		s.RestoreState(r)
 	}
 	p.connect()
-	p.conn.RestoreState(r, SnapshotVersion)
+	p.conn.RestoreState(r, SnapshotVersion, nil)
 	p.parser = p.newParser()
 	if p.parser.RestoreState(p.conn, p.Decode.StateVersion, r); !r.Done() {
 		p.t.Fatalf("%s: the state does not come back: %v", p.name, r.Err())
@@ -194,7 +194,7 @@ func (p *player) restart() {
 }
 
 // SnapshotVersion is that of the decoder's snapshots of today.
-const SnapshotVersion = 10
+const SnapshotVersion = 11
 
 // New implements [decode.Sink].
 func (p *player) New() *decode.Exchange {
@@ -217,6 +217,9 @@ func (p *player) Finished(_ *decode.Conn, x *decode.Exchange) {
 	}
 	delete(p.live, x)
 	if !x.Ignore {
+		if p.Decode.Conclude != nil {
+			p.Decode.Conclude(x, decode.Place{Client: p.Client, RemoteAddress: []byte{10, 0, 0, 9}, RemotePort: 8080})
+		}
 		p.ended = append(p.ended, describe(x))
 	}
 }

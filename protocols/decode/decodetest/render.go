@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
-	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode"
 )
 
@@ -106,16 +103,6 @@ func said(x *decode.Exchange) (lines []string) {
 		}
 		return true
 	})
-	if x.DetailField != 0 {
-		var m millracev1.Exchange
-		b := protowire.AppendBytes(protowire.AppendTag(nil, protowire.Number(x.DetailField), protowire.BytesType), x.Detail)
-		if err := m.UnmarshalVT(b); err != nil {
-			add("detail: %v", err)
-		} else {
-			// The text form of protobuf puts in spaces at random.
-			add("detail: %s", strings.Join(strings.Fields(m.String()), " "))
-		}
-	}
 	return lines
 }
 

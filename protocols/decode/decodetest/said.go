@@ -22,7 +22,8 @@ type saidCase struct {
 	Said     []string        `json:"said"`
 }
 
-// Said tests [decode.Protocol.Say] with the cases of a file, whose results -decodetest.update writes anew.
+// Said tests [decode.Detail] with the cases of a file, whose results -decodetest.update writes anew: what is read of a
+// detail, and that a detail which is written of that says the same.
 func Said(t *testing.T, p *decode.Protocol, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -38,22 +39,27 @@ func Said(t *testing.T, p *decode.Protocol, path string) {
 		if err := protojson.Unmarshal(cases[i].Exchange, &m); err != nil {
 			t.Fatal(err)
 		}
-		x := &decode.Exchange{}
+		var detail []byte
 		m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			if f.ContainingOneof() != nil {
-				if x.Detail, err = protoMarshal(v.Message()); err != nil {
+				if detail, err = protoMarshal(v.Message()); err != nil {
 					t.Fatal(err)
+				}
+				if uint8(f.Number()) != p.Detail.Field {
+					t.Errorf("field %d", f.Number())
 				}
 			}
 			return true
 		})
-		var s decode.Said
 		at := decode.Place{Client: m.Side == millracev1.Side_SIDE_CLIENT, RemoteAddress: m.RemoteAddress, RemotePort: m.RemotePort}
-		p.Say(&s, x, at)
-		for n := range x.Detail { // Must not panic.
-			p.Say(&decode.Said{}, &decode.Exchange{Detail: x.Detail[:n]}, at)
+		x := readDetail(p, detail, at)
+		for n := range detail { // Must not panic.
+			readDetail(p, detail[:n], at)
 		}
-		got := saidLines(&s)
+		got := saidLines(&x.Said)
+		if again := saidLines(&readDetail(p, p.Detail.Append(nil, x), at).Said); !slices.Equal(got, again) {
+			t.Errorf("%s: once more\n%s\nafter\n%s", cases[i].Exchange, strings.Join(again, "\n"), strings.Join(got, "\n"))
+		}
 		if *update {
 			cases[i].Said = got
 		} else if !slices.Equal(got, cases[i].Said) {
@@ -69,6 +75,16 @@ func Said(t *testing.T, p *decode.Protocol, path string) {
 	if err := os.WriteFile(path, append(data, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// readDetail gives an exchange as a message describes it.
+func readDetail(p *decode.Protocol, message []byte, at decode.Place) *decode.Exchange {
+	x := &decode.Exchange{}
+	p.Detail.Read(x, message, at)
+	if p.Conclude != nil {
+		p.Conclude(x, at)
+	}
+	return x
 }
 
 func protoMarshal(m protoreflect.Message) ([]byte, error) {

@@ -40,7 +40,7 @@ type side struct {
 	status  uint32
 	state   state
 
-	sized, badLength, coded, chunked, typed, hosted bool
+	sized, badLength, coded, chunked, agent, hosted bool
 }
 
 func (d *side) begin(x *decode.Exchange) {
@@ -283,5 +283,5 @@ func (d *side) restoreState(c *decode.Conn, r *snapshot.Reader, s *stream.Stream
 }
 
 func (d *side) bits() [6]*bool {
-	return [6]*bool{&d.sized, &d.badLength, &d.coded, &d.chunked, &d.typed, &d.hosted}
+	return [6]*bool{&d.sized, &d.badLength, &d.coded, &d.chunked, &d.agent, &d.hosted}
 }

@@ -3,35 +3,8 @@ package decode
 import (
 	"bytes"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"millrace.dev/protocols/decode"
 )
-
-// Field numbers of HttpExchange in exchange.proto.
-const (
-	fieldMethod        = 1
-	fieldTarget        = 2
-	fieldHost          = 3
-	fieldStatus        = 4
-	fieldVersion       = 5
-	fieldUserAgent     = 6
-	fieldUpgraded      = 7
-	fieldContentType   = 8
-	fieldInformational = 9
-	// detailField is HttpExchange in Exchange.
-	detailField = 30
-)
-
-func appendText(dst []byte, field protowire.Number, v []byte) []byte {
-	dst = append(dst, byte(field<<3|2))
-	return protowire.AppendBytes(dst, v)
-}
-
-func appendNumber(dst []byte, field protowire.Number, v uint64) []byte {
-	dst = append(dst, byte(field<<3))
-	return protowire.AppendVarint(dst, v)
-}
 
 // is compares a header name without regard to case; lower is in lower case.
 func is(name []byte, lower string) bool {
@@ -66,20 +39,19 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 		}
 		layers.Header(d.x, !request, name, value)
 	}
-	// Most headers say nothing to us: decide on the length before the name is looked at.
-	switch len(name) {
-	case 4, 6, 7, 10, 11, 12, 14, 17:
-	default:
+	kind := fieldOf(name)
+	if kind == otherField {
 		return
 	}
 	value := trimSpace(line[colon+1:])
 	if bytes.IndexByte(value, '\n') >= 0 { // folded, RFC 9112 section 5.2
 		value = unfold(value)
 	}
-	switch {
-	case is(name, "content-length"):
+	switch kind {
+	case contentLength:
 		d.contentLength(value)
-	case is(name, "transfer-encoding"):
+		return
+	case transferEncoding:
 		d.coded = true
 		// The final coding decides, RFC 9112 section 6.1.
 		last := value
@@ -87,41 +59,99 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 			last = trimSpace(value[i+1:])
 		}
 		d.chunked = is(last, "chunked")
+		return
+	default:
+	}
+	switch {
 	case d.x == nil:
-	case !request && is(name, "upgrade"):
-		if is(value, "h2c") {
-			d.remain = 1
-		}
-	case !request:
-		if is(name, "content-type") && !d.typed {
-			d.typed = true
-			d.x.Detail = appendText(d.x.Detail, fieldContentType, decode.Valid(cut(value, maxValue)))
-		}
-	case is(name, "host"):
+	case request:
+		d.requestField(kind, value)
+	case kind == upgrade && is(value, "h2c"):
+		d.remain = 1
+	}
+}
+
+// requestField takes a field of the head of a request.
+func (d *side) requestField(kind field, value []byte) {
+	switch x := d.x; kind {
+	case host:
 		if !d.hosted {
 			d.hosted = true
-			d.x.Detail = appendText(d.x.Detail, fieldHost, decode.Valid(cut(value, maxValue)))
-			d.x.Authority = decode.HashOf(value)
+			sayHost(x, decode.Valid(cut(value, maxValue)))
+			x.Authority = decode.HashOf(value)
 		}
-	case is(name, "user-agent"):
-		d.x.Detail = appendText(d.x.Detail, fieldUserAgent, decode.Valid(cut(value, maxValue)))
+	case userAgent:
+		if d.agent { // the last counts
+			x.Said.Attributes.Drop(attrUserAgent)
+		}
+		d.agent = true
+		x.Said.Attributes.Text(attrUserAgent, cut(value, maxValue))
 		if len(value) >= 8 && is(value[:1], "m") && string(value[1:8]) == "illrace" {
-			d.x.Ignore = true
+			x.Ignore = true
 		}
-	case is(name, "upgrade"):
-		d.x.Flags |= flagUpgrade
-	case is(name, "traceparent"):
+	case upgrade:
+		x.Flags |= flagUpgrade
+	case traceparent:
 		// Which of several would be true cannot be known: then there is none, as the standard's own tests demand.
-		if d.x.Flags&flagContext == 0 {
-			d.x.Context.Traceparent(value)
+		if x.Flags&flagContext == 0 {
+			x.Context.Traceparent(value)
 		} else {
-			d.x.Context.Valid = false
+			x.Context.Valid = false
 		}
-		d.x.Flags |= flagContext
-		d.x.ContextUnknown = false
-	case is(name, "tracestate"):
-		d.x.Context.Tracestate(value)
+		x.Flags |= flagContext
+		x.ContextUnknown = false
+	case tracestate:
+		x.Context.Tracestate(value)
+	default:
 	}
+}
+
+// field is a field of a head that says something to us.
+type field uint8
+
+const (
+	otherField field = iota
+	contentLength
+	transferEncoding
+	host
+	userAgent
+	upgrade
+	traceparent
+	tracestate
+)
+
+// fieldOf tells which field has a name. Most have other lengths than those that say something.
+func fieldOf(name []byte) field {
+	switch len(name) {
+	case 4:
+		if is(name, "host") {
+			return host
+		}
+	case 7:
+		if is(name, "upgrade") {
+			return upgrade
+		}
+	case 10:
+		switch {
+		case is(name, "user-agent"):
+			return userAgent
+		case is(name, "tracestate"):
+			return tracestate
+		}
+	case 11:
+		if is(name, "traceparent") {
+			return traceparent
+		}
+	case 14:
+		if is(name, "content-length") {
+			return contentLength
+		}
+	case 17:
+		if is(name, "transfer-encoding") {
+			return transferEncoding
+		}
+	}
+	return otherField
 }
 
 // contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section

@@ -33,4 +33,7 @@ func conversations() []decodetest.Conversation {
 func TestKit(t *testing.T) {
 	t.Parallel()
 	kit.Run(t, conversations()...)
+	atClient := kit
+	atClient.Client, atClient.Golden = true, "testdata/client.golden"
+	atClient.Run(t, conversations()...)
 }

@@ -24,9 +24,10 @@ const maxFailures = 32
 
 // Protocol is HTTP/1.x.
 var Protocol = decode.Protocol{
-	Number: millracev1.Protocol_PROTOCOL_HTTP1,
-	New:    func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
-	Say:    say,
+	Number:   millracev1.Protocol_PROTOCOL_HTTP1,
+	New:      func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
+	Conclude: conclude,
+	Detail:   &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
 }
 
 type parser struct {
@@ -64,12 +65,6 @@ func (p *parser) Successor() millracev1.Protocol {
 		return millracev1.Protocol_PROTOCOL_HTTP2
 	}
 	return 0
-}
-
-// Answered adds the status of the response to an exchange of which the request came over HTTP/1 and the response, after
-// an upgrade, comes over HTTP/2.
-func Answered(x *decode.Exchange, status int) {
-	x.Detail = appendNumber(x.Detail, fieldStatus, uint64(status))
 }
 
 // requests reads the requests that have arrived.
@@ -168,20 +163,18 @@ func (p *parser) startRequest(c *decode.Conn) bool {
 		p.loseRequest(c)
 		return true
 	}
-	x := p.begin(c, method, target)
-	x.Detail = append(x.Detail, fieldVersion<<3|2, 3, '1', '.', minor)
+	p.begin(c, method, target, minor)
 	d.state, d.head = inHeaders, uint64(size)
 	s.Skip(uint64(size))
 	return true
 }
 
-// begin opens the exchange of a request at the position.
-func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
+// begin opens the exchange of a request at the position. minor is the digit of its version, 0 if it is not known.
+func (p *parser) begin(c *decode.Conn, method, target []byte, minor byte) {
 	x := c.Begin()
 	p.req = side{x: x}
-	x.DetailField, x.ContextUnknown = detailField, true // until the head is read
-	x.Detail = appendText(x.Detail, fieldMethod, method)
-	x.Detail = appendText(x.Detail, fieldTarget, decode.Valid(cut(target, maxTarget)))
+	x.ContextUnknown = true // until the head is read
+	sayRequest(x, c.Client, method, decode.Valid(cut(target, maxTarget)), minor)
 	p.layers.Request(x, method, target)
 	switch string(method) {
 	case "HEAD":
@@ -191,11 +184,10 @@ func (p *parser) begin(c *decode.Conn, method, target []byte) *decode.Exchange {
 	}
 	if host := authority(target); len(host) > 0 { // RFC 9112 section 3.2.2: it goes before the Host header
 		p.req.hosted = true
-		x.Detail = appendText(x.Detail, fieldHost, decode.Valid(cut(host, maxValue)))
+		sayHost(x, decode.Valid(cut(host, maxValue)))
 		x.Authority = decode.HashOf(host)
 		p.layers.Header(x, false, []byte("host"), host)
 	}
-	return x
 }
 
 // startLong begins a request whose line is longer than can be held, or is cut by a gap: its method and the beginning of
@@ -207,7 +199,7 @@ func (p *parser) startLong(c *decode.Conn, b []byte) bool {
 		return false
 	}
 	p.failures = 0
-	p.begin(c, method, target)
+	p.begin(c, method, target, 0)
 	p.req.state = inLongLine
 	return true
 }

@@ -105,7 +105,7 @@ func (p *parser) status(c *decode.Conn) bool {
 	d.head = uint64(size)
 	d.state = inHeaders
 	if d.status >= 200 || d.status == 101 { // now, because the head may be cut
-		d.x.Detail = appendNumber(d.x.Detail, fieldStatus, uint64(d.status))
+		sayStatus(d.x, c.Client, d.status)
 	}
 	return true
 }
@@ -171,7 +171,6 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 	x := d.x
 	p.failures = 0
 	if d.status < 200 && d.status != 101 {
-		x.Number++
 		x.ResponseStart = 0 // the response proper is yet to come
 		c.EndInterim(x)
 		p.resp = side{state: atStart}
@@ -180,6 +179,8 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 	if d.status == 101 && d.remain == 1 && x.RequestDone() {
 		// The response proper comes over HTTP/2, in its stream 1 (RFC 7540, section 3.2).
 		x.ResponseStart = 0
+		x.Said.Attributes.Drop(attrStatus)
+		conclude(x, decode.Place{Client: c.Client})
 		c.EndInterim(x)
 		p.switched, p.toHTTP2 = true, true
 		return false
@@ -187,7 +188,6 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 	d.remain = 0
 	p.layers.Answered(x, int(d.status))
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
-		x.Detail = appendNumber(x.Detail, fieldUpgraded, 1)
 		p.endResponse(c)
 		p.switched = true
 		return false
@@ -216,9 +216,6 @@ func (p *parser) endResponse(c *decode.Conn) (released bool) {
 	p.resp = side{state: atStart}
 	if x == nil {
 		return false
-	}
-	if x.Number > 0 {
-		x.Detail = appendNumber(x.Detail, fieldInformational, uint64(x.Number))
 	}
 	if p.req.state == held && x == c.Newest() && x.RequestDone() {
 		p.req.state = atStart

@@ -5,11 +5,11 @@ import (
 	"net/netip"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"millrace.dev/protocols/decode"
 )
 
+// Names of attributes, of the semantic conventions for HTTP (stable):
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
 var (
 	attrMethod         = decode.Attribute("http.request.method")
 	attrMethodOriginal = decode.Attribute("http.request.method_original")
@@ -23,180 +23,191 @@ var (
 	attrURL            = decode.Attribute("url.full")
 )
 
-// Values of attributes.
+// method is what requests with a method say alike.
+type method struct {
+	// name in spans.
+	name string
+	// said are the method and the name of the protocol, with the minor version: of 1.0, of 1.1, of another.
+	said [3]decode.Attributes
+}
+
+// methods are those that the conventions list (RFC 9110, PATCH of RFC 5789); otherMethod is what stands for all others
+// in the conventions.
 var (
-	otherMethod = []byte("_OTHER")
-	anyMethod   = []byte("HTTP") // in names of spans
-	http        = []byte("http")
-	aboutScheme = []byte("://")
+	methods = func() map[string]*method {
+		m := map[string]*method{}
+		for _, name := range []string{"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"} {
+			m[name] = newMethod(name, name)
+		}
+		return m
+	}()
+	otherMethod = newMethod("HTTP", "_OTHER")
 )
 
-// head is what an HttpExchange says.
-type head struct {
-	method, target, host, version, userAgent []byte
-	status                                   uint64
+func newMethod(name, value string) *method {
+	m := &method{name: name}
+	for i, version := range []string{"1.0", "1.1", ""} {
+		m.said[i].String(attrMethod, value)
+		m.said[i].String(attrProtocol, "http")
+		m.said[i].String(attrVersion, version)
+	}
+	return m
 }
 
-// read reads what the parser wrote. Of a field that comes twice the last counts, as for all readers of protobuf.
-func (h *head) read(b []byte) bool {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return false
-		}
-		b = b[n:]
-		var text []byte
-		var v uint64
-		if kind == protowire.BytesType {
-			text, n = protowire.ConsumeBytes(b)
-		} else {
-			v, n = protowire.ConsumeVarint(b)
-		}
-		if n < 0 {
-			return false
-		}
-		b = b[n:]
-		switch number {
-		case fieldMethod:
-			h.method = text
-		case fieldTarget:
-			h.target = text
-		case fieldHost:
-			h.host = text
-		case fieldStatus:
-			h.status = v
-		case fieldVersion:
-			h.version = text
-		case fieldUserAgent:
-			h.userAgent = text
-		default:
-		}
-	}
-	return true
-}
+// schemes are what requests at a server say of the scheme that their target does not name.
+var schemes = func() (a decode.Attributes) {
+	a.String(attrScheme, "http")
+	return a
+}()
 
-// say is [decode.Protocol.Say], in the words of the semantic conventions for HTTP (stable):
-// https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
-func say(s *decode.Said, x *decode.Exchange, at decode.Place) {
-	var h head
-	if !h.read(x.Detail) {
-		return
+// sayRequest says what the request line tells. minor is the digit of the version, 0 if it is not known. At a client it
+// leaves in Scratch what conclude makes a URL of.
+func sayRequest(x *decode.Exchange, client bool, name, target []byte, minor byte) {
+	s := &x.Said
+	s.Family = decode.HTTP
+	m := methods[string(name)] // methods are case-sensitive
+	if m == nil {
+		m = otherMethod
+		s.Attributes.Text(attrMethodOriginal, name)
 	}
-	layer := s.Protocol != 0
-	// Methods that the conventions do not list are "_OTHER", and "HTTP" in names of spans.
-	method, name := otherMethod, anyMethod
-	if listed(h.method) {
-		method, name = h.method, h.method
-	} else {
-		add(s, attrMethodOriginal, h.method)
-	}
-	add(s, attrMethod, method)
-	add(s, attrProtocol, http)
-	add(s, attrVersion, h.version)
-	add(s, attrUserAgent, h.userAgent)
-	scheme, path, query := splitTarget(h.target)
-	if !layer || s.Family == decode.HTTP {
-		s.Family, s.Path = decode.HTTP, append(s.Path[:0], path...)
-	}
-	if !layer || len(s.Operation) == 0 {
-		s.Operation = append(s.Operation[:0], name...)
-	}
-	if len(s.ServerName) == 0 {
-		host, port := splitHost(h.host)
-		s.ServerName, s.ServerPort = append(s.ServerName, host...), port
-	}
-	switch {
-	case at.Client && (!layer || !s.Attributes.Has(attrURL)):
-		sayURL(s, &h, scheme, at)
-	case !at.Client:
-		if len(scheme) == 0 {
-			scheme = http
-		}
-		add(s, attrScheme, scheme)
-		add(s, attrPath, path)
-		add(s, attrQuery, query)
-	}
-	if h.status != 0 && (!layer || !s.Attributes.Has(attrStatus)) {
-		s.Attributes.Number(attrStatus, int64(h.status))
-	}
-	// 4xx is the client's own mistake: an error at the client, not at the server.
-	if len(s.ErrorType) == 0 && (h.status >= 500 || h.status >= 400 && at.Client) {
-		s.ErrorType = strconv.AppendUint(s.ErrorType, h.status, 10)
-	}
-}
-
-// add adds an attribute that no layer has set.
-func add(s *decode.Said, n decode.Name, text []byte) {
-	if s.Protocol == 0 || !s.Attributes.Has(n) {
-		s.Attributes.Text(n, text)
-	}
-}
-
-// sayURL writes url.full. The request target of CONNECT is an authority and that of OPTIONS may be "*" (RFC 9112
-// section 3.2): neither is part of a URL. HTTP/1.0 requests may have no Host: then it is the address.
-func sayURL(s *decode.Said, h *head, scheme []byte, at decode.Place) {
-	var room [1024]byte
-	full := room[:0]
-	switch {
-	case len(scheme) > 0:
-		s.Attributes.Text(attrURL, h.target)
-		return
-	case !bytes.HasPrefix(h.target, []byte("/")):
-		return
-	case len(h.host) > 0:
-		full = append(append(full, "http://"...), h.host...)
+	s.Operation = append(s.Operation[:0], m.name...)
+	switch minor {
+	case '0', '1':
+		s.Attributes.Add(&m.said[minor-'0'])
 	default:
-		address, ok := netip.AddrFromSlice(at.RemoteAddress)
-		if !ok {
+		s.Attributes.Add(&m.said[2])
+		if minor != 0 {
+			s.Attributes.Text(attrVersion, []byte{'1', '.', minor})
+		}
+	}
+	scheme, path, query := splitTarget(target)
+	s.Path = append(s.Path[:0], path...)
+	switch {
+	case !client:
+		if len(scheme) == 0 {
+			s.Attributes.Add(&schemes)
+		} else {
+			s.Attributes.Text(attrScheme, scheme)
+		}
+		s.Attributes.Text(attrPath, path)
+		s.Attributes.Text(attrQuery, query)
+	case len(scheme) > 0:
+		s.Attributes.Text(attrURL, target)
+	case len(target) > 0 && target[0] == '/':
+		x.Scratch = append(append(x.Scratch[:0], byte(len(target)), byte(len(target)>>8)), target...)
+	}
+}
+
+// sayHost says what the Host header, or the authority of an absolute target, tells.
+func sayHost(x *decode.Exchange, hostport []byte) {
+	host, port := splitHost(hostport)
+	x.Said.ServerName, x.Said.ServerPort = append(x.Said.ServerName[:0], host...), port
+	if len(x.Scratch) > 0 {
+		x.Scratch = append(x.Scratch, hostport...)
+	}
+}
+
+// sayStatus says what the status line of the response tells. 4xx is the client's own mistake: an error at the client,
+// not at the server.
+func sayStatus(x *decode.Exchange, client bool, status uint32) {
+	x.Said.Attributes.Number(attrStatus, int64(status))
+	if status >= 500 || status >= 400 && client {
+		x.Said.ErrorType = strconv.AppendUint(x.Said.ErrorType[:0], uint64(status), 10)
+	}
+}
+
+// conclude is [decode.Protocol.Conclude]: it writes url.full, unless a layer has. The request target of CONNECT is an
+// authority and that of OPTIONS may be "*" (RFC 9112 section 3.2): neither is part of a URL. HTTP/1.0 requests may have
+// no Host: then it is the address.
+func conclude(x *decode.Exchange, at decode.Place) {
+	if len(x.Scratch) < 2 {
+		return
+	}
+	target := x.Scratch[2:]
+	n := min(int(x.Scratch[0])|int(x.Scratch[1])<<8, len(target))
+	target, host := target[:n], target[n:]
+	x.Scratch = x.Scratch[:0]
+	if x.Said.Protocol != 0 && x.Said.Attributes.Has(attrURL) {
+		return
+	}
+	var room [64]byte
+	if len(host) == 0 {
+		if host = appendAddress(room[:0], at); len(host) == 0 {
 			return
 		}
-		full = append(full, "http://"...)
-		if address.Is6() {
-			full = append(address.AppendTo(append(full, '[')), ']')
-		} else {
-			full = address.AppendTo(full)
-		}
-		if at.RemotePort != 80 {
-			full = strconv.AppendUint(append(full, ':'), uint64(at.RemotePort), 10)
-		}
 	}
-	s.Attributes.Text(attrURL, append(full, h.target...))
+	x.Said.Attributes.Joined(attrURL, beforeHost, host, target)
+}
+
+var beforeHost = []byte("http://")
+
+// appendAddress appends the address of the other end as a URL has it; nothing if there is none.
+func appendAddress(dst []byte, at decode.Place) []byte {
+	address, ok := netip.AddrFromSlice(at.RemoteAddress)
+	if !ok {
+		return dst
+	}
+	if address.Is6() {
+		dst = append(address.AppendTo(append(dst, '[')), ']')
+	} else {
+		dst = address.AppendTo(dst)
+	}
+	if at.RemotePort != 80 {
+		dst = strconv.AppendUint(append(dst, ':'), uint64(at.RemotePort), 10)
+	}
+	return dst
 }
 
 // splitTarget takes a request target apart: "/a?b", "http://example.org/a?b". The scheme is empty where the target does
 // not tell. The path of a target that is no URL is the target.
 func splitTarget(target []byte) (scheme, path, query []byte) {
-	if i := bytes.Index(target, aboutScheme); i > 0 && !bytes.ContainsAny(target[:i], "/?#") {
-		scheme, target = target[:i], target[i+len(aboutScheme):]
-		if i := bytes.IndexAny(target, "/?"); i >= 0 {
-			target = target[i:]
-		} else {
-			target = []byte("/")
+	if len(target) > 0 && target[0] != '/' {
+		if i := bytes.Index(target, aboutScheme); i > 0 && !bytes.ContainsAny(target[:i], "/?#") {
+			scheme, target = target[:i], target[i+len(aboutScheme):]
+			if i := bytes.IndexAny(target, "/?"); i >= 0 {
+				target = target[i:]
+			} else {
+				target = rootPath
+			}
 		}
 	}
-	path, query, _ = bytes.Cut(target, []byte("?"))
-	return scheme, path, query
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		return scheme, target[:i], target[i+1:]
+	}
+	return scheme, target, nil
 }
+
+var aboutScheme, rootPath = []byte("://"), []byte("/")
 
 // splitHost takes a Host header apart: "example.org:8080", "[::1]:8080". The port is 0 if there is none.
 func splitHost(hostport []byte) (host []byte, port uint32) {
 	host = hostport
-	if i := bytes.LastIndexByte(hostport, ':'); i >= 0 && !bytes.HasSuffix(hostport, []byte("]")) {
+	if i := bytes.LastIndexByte(hostport, ':'); i >= 0 && hostport[len(hostport)-1] != ']' {
 		// Two colons without brackets are a bare IPv6 address.
-		if bytes.IndexByte(hostport, ':') == i || bytes.HasSuffix(hostport[:i], []byte("]")) {
-			if n, err := strconv.ParseUint(string(hostport[i+1:]), 10, 16); err == nil {
-				host, port = hostport[:i], uint32(n)
+		if bytes.IndexByte(hostport, ':') == i || i > 0 && hostport[i-1] == ']' {
+			if n, ok := portOf(hostport[i+1:]); ok {
+				host, port = hostport[:i], n
 			}
 		}
 	}
-	return bytes.TrimSuffix(bytes.TrimPrefix(host, []byte("[")), []byte("]")), port
+	if len(host) > 0 && host[0] == '[' {
+		host = host[1:]
+	}
+	if n := len(host); n > 0 && host[n-1] == ']' {
+		host = host[:n-1]
+	}
+	return host, port
 }
 
-// listed reports whether the conventions list the method (RFC 9110, PATCH of RFC 5789). Methods are case-sensitive.
-func listed(method []byte) bool {
-	switch string(method) {
-	case "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE":
-		return true
+// portOf reads a port.
+func portOf(digits []byte) (port uint32, ok bool) {
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if port = port*10 + uint32(c-'0'); port > 0xffff {
+			return 0, false
+		}
 	}
-	return false
+	return port, len(digits) > 0
 }

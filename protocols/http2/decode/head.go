@@ -8,7 +8,6 @@ import (
 	"millrace.dev/protocols/decode/stream"
 	room "millrace.dev/protocols/grpc"
 	grpc "millrace.dev/protocols/grpc/decode"
-	http1 "millrace.dev/protocols/http1/decode"
 	"millrace.dev/protocols/http2"
 )
 
@@ -309,10 +308,6 @@ func statusOf(b []byte) (status int) {
 
 // answered takes the status of a response. 4xx is the client's own mistake: an error at the client, not at the server.
 func answered(x *decode.Exchange, status int, client bool) {
-	if x.DetailField != 0 {
-		http1.Answered(x, status)
-		return
-	}
 	x.Said.Attributes.Number(attrStatus, int64(status))
 	if len(x.Said.ErrorType) > 0 { // a layer knows better
 		return

@@ -235,7 +235,7 @@ func run(t *testing.T, pieces []piece, o options) []string {
 				c.AppendState(cw)
 				c = conn()
 				cr := snapshot.NewReader(cw.B)
-				c.RestoreState(cr, 1<<20)
+				c.RestoreState(cr, 1<<20, nil)
 				parser = Protocol.New(decode.Options{})
 				r := snapshot.NewReader(sw.B)
 				parser.RestoreState(c, Protocol.StateVersion, r)

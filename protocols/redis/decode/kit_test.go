@@ -21,7 +21,7 @@ func resp(words ...string) string {
 var kit = decodetest.Kit{
 	Known: &known.Protocol, Decode: Protocol,
 	Dropped: []string{strings.Repeat("v", 400), strings.Repeat("e", 200)},
-	Varies:  regexp.MustCompile(` ?batch_size:\d+`),
+	Varies:  regexp.MustCompile(`db.operation.batch.size = \d+`),
 }
 
 func conversations() []decodetest.Conversation {

@@ -3,8 +3,6 @@ package decode
 import (
 	"bytes"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
@@ -18,7 +16,7 @@ import (
 var Protocol = decode.Protocol{
 	Number: millracev1.Protocol_PROTOCOL_REDIS,
 	New:    func(o decode.Options) decode.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
-	Say:    say,
+	Detail: &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
 }
 
 const (
@@ -197,7 +195,7 @@ func (p *parser) begin(c *decode.Conn) {
 	}
 	p.batch++
 	p.x = c.Begin()
-	p.x.DetailField = detailField
+	begun(p.x)
 	p.index, p.command, p.entry, p.selecting, p.replyMode = 0, &ordinary, rediscommand.Unknown, -1, 0
 	p.name, p.statement = p.name[:0], p.statement[:0]
 }
@@ -305,7 +303,7 @@ func (p *parser) cutCommand(c *decode.Conn) bool {
 		x.Ignore = true
 		return true
 	}
-	p.describe(x)
+	sayCommand(x, p.name, p.statement, p.database)
 	c.Started(x)
 	return true
 }
@@ -351,8 +349,10 @@ func (p *parser) closeBatch(c *decode.Conn) {
 	if p.batch == 0 {
 		return
 	}
-	for _, x := range c.Recent(p.batch) {
-		x.Detail = appendNumber(x.Detail, fieldBatchSize, uint64(p.batch))
+	if p.batch > 1 { // A batch has two operations or more.
+		for _, x := range c.Recent(p.batch) {
+			x.Said.Attributes.Number(attrBatchSize, int64(p.batch))
+		}
 	}
 	p.batch, p.batchEvent = 0, 0
 }
@@ -423,29 +423,8 @@ func (p *parser) hideLiterals(c *decode.Conn) {
 		p.statement = append(p.statement[:0], " ?"...)
 	}
 	for i := range c.Open() {
-		x := c.At(i + 1)
-		x.Detail = withoutStatement(x.Detail)
+		c.At(i + 1).Said.Attributes.Drop(attrQuery)
 	}
-}
-
-// withoutStatement gives a RedisExchange without its statement.
-func withoutStatement(detail []byte) []byte {
-	out := detail[:0]
-	for len(detail) > 0 {
-		number, kind, n := protowire.ConsumeTag(detail)
-		if n < 0 {
-			return out
-		}
-		m := protowire.ConsumeFieldValue(number, kind, detail[n:])
-		if m < 0 {
-			return out
-		}
-		if number != fieldStatement {
-			out = append(out, detail[:n+m]...)
-		}
-		detail = detail[n+m:]
-	}
-	return out
 }
 
 func (p *parser) bits() [5]*bool {

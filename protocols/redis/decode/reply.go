@@ -229,8 +229,7 @@ func (p *parser) fail(text []byte) {
 			break
 		}
 	}
-	x.Detail = appendText(x.Detail, fieldErrorCode, code[:min(len(code), 64)])
-	x.Detail = appendText(x.Detail, fieldErrorMessage, valid(text[:min(len(text), maxMessage)]))
+	sayError(x, code[:min(len(code), 64)], valid(text[:min(len(text), maxMessage)]))
 }
 
 // cut goes on behind a gap in a reply, where what is missing hides how the reply goes on. A client that waits for each

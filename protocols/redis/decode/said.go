@@ -1,13 +1,14 @@
 package decode
 
 import (
+	"bytes"
 	"strconv"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"millrace.dev/protocols/decode"
 )
 
+// Names of attributes, of the semantic conventions for Redis:
+// https://opentelemetry.io/docs/specs/semconv/database/redis/.
 var (
 	attrSystem    = decode.Attribute("db.system.name")
 	attrOperation = decode.Attribute("db.operation.name")
@@ -18,63 +19,59 @@ var (
 	attrProtocol  = decode.Attribute("network.protocol.name")
 )
 
-// say is [decode.Protocol.Say], in the words of the semantic conventions for Redis:
-// https://opentelemetry.io/docs/specs/semconv/database/redis/.
-func say(s *decode.Said, x *decode.Exchange, _ decode.Place) {
-	var command, statement, code, message []byte
-	var batch uint64
-	database := int64(0)
-	for b := x.Detail; len(b) > 0; {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return
-		}
-		b = b[n:]
-		var text []byte
-		var v uint64
-		if kind == protowire.BytesType {
-			text, n = protowire.ConsumeBytes(b)
-		} else {
-			v, n = protowire.ConsumeVarint(b)
-		}
-		if n < 0 {
-			return
-		}
-		b = b[n:]
-		switch number {
-		case fieldCommand:
-			command = text
-		case fieldStatement:
-			statement = text
-		case fieldErrorCode:
-			code = text
-		case fieldErrorMessage:
-			message = text
-		case fieldDatabase:
-			database = protowire.DecodeZigZag(v)
-		case fieldBatchSize:
-			batch = v
-		default:
-		}
+// constant is what all exchanges say; database0 what those say that use the first database.
+var constant, database0 = func() (all, first decode.Attributes) {
+	all.String(attrSystem, "redis")
+	all.String(attrProtocol, "redis")
+	first.String(attrNamespace, "0")
+	return all, first
+}()
+
+// begun says what is known before the command is read.
+func begun(x *decode.Exchange) {
+	x.Said.Family = decode.Database
+	x.Said.Operation = append(x.Said.Operation[:0], "redis"...)
+	x.Said.Attributes.Add(&constant)
+}
+
+// sayCommand says what is known of a command: its name and, behind that, the words that are shown.
+func sayCommand(x *decode.Exchange, name, statement []byte, database int32) {
+	name, statement = valid(name), valid(statement)
+	sayName(x, name)
+	x.Said.Attributes.Joined(attrQuery, name, statement[:decode.Cut(statement, max(0, maxStatement-len(name)))])
+	sayDatabase(x, database)
+}
+
+func sayName(x *decode.Exchange, name []byte) {
+	if len(name) > 0 {
+		x.Said.Operation = append(x.Said.Operation[:0], name...)
+		x.Said.Attributes.Text(attrOperation, name)
 	}
-	a := &s.Attributes
-	s.Family = decode.Database
-	if s.Operation = append(s.Operation[:0], command...); len(command) == 0 {
-		s.Operation = append(s.Operation, "redis"...)
-	}
-	a.String(attrSystem, "redis")
-	a.Text(attrOperation, command)
-	a.Text(attrQuery, statement)
-	if database >= 0 {
+}
+
+// sayDatabase says which database is selected; nothing if it is not known, -1.
+func sayDatabase(x *decode.Exchange, database int32) {
+	if database == 0 {
+		x.Said.Attributes.Add(&database0)
+	} else if database > 0 {
 		var digits [20]byte
-		a.Text(attrNamespace, strconv.AppendInt(digits[:0], database, 10))
+		x.Said.Attributes.Text(attrNamespace, strconv.AppendInt(digits[:0], int64(database), 10))
 	}
-	if batch > 1 { // A batch has two operations or more.
-		a.Number(attrBatchSize, int64(batch))
+}
+
+// sayError says that the reply is an error: its code, and its text.
+func sayError(x *decode.Exchange, code, message []byte) {
+	s := &x.Said
+	s.Attributes.Text(attrStatus, code)
+	s.ErrorType, s.ErrorMessage = append(s.ErrorType[:0], code...), append(s.ErrorMessage[:0], message...)
+}
+
+// valid gives v as UTF-8, which protobuf demands of strings.
+func valid(v []byte) []byte {
+	for _, c := range v {
+		if c >= 0x80 {
+			return bytes.ToValidUTF8(v, []byte("?"))
+		}
 	}
-	a.String(attrProtocol, "redis")
-	if len(code) > 0 {
-		a.Text(attrStatus, code)
-		s.ErrorType, s.ErrorMessage = append(s.ErrorType[:0], code...), append(s.ErrorMessage[:0], message...)
-	}
+	return v
 }

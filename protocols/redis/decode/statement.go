@@ -1,24 +1,8 @@
 package decode
 
 import (
-	"bytes"
-
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"millrace.dev/protocols/decode"
 	"millrace.dev/protocols/rediscommand"
-)
-
-// Field numbers of RedisExchange in exchange.proto.
-const (
-	fieldCommand      = 1
-	fieldStatement    = 2
-	fieldErrorCode    = 3
-	fieldErrorMessage = 4
-	fieldDatabase     = 5
-	fieldBatchSize    = 6
-	// detailField is RedisExchange in Exchange.
-	detailField = 31
 )
 
 // What must be known of the request when the reply comes: Exchange.Flags. The database of a SELECT is in
@@ -29,16 +13,6 @@ const (
 	flagMonitor
 	flagReplicate
 )
-
-func appendText(dst []byte, field protowire.Number, v []byte) []byte {
-	dst = append(dst, byte(field<<3|2))
-	return protowire.AppendBytes(dst, v)
-}
-
-func appendNumber(dst []byte, field protowire.Number, v uint64) []byte {
-	dst = append(dst, byte(field<<3))
-	return protowire.AppendVarint(dst, v)
-}
 
 // word takes argument p.index of the command: b is its beginning, size its true length.
 func (p *parser) word(b []byte, size uint64) {
@@ -109,22 +83,6 @@ func appendUpper(dst, b []byte) []byte {
 	return dst
 }
 
-// describe writes what is known of the command into its exchange.
-func (p *parser) describe(x *decode.Exchange) {
-	name := valid(p.name)
-	x.Detail = appendText(x.Detail, fieldCommand, name)
-	statement := valid(p.statement)
-	n := min(len(statement), max(0, maxStatement-len(name)))
-	for n > 0 && n < len(statement) && statement[n]&0xc0 == 0x80 { // do not cut a character in two
-		n--
-	}
-	x.Detail = append(x.Detail, fieldStatement<<3|2)
-	x.Detail = protowire.AppendVarint(x.Detail, uint64(len(name)+n))
-	x.Detail = append(x.Detail, name...)
-	x.Detail = append(x.Detail, statement[:n]...)
-	x.Detail = appendNumber(x.Detail, fieldDatabase, protowire.EncodeZigZag(int64(p.database)))
-}
-
 // endCommand acts on a command that was read to its end.
 func (p *parser) endCommand(c *decode.Conn) {
 	x := p.x
@@ -132,7 +90,7 @@ func (p *parser) endCommand(c *decode.Conn) {
 	if x == nil || x != c.Newest() {
 		return // it was ended in the middle
 	}
-	p.describe(x)
+	sayCommand(x, p.name, p.statement, p.database)
 	oneWay := false
 	switch p.command.trait {
 	case traitSelect:
@@ -172,18 +130,7 @@ func (p *parser) endCommand(c *decode.Conn) {
 	if oneWay {
 		if p.batch > 0 {
 			p.batch--
-			x.Detail = appendNumber(x.Detail, fieldBatchSize, 1)
 		}
 		c.FinishOneWay(x)
 	}
-}
-
-// valid gives v as UTF-8, which protobuf demands of strings.
-func valid(v []byte) []byte {
-	for _, c := range v {
-		if c >= 0x80 {
-			return bytes.ToValidUTF8(v, []byte("?"))
-		}
-	}
-	return v
 }

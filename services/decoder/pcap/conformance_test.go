@@ -18,6 +18,7 @@ import (
 	"millrace.dev/lib/stage"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/decoder"
+	"millrace.dev/services/decoder/internal/decodertest"
 	"millrace.dev/services/decoder/pcap"
 )
 
@@ -34,6 +35,9 @@ func (c *collector) Publish(subject, _ string, data []byte) {
 	var b millracev1.ExchangeBatch
 	if err := b.UnmarshalVT(data); err != nil {
 		c.t.Fatal(err)
+	}
+	for _, x := range b.Exchanges {
+		decodertest.Describe(x, b.Names)
 	}
 	c.exchanges = append(c.exchanges, b.Exchanges...)
 }

@@ -46,6 +46,9 @@ func (o *Output) Publish(subject, _ string, data []byte) {
 			o.TB.Errorf("exchange of process %d, which the batch does not describe", x.Process)
 		}
 	}
+	for _, x := range b.Exchanges {
+		Describe(x, b.Names)
+	}
 	o.Exchanges = append(o.Exchanges, b.Exchanges...)
 }
 

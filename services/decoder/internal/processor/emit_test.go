@@ -30,7 +30,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 				Offset: 1 << 33, Stream: 3, Start: 10, ResponseStart: 20, End: 30, ClockOffset: 1000, RequestBytes: 300, ResponseBytes: 1 << 40,
 				RequestBodyBytes: 2, ResponseBodyBytes: 1 << 20, Estimated: true, Cause: decode.Key{Flow: 1, Offset: 2}, CauseKind: 2,
 				Forwarded: true, HostForwarded: true, Retransmits: 4, LostBytes: 5, Task: 1<<63 | 12, Concurrent: true, Outcome: decode.Closed,
-				Detail: []byte{1<<3 | 2, 1, 'G'}, DetailField: 31,
+				Said:    decode.Said{Operation: []byte("G")},
 				Context: decode.Context{TraceID: [16]byte{1}, SpanID: 9, Flags: flags, Valid: true, State: []byte(state)},
 			}
 			var got millracev1.Exchange
@@ -48,7 +48,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 					TraceId: append([]byte{1}, make([]byte, 15)...), SpanId: 9, Flags: uint32(flags), Tracestate: state,
 				},
 				ContextForwarded: true, HostForwarded: true, SrttUs: 300, Retransmits: 5, LostBytes: 5, Task: 12, ConcurrentUse: true,
-				Detail: &millracev1.Exchange_Redis{Redis: &millracev1.RedisExchange{Command: "G"}},
+				Operation: "G",
 			}
 			if !proto.Equal(&got, want) {
 				t.Errorf("got\n%v\nwant\n%v", &got, want)

@@ -37,12 +37,12 @@ type Options struct {
 	Pool *Pool
 	// Protocols that are decoded.
 	Protocols []decode.Protocol
-	// SayAll: HTTP/1 and Redis publish attributes as all other protocols do, which enrichers of the release before
-	// cannot read. Otherwise they publish their details.
-	SayAll bool
+	// Details: protocols that have a [decode.Detail] publish that in place of attributes.
+	Details bool
 	// Layers are offered the exchanges of HTTP; nil: there are none.
 	Layers *decode.Layers
 
+	byNumber []*decode.Protocol
 	// known gives what every stage knows of the protocol with a number; a test may put another in its place.
 	known func(number int32) *protocols.Protocol
 	// speaking are the protocols as which connections are recognised; likewise.
@@ -93,6 +93,7 @@ func New(o Options) *Processor {
 		o.Pool = NewPool(1)
 	}
 	o.known, o.speaking = all.Of, all.Speaking()
+	o.indexProtocols()
 	p := &Processor{options: o}
 	p.clear()
 	return p

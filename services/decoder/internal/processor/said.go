@@ -9,25 +9,22 @@ import (
 	"millrace.dev/protocols/decode"
 )
 
-// describe appends to the arena what the protocol of x says, but for the attributes, and gives those. Protocols whose
-// parsers write a detail publish that, and in addition what a layer says. With Options.SayAll they publish what all
-// others do.
+// describe appends to the arena what the protocol of x says, but for the attributes, and gives those.
 func (w *worker) describe(c *connection, x *decode.Exchange) (attributes []byte) {
-	said := &x.Said
-	if x.DetailField != 0 {
-		if p := w.options.protocol(c.protocol); w.options.SayAll && p != nil && p.Say != nil {
-			said = &w.said
-			said.Set(&x.Said) // x may be completed, and described once more.
-			p.Say(said, x, decode.Place{Client: c.conn.Client, RemoteAddress: c.facts.RemoteAddress, RemotePort: c.facts.RemotePort})
-		} else {
-			w.arena = appendBytes(w.arena, protowire.Number(x.DetailField), x.Detail)
-			if said.Protocol == 0 {
+	if p := w.options.protocol(c.protocol); p != nil {
+		if p.Conclude != nil {
+			p.Conclude(x, decode.Place{Client: c.conn.Asks(x), RemoteAddress: c.facts.RemoteAddress, RemotePort: c.facts.RemotePort})
+		}
+		if w.options.Details && p.Detail != nil {
+			w.detail = p.Detail.Append(w.detail[:0], x)
+			w.arena = appendBytes(w.arena, protowire.Number(p.Detail.Field), w.detail)
+			if x.Said.Protocol == 0 {
 				return nil
 			}
 		}
 	}
-	w.arena = appendSaid(w.arena, said)
-	return said.Attributes.Encoded()
+	w.arena = appendSaid(w.arena, &x.Said)
+	return x.Said.Attributes.Encoded()
 }
 
 // appendSaid writes what the protocol says of an exchange, but for its attributes. A protocol that is not that of the

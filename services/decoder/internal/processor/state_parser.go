@@ -1,8 +1,6 @@
 package processor
 
 import (
-	"google.golang.org/protobuf/encoding/protowire"
-
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
@@ -19,18 +17,10 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 	}
 	c.orient(client)
 	c.conn.Order = p.options.orderOf(c.protocol)
-	c.conn.RestoreState(r, version)
-	p.restoreWaits(c, version)
-	c.conn.Each(func(x *decode.Exchange) {
-		// Encoded bytes go out as they are: damaged ones would spoil the batch that they are in.
-		var detail []byte
-		if x.DetailField != 0 {
-			detail = appendBytes(nil, protowire.Number(x.DetailField), x.Detail)
-		}
-		if (&millracev1.Exchange{}).UnmarshalVT(detail) != nil {
-			r.Fail()
-		}
+	c.conn.RestoreState(r, version, func(x *decode.Exchange, field uint8, message []byte) {
+		p.options.readDetail(c, x, field, message)
 	})
+	p.restoreWaits(c, version)
 	of := uint64(0)
 	if version > 1 {
 		of = r.Uint()
@@ -53,6 +43,16 @@ func (p *Processor) restoreParser(w *worker, c *connection, client bool, r *snap
 		}
 	}
 	p.loseState(w, c)
+}
+
+// readDetail takes what a version before 11 knew of x, an exchange of c. The protocol may be another than that of c, if
+// the connection changed it.
+func (o *Options) readDetail(c *connection, x *decode.Exchange, field uint8, message []byte) {
+	for i := range o.Protocols {
+		if d := o.Protocols[i].Detail; d != nil && d.Field == field {
+			d.Read(x, message, decode.Place{Client: c.conn.Client, RemoteAddress: c.facts.RemoteAddress, RemotePort: c.facts.RemotePort})
+		}
+	}
 }
 
 // restoreWaits reads the times of snapshots before version 7, which had that at which an exchange had waited for too
@@ -99,12 +99,21 @@ func (o *Options) parserOf(c *connection, found *decode.Protocol) decode.Parser 
 
 // protocol gives the decoder's half of a protocol, nil if there is none.
 func (o *Options) protocol(number millracev1.Protocol) *decode.Protocol {
-	for i := range o.Protocols {
-		if o.Protocols[i].Number == number {
-			return &o.Protocols[i]
-		}
+	if number < 0 || int(number) >= len(o.byNumber) {
+		return nil
 	}
-	return nil
+	return o.byNumber[number]
+}
+
+// indexProtocols prepares protocol.
+func (o *Options) indexProtocols() {
+	for i := range o.Protocols {
+		n := int(o.Protocols[i].Number)
+		if n >= len(o.byNumber) {
+			o.byNumber = append(o.byNumber, make([]*decode.Protocol, n+1-len(o.byNumber))...)
+		}
+		o.byNumber[n] = &o.Protocols[i]
+	}
 }
 
 // orderOf is how responses find requests in a protocol.

@@ -27,11 +27,11 @@ type worker struct {
 	free   []*decode.Exchange
 	done   []*decode.Exchange // free when the notes were acted on
 
-	said  decode.Said // of the exchange that is being described
-	event rawbatch.Event
-	move  stream.Event
-	held  int // by how much connection.held has grown in sum
-	tally tally
+	detail []byte // of the exchange that is being described
+	event  rawbatch.Event
+	move   stream.Event
+	held   int // by how much connection.held has grown in sum
+	tally  tally
 }
 
 // follow handles the items of one connection.
