@@ -52,7 +52,7 @@ func Default() *Config {
 			TTL:              5 * time.Minute,
 		},
 		Network:    Network{Source: "socket_filter", Direction: "both"},
-		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect"}},
+		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect", InformersSyncTimeout: 30 * time.Second, Metrics: "pod"}},
 		Routes: Routes{
 			IgnoreMode:                "all",
 			Unmatched:                 "heuristic",

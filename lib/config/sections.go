@@ -58,7 +58,24 @@ type Attributes struct {
 // KubernetesAttributes is metadata of pods and what owns them.
 type KubernetesAttributes struct {
 	// Enable Kubernetes metadata: autodetect (where there is a Kubernetes API), true or false.
-	Enable string `yaml:"enable" inactive:"true" oneof:"autodetect true false"`
+	Enable string `yaml:"enable" oneof:"autodetect true false"`
+	// ClusterName is k8s.cluster.name. Empty: none is given, since clusters do not know their names.
+	ClusterName string `yaml:"cluster_name"`
+	// KubeconfigPath is a kubeconfig file for an enricher outside of the cluster. Empty: the service account of the pod,
+	// else the file that the variable KUBECONFIG names.
+	KubeconfigPath string `yaml:"kubeconfig_path"`
+	// InformersSyncTimeout is how long the enricher waits at its start for what the cluster knows; then it begins
+	// without, and says so in /readyz.
+	InformersSyncTimeout time.Duration `yaml:"informers_sync_timeout" range:"1s..10m"`
+	// PodLabels are globs over keys of labels of pods that become k8s.pod.label.<key>.
+	PodLabels []string `yaml:"pod_labels"`
+	// PodAnnotations are globs over keys of annotations of pods that become k8s.pod.annotation.<key>.
+	PodAnnotations []string `yaml:"pod_annotations"`
+	// UseLabels: the labels app.kubernetes.io/instance, /name and /version give service.name and service.version, behind
+	// the annotations resource.opentelemetry.io/* and before the names of what owns the pod.
+	UseLabels bool `yaml:"use_labels"`
+	// Metrics are of each pod, with the pod's attributes (pod), or of each service (service).
+	Metrics string `yaml:"metrics" oneof:"pod service"`
 }
 
 // AttributeSelection is which attributes a metric has. Names may be written with dots or with underscores;

@@ -26,7 +26,7 @@ func BenchmarkStageSaid(b *testing.B) { benchmarkStage(b, true) }
 
 func benchmarkStage(b *testing.B, says bool) {
 	const perBatch = 100
-	factory, err := enricher.Processors(config.Default(), bus.DefaultPartitions, prometheus.NewRegistry())
+	factory, err := enricher.Processors(config.Default(), bus.DefaultPartitions, prometheus.NewRegistry(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

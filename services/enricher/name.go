@@ -6,4 +6,6 @@ import (
 )
 
 // ServiceName gives the service.name that spans of a process carry. Safe for concurrent use.
-func ServiceName(p *millracev1.Process) string { return resource.ServiceName(p) }
+func ServiceName(p *millracev1.Process) string {
+	return (&resource.Identity{Process: p}).ServiceName()
+}

@@ -10,12 +10,18 @@ import (
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/kube"
 	"millrace.dev/services/enricher/internal/metrics"
 )
 
 // Run works on partitions of the exchange stream until ctx ends. Any number of instances may run.
 func Run(ctx context.Context, env *service.Env) error {
-	factory, err := processors(env.Config, env.Bus.Partitions(), env.Telemetry.Registry)
+	asker, stop, err := kube.Start(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	factory, err := processors(env.Config, env.Bus.Partitions(), env.Telemetry.Registry, asker)
 	if err != nil {
 		return err
 	}
@@ -35,7 +41,8 @@ func Run(ctx context.Context, env *service.Env) error {
 }
 
 // processors gives what makes the processor of a partition.
-func processors(cfg *config.Config, partitions int, registry prometheus.Registerer) (stage.Factory, error) {
+func processors(cfg *config.Config, partitions int, registry prometheus.Registerer, asker func(partition int) join.Asker,
+) (stage.Factory, error) {
 	counters, err := join.NewCounters(registry)
 	if err != nil {
 		return nil, err
@@ -49,6 +56,7 @@ func processors(cfg *config.Config, partitions int, registry prometheus.Register
 		Partitions: partitions,
 		Hold:       cfg.Enricher.HoldTime,
 		MaxPending: cfg.Enricher.MaxPending,
+		Asker:      asker,
 		Observer:   func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
 	}
 	return func(partition int) (stage.Processor, error) { return join.New(partition, settings, counters), nil }, nil

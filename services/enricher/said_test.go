@@ -194,7 +194,7 @@ func TestSaid(t *testing.T) {
 		t.Fatal("both messages have the same names")
 	}
 	for _, restarts := range []bool{false, true} {
-		factory, err := enricher.Processors(cfg, 1, prometheus.NewRegistry())
+		factory, err := enricher.Processors(cfg, 1, prometheus.NewRegistry(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -88,8 +88,10 @@ func (LinkKind) EnumDescriptor() ([]byte, []int) {
 type LinkBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of the schema: 1. A consumer does not go past a higher one; see docs/stage.md, "Parking".
-	Version       uint32  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Links         []*Link `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
+	Version uint32  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Links   []*Link `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
+	// Answers to questions of the partition itself.
+	Identities    []*Identity `protobuf:"bytes,3,rep,name=identities,proto3" json:"identities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,6 +136,13 @@ func (x *LinkBatch) GetVersion() uint32 {
 func (x *LinkBatch) GetLinks() []*Link {
 	if x != nil {
 		return x.Links
+	}
+	return nil
+}
+
+func (x *LinkBatch) GetIdentities() []*Identity {
+	if x != nil {
+		return x.Identities
 	}
 	return nil
 }
@@ -386,10 +395,13 @@ var File_millrace_v1_link_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x16millrace/v1/link.proto\x12\vmillrace.v1\x1a\x1amillrace/v1/exchange.proto\"N\n" +
+	"\x16millrace/v1/link.proto\x12\vmillrace.v1\x1a\x1amillrace/v1/exchange.proto\x1a\x1amillrace/v1/identity.proto\"\x85\x01\n" +
 	"\tLinkBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12'\n" +
-	"\x05links\x18\x02 \x03(\v2\x11.millrace.v1.LinkR\x05links\"`\n" +
+	"\x05links\x18\x02 \x03(\v2\x11.millrace.v1.LinkR\x05links\x125\n" +
+	"\n" +
+	"identities\x18\x03 \x03(\v2\x15.millrace.v1.IdentityR\n" +
+	"identities\"`\n" +
 	"\rProgressBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
 	"\n" +
@@ -441,23 +453,25 @@ var file_millrace_v1_link_proto_goTypes = []any{
 	(*ProgressBatch)(nil), // 2: millrace.v1.ProgressBatch
 	(*Progress)(nil),      // 3: millrace.v1.Progress
 	(*Link)(nil),          // 4: millrace.v1.Link
-	(*ExchangeKey)(nil),   // 5: millrace.v1.ExchangeKey
-	(CauseKind)(0),        // 6: millrace.v1.CauseKind
-	(*TraceContext)(nil),  // 7: millrace.v1.TraceContext
+	(*Identity)(nil),      // 5: millrace.v1.Identity
+	(*ExchangeKey)(nil),   // 6: millrace.v1.ExchangeKey
+	(CauseKind)(0),        // 7: millrace.v1.CauseKind
+	(*TraceContext)(nil),  // 8: millrace.v1.TraceContext
 }
 var file_millrace_v1_link_proto_depIdxs = []int32{
 	4, // 0: millrace.v1.LinkBatch.links:type_name -> millrace.v1.Link
-	3, // 1: millrace.v1.ProgressBatch.partitions:type_name -> millrace.v1.Progress
-	0, // 2: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
-	5, // 3: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
-	5, // 4: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
-	6, // 5: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
-	7, // 6: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5, // 1: millrace.v1.LinkBatch.identities:type_name -> millrace.v1.Identity
+	3, // 2: millrace.v1.ProgressBatch.partitions:type_name -> millrace.v1.Progress
+	0, // 3: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
+	6, // 4: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
+	6, // 5: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
+	7, // 6: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
+	8, // 7: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_link_proto_init() }
@@ -466,6 +480,7 @@ func file_millrace_v1_link_proto_init() {
 		return
 	}
 	file_millrace_v1_exchange_proto_init()
+	file_millrace_v1_identity_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

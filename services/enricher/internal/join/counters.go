@@ -21,7 +21,7 @@ type Counters struct {
 	// Seconds by which waits are behind.
 	held *prometheus.GaugeVec
 
-	Duplicates, Early, Late, Conflicts, Unfinished prometheus.Counter
+	Duplicates, Early, Late, Conflicts, Unfinished, Identities, Unnamed prometheus.Counter
 
 	// Children of the vectors, looked up once: [side][how], [side][paired].
 	bySource [3][6]prometheus.Counter
@@ -45,6 +45,8 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 		Late:       counter("late_clients", "Client exchanges first heard of after their trace had been assumed."),
 		Conflicts:  counter("trace_conflicts", "Traces of causes that came after another trace had been announced."),
 		Unfinished: counter("unfinished", "Requests that started and were not heard of again."),
+		Identities: counter("identities", "Answers of the cluster about pods and addresses that said something new."),
+		Unnamed:    counter("unnamed", "Spans of pods that went out before the cluster had said anything of the pod."),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "millrace_enricher_exchanges", Help: "Exchanges held, by partition and state: pending or remembered.",
 		}, []string{"partition", "state"}),
@@ -55,6 +57,7 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 	}
 	for _, collector := range []prometheus.Collector{
 		c.Malformed, c.spans, c.pairs, c.state, c.held, c.Duplicates, c.Early, c.Late, c.Conflicts, c.Unfinished,
+		c.Identities, c.Unnamed,
 	} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics of the enricher: %w", err)

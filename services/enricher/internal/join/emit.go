@@ -15,7 +15,7 @@ import (
 func (p *Partition) decide(e *entry, force bool) {
 	p.viewed = [2]bool{}
 	p.resolve(e, force)
-	if e.how != unknown {
+	if e.how != unknown && (force || p.nameDue(e) == 0) {
 		if e.server.waiting() && (force || p.serverReady(e)) {
 			p.emit(e, &e.server, &e.client)
 		}
@@ -69,6 +69,9 @@ func (p *Partition) nextLook(e *entry) int64 {
 			due = min(due, e.server.startedAt+p.hold)
 		}
 		return due
+	}
+	if named := p.nameDue(e); named != 0 {
+		return min(due, named)
 	}
 	if e.client.waiting() {
 		due = min(due, p.clientDue(e))
@@ -137,6 +140,10 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	v := p.view(e, h)
 	x := &v.x
 	h.done = true
+	own := h.who()
+	if own.named != nil && own.named.identity == nil {
+		p.counters.Unnamed.Inc()
+	}
 	in := spans.Input{
 		Exchange: x, Attributes: v.attributes, TraceID: e.trace, SpanID: identity.Span(e.key, x.Side), Flags: e.flags,
 		// A server without a watched client is a root as a matter of course; with one its trace should have been known.
@@ -158,15 +165,19 @@ func (p *Partition) emit(e *entry, h, other *half) {
 	}
 	joined := &p.joined
 	*joined = Joined{
-		Exchange: x, Attributes: v.attributes, Process: h.process.facts, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
+		Exchange: x, Attributes: v.attributes, Process: own.identity, TraceID: e.trace, SpanID: in.SpanID, Flags: e.flags,
 		ClientSeen: e.client.started, Late: in.Late, Again: h.again,
 	}
 	h.again = false
 	var peer spans.Peer
 	if other.exchange != nil {
-		peer = spans.Peer{Exchange: &p.view(e, other).x, Service: other.process.service}
+		peer = spans.Peer{Exchange: &p.view(e, other).x, Service: other.who().service, Cluster: other.who().identity.Cluster}
+		joined.Peer, joined.PeerProcess = peer.Exchange, other.process.identity
 		in.Peer = &peer
-		joined.Peer, joined.PeerProcess = peer.Exchange, other.process.facts
+	} else if id := p.peerIdentity(x); id != nil {
+		peer = spans.Peer{Service: id.ServiceName, Cluster: id}
+		joined.PeerAddress = id
+		in.Peer = &peer
 	}
 	p.counters.emitted(e, x.Side, other)
 	if p.observer != nil {
@@ -176,7 +187,7 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		}
 		in.Route = decision.Route
 	}
-	p.pages.add(p, h.process, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
+	p.pages.add(p, own, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
 }
 
 // serverParent is the paired client span, else the span that the request names.

@@ -52,6 +52,14 @@ type half struct {
 	process *process
 }
 
+// who gives the process of the half under the identity that is known now.
+func (h *half) who() *process {
+	for h.process.next != nil {
+		h.process = h.process.next
+	}
+	return h.process
+}
+
 func (h *half) waiting() bool { return h.exchange != nil && !h.done }
 
 // entry is what is known of one exchange key.
@@ -95,6 +103,13 @@ type entry struct {
 	previous, next *entry
 	// scheduled is the slot of the wheel that will look at the entry; 0 if none will.
 	scheduled int64
+}
+
+func (e *entry) other(h *half) *half {
+	if h == &e.client {
+		return &e.server
+	}
+	return &e.client
 }
 
 func (e *entry) waiting() bool { return e.client.waiting() || e.server.waiting() }

@@ -3,6 +3,7 @@ package join
 import (
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/attribute"
+	"millrace.dev/services/enricher/internal/resource"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -33,11 +34,13 @@ type Joined struct {
 	Exchange *millracev1.Exchange
 	// Attributes are those of the exchange.
 	Attributes []attribute.Attribute
-	// Process keeps its address for as long as its facts do not change.
-	Process *millracev1.Process
+	// Process keeps its address for as long as nothing else is known of the process.
+	Process *resource.Identity
 	// Peer and PeerProcess are the other side, nil if it is not known.
 	Peer        *millracev1.Exchange
-	PeerProcess *millracev1.Process
+	PeerProcess *resource.Identity
+	// PeerAddress is what the cluster says of the other side's address, where that side is not known. May be nil.
+	PeerAddress *millracev1.Identity
 	TraceID     [16]byte
 	SpanID      uint64
 	// Flags of the trace; bit 0 is "sampled".

@@ -89,6 +89,9 @@ func TestObserver(t *testing.T) {
 		t.Error("a damaged state is taken")
 	}
 	// Snapshots of version 3 have no observer.
+	if snapshot, err = p.snapshot(nil, 4); err != nil {
+		t.Fatal(err)
+	}
 	snapshot[0] = 3
 	if err := New(0, settings, newCounters(t)).Restore(snapshot[:len(snapshot)-8]); err != nil {
 		t.Errorf("version 3: %v", err)

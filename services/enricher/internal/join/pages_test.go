@@ -73,7 +73,7 @@ func TestGather(t *testing.T) {
 		}
 	}
 	// Snapshots of version 1 ended before the spans, those of version 2 before the clock and the progress.
-	if snapshot, err = p.Snapshot(nil); err != nil {
+	if snapshot, err = p.snapshot(nil, 4); err != nil {
 		t.Fatal(err)
 	}
 	for version, end := range map[byte]int{1: 3 + settings.Partitions, 2: 2 + settings.Partitions} {

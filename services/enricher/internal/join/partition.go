@@ -30,6 +30,8 @@ type Settings struct {
 	MaxPending int
 	// Observer makes the observer of a partition. May be nil.
 	Observer func(partition int) Observer
+	// Asker makes whom a partition asks for identities. Nil: there is nobody.
+	Asker func(partition int) Asker
 }
 
 // Times derived from the hold time and fixed ones.
@@ -75,6 +77,7 @@ type Partition struct {
 	begun bool
 
 	processes *registry
+	names     names
 	encoder   spans.Encoder
 	pages     pages
 	out       stage.Output
@@ -85,7 +88,7 @@ type Partition struct {
 	// Memory that is used again. views are of the client's and the server's exchange of the entry that is being
 	// decided, if viewed.
 	batch   batch
-	names   *attribute.Names // of the message that came last
+	words   *attribute.Names // names of attributes of the message that came last
 	arrived *view
 	linked  *linkView
 	views   [2]*view
@@ -122,6 +125,9 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 	}
 	if settings.Observer != nil {
 		p.observer = settings.Observer(partition)
+	}
+	if settings.Asker != nil {
+		p.names = names{asker: settings.Asker(partition), of: map[place]*named{}}
 	}
 	return p
 }
@@ -196,6 +202,7 @@ func (p *Partition) advance(now int64) {
 	p.release(now)
 	p.done.trim(p.clock-rememberFor, p.settings.MaxPending)
 	p.processes.sweep(now)
+	p.names.sweep(now)
 	p.pendingGauge.Set(float64(p.open.length))
 	p.rememberedGauge.Set(float64(p.done.len()))
 }
@@ -225,13 +232,13 @@ func (p *Partition) exchangeBatch(data []byte) {
 		return
 	}
 	for _, process := range p.batch.processes {
-		if !p.processes.put(process, p.now) {
+		if !p.put(process) {
 			p.counters.batchMalformed(0)
 		}
 	}
-	p.names = p.names.For(p.batch.names)
+	p.words = p.words.For(p.batch.names)
 	for _, encoded := range p.batch.records {
-		if !p.arrived.read(encoded, p.names) {
+		if !p.arrived.read(encoded, p.words) {
 			p.counters.batchMalformed(0)
 			continue
 		}
@@ -253,6 +260,11 @@ func (p *Partition) linkBatch(data []byte) {
 			continue
 		}
 		p.link(&p.linked.l)
+	}
+	for _, encoded := range p.batch.identities {
+		if !p.identity(encoded) {
+			p.counters.Malformed.WithLabelValues("identity").Inc()
+		}
 	}
 }
 
@@ -288,9 +300,12 @@ func (p *Partition) exchange(x *millracev1.Exchange, encoded []byte) {
 	h.exchange, h.arrivedAt = append(p.bufferOf(h), encoded...), p.now
 	h.names = nil
 	if len(p.arrived.attributes) > 0 {
-		h.names = p.names
+		h.names = p.words
 	}
 	h.process = p.processes.get(x.Process)
+	if p.names.asker != nil && !e.other(h).started {
+		p.names.find(peerPlace(x), p.now, 0)
+	}
 	if h == &e.client {
 		p.clientStarted(e, identity.KeyOf(x.Cause), x.CauseUnknown, x.Context, x.ContextUnknown)
 	} else {

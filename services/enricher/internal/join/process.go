@@ -15,7 +15,11 @@ import (
 
 // process is a process with its resource, encoded once.
 type process struct {
-	facts     *millracev1.Process
+	identity *resource.Identity
+	// named is what the cluster says of the process's container; nil: it is in none, or there is nobody to ask.
+	named *named
+	// next is the same process under another identity; nil: there is none.
+	next      *process
 	service   string
 	namespace string
 	// head begins every span batch of the process.
@@ -28,9 +32,13 @@ type process struct {
 	encoded []byte
 }
 
-func newProcess(facts *millracev1.Process, partitions int) *process {
+func newProcess(facts *millracev1.Process, n *named, partitions int) *process {
+	i := &resource.Identity{Process: facts}
+	if n != nil && n.identity.GetKind() != millracev1.IdentityKind_IDENTITY_KIND_UNSPECIFIED {
+		i.Cluster = n.identity
+	}
 	return &process{
-		facts: facts, service: resource.ServiceName(facts), namespace: resource.ServiceNamespace(facts), head: resource.Encode(facts),
+		identity: i, named: n, service: i.ServiceName(), namespace: i.ServiceNamespace(), head: i.Encode(),
 		batches: make([][]byte, partitions), subjects: make([]string, partitions),
 	}
 }
@@ -61,7 +69,8 @@ func newRegistry(partitions int) *registry {
 
 // put takes the encoded facts of a process; it reports whether they are well formed. Facts that are as before keep the
 // encoded resource.
-func (r *registry) put(encoded []byte, now int64) (ok bool) {
+func (p *Partition) put(encoded []byte) (ok bool) {
+	r, now := p.processes, p.now
 	id, ok := processID(encoded)
 	if !ok || id == 0 {
 		return ok
@@ -69,14 +78,18 @@ func (r *registry) put(encoded []byte, now int64) (ok bool) {
 	known := r.byID[id]
 	if known != nil && bytes.Equal(known.encoded, encoded) {
 		known.usedAt = now
+		if known.named != nil {
+			known.named.usedAt = now
+		}
 		return true
 	}
 	facts := &millracev1.Process{}
 	if facts.UnmarshalVT(encoded) != nil {
 		return false
 	}
-	if known == nil || !same(known.facts, facts) {
-		known = newProcess(facts, r.partitions)
+	n := p.names.find(placeOf(facts), now, p.clock+p.hold)
+	if known == nil || !same(known.identity.Process, facts) || known.named != n {
+		known = newProcess(facts, n, r.partitions)
 		if len(r.byID) >= maxProcesses {
 			clear(r.byID) // Every batch brings its processes again.
 		}
@@ -105,7 +118,7 @@ func (r *registry) get(id uint64) *process {
 	if p := r.byID[id]; p != nil {
 		return p
 	}
-	return newProcess(&millracev1.Process{Id: id}, r.partitions)
+	return newProcess(&millracev1.Process{Id: id}, nil, r.partitions)
 }
 
 func (r *registry) sweep(now int64) {

@@ -17,12 +17,14 @@ type batch struct {
 	processes [][]byte
 	records   [][]byte // exchanges or links
 	names     [][]byte // of attributes of exchanges
+	// identities are those of a batch of links.
+	identities [][]byte
 }
 
 // read replaces b by the message, with exchanges or links in the field of the given number; it reports whether it is
 // well formed. Fields that are not known are passed over, here and in all that follows.
 func (b *batch) read(message []byte, records uint32) (ok bool) {
-	b.version, b.processes, b.records, b.names = 0, b.processes[:0], b.records[:0], b.names[:0]
+	b.version, b.processes, b.records, b.names, b.identities = 0, b.processes[:0], b.records[:0], b.names[:0], b.identities[:0]
 	var f wire.Field
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
@@ -33,6 +35,8 @@ func (b *batch) read(message []byte, records uint32) (ok bool) {
 			b.version = uint32(f.Number)
 		case f.ID == records && f.Type == wire.Length:
 			b.records = append(b.records, f.Bytes)
+		case f.ID == 3 && f.Type == wire.Length: // Of a batch of links: exchanges were told by their number above.
+			b.identities = append(b.identities, f.Bytes)
 		case f.ID == 2 && f.Type == wire.Length:
 			b.processes = append(b.processes, f.Bytes)
 		case f.ID == 4 && f.Type == wire.Length:

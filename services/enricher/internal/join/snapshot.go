@@ -14,8 +14,8 @@ import (
 )
 
 // snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no
-// progress of the decoder, version 3 no observer.
-const snapshotVersion = 4
+// progress of the decoder, version 3 no observer, version 4 no identities.
+const snapshotVersion = 5
 
 var errSnapshot = errors.New("damaged enricher snapshot")
 
@@ -84,18 +84,21 @@ func (e *entry) setBits(bits uint64) {
 	e.client.again, e.server.again = is(bitClientAgain), is(bitServerAgain)
 }
 
-// Snapshot implements [stage.Processor]: version, clock, the processes that open entries refer to, open entries in
-// order, remembered entries in order, spans to be published, how far waits and the decoder are, and the observer's
-// state. Numbers are varints, times relative to the clock.
-func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
-	w := writer{b: append(dst, snapshotVersion), now: p.now}
+// Snapshot implements [stage.Processor]: version, clock, the identities that were asked for, the processes that open
+// entries refer to, open entries in order, remembered entries in order, spans to be published, how far waits and the
+// decoder are, and the observer's state. Numbers are varints, times relative to the clock.
+func (p *Partition) Snapshot(dst []byte) ([]byte, error) { return p.snapshot(dst, snapshotVersion) }
+
+// snapshot appends a snapshot of version 4 or 5.
+func (p *Partition) snapshot(dst []byte, version byte) ([]byte, error) {
+	w := writer{b: append(dst, version), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)
 
 	index := map[*process]uint64{}
 	var processes []*process
 	for e := p.open.first; e != nil; e = e.next {
 		for _, h := range []*half{&e.client, &e.server} {
-			if h.process != nil && index[h.process] == 0 {
+			if h.process != nil && index[h.who()] == 0 {
 				processes = append(processes, h.process)
 				index[h.process] = uint64(len(processes))
 			}
@@ -107,13 +110,19 @@ func (p *Partition) Snapshot(dst []byte) ([]byte, error) {
 			index[g.process] = uint64(len(processes))
 		}
 	}
+	if version >= 5 {
+		w.names(p, processes)
+	}
 	w.uint(uint64(len(processes)))
 	for _, process := range processes {
-		data, err := process.facts.MarshalVT()
+		data, err := process.identity.Process.MarshalVT()
 		if err != nil {
 			return nil, fmt.Errorf("snapshot of a process: %w", err)
 		}
 		w.bytes(data)
+		if version >= 5 {
+			w.yes(p.processes.byID[process.identity.Process.Id] == process)
+		}
 	}
 
 	w.uint(uint64(p.open.length))
@@ -193,22 +202,32 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if len(snapshot) == 0 || snapshot[0] == 0 || snapshot[0] > snapshotVersion {
 		return fmt.Errorf("enricher snapshot of an unknown version (expected %d)", snapshotVersion)
 	}
-	fresh := New(p.number, p.settings, p.counters)
+	settings := p.settings
+	settings.Asker = nil // It stays the one that there is.
+	fresh := New(p.number, settings, p.counters)
+	fresh.settings = p.settings
+	if p.names.asker != nil {
+		fresh.names.of = map[place]*named{}
+	}
 	r := reader{b: snapshot[1:]}
 	fresh.now = r.int()
 	r.now = fresh.now
 	fresh.clock = fresh.now
 
+	withNames := snapshot[0] >= 5
+	if withNames {
+		r.identities(fresh)
+	}
 	var processes []*process
 	for range r.count() {
 		facts := &millracev1.Process{}
 		if err := facts.UnmarshalVT(r.bytes()); err != nil || r.failed {
 			return errSnapshot
 		}
-		process := newProcess(facts, p.settings.Partitions)
+		process := newProcess(facts, fresh.names.of[placeOf(facts)], p.settings.Partitions)
 		process.usedAt = fresh.now
 		processes = append(processes, process)
-		if facts.Id != 0 {
+		if (!withNames || r.yes()) && facts.Id != 0 {
 			fresh.processes.byID[facts.Id] = process
 		}
 	}
@@ -249,7 +268,9 @@ func (p *Partition) Restore(snapshot []byte) error {
 		return errSnapshot
 	}
 	fresh.wheel.reached = max(fresh.clock/slotWidth, 0)
+	fresh.names.asker = p.names.asker
 	*p = *fresh
+	p.names.resume()
 	// Entries point to the queue that holds them.
 	for e := p.open.first; e != nil; e = e.next {
 		e.queue = &p.open
@@ -265,10 +286,17 @@ type writer struct {
 	standing []byte // an exchange with its names
 }
 
-func (w *writer) uint(v uint64)    { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) fixed(v uint64)   { w.b = binary.BigEndian.AppendUint64(w.b, v) }
-func (w *writer) time(at int64)    { w.b = binary.AppendVarint(w.b, w.now-at) }
-func (w *writer) bytes(v []byte)   { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
+func (w *writer) uint(v uint64)  { w.b = binary.AppendUvarint(w.b, v) }
+func (w *writer) fixed(v uint64) { w.b = binary.BigEndian.AppendUint64(w.b, v) }
+func (w *writer) time(at int64)  { w.b = binary.AppendVarint(w.b, w.now-at) }
+func (w *writer) bytes(v []byte) { w.uint(uint64(len(v))); w.b = append(w.b, v...) }
+func (w *writer) yes(v bool) {
+	if v {
+		w.b = append(w.b, 1)
+	} else {
+		w.b = append(w.b, 0)
+	}
+}
 func (w *writer) trace(t [16]byte) { w.b = append(w.b, t[:]...) }
 
 func (w *writer) key(k identity.Key) {
@@ -390,6 +418,11 @@ func (r *reader) fixed() uint64 {
 		return binary.BigEndian.Uint64(v)
 	}
 	return 0
+}
+
+func (r *reader) yes() bool {
+	v := r.take(1)
+	return len(v) == 1 && v[0] != 0
 }
 
 func (r *reader) trace() (t [16]byte) {

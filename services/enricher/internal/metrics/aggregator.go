@@ -5,9 +5,8 @@ import (
 
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/resource"
 	"millrace.dev/services/enricher/internal/route"
-
-	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
 // Aggregator adds up the exchanges of one partition. It implements [join.Observer].
@@ -41,7 +40,7 @@ type Aggregator struct {
 	foreign []*metric
 
 	// What is known of processes, derived from their facts.
-	sources  map[*millracev1.Process]*source
+	sources  map[*resource.Identity]*source
 	origins  map[string]*origin
 	services map[string]uint32
 	numbered uint32
@@ -84,7 +83,7 @@ func New(partition int, settings *Settings, counters *Counters) *Aggregator {
 }
 
 func (a *Aggregator) forgetSources() {
-	a.sources, a.origins, a.services = map[*millracev1.Process]*source{}, map[string]*origin{}, map[string]uint32{}
+	a.sources, a.origins, a.services = map[*resource.Identity]*source{}, map[string]*origin{}, map[string]uint32{}
 }
 
 func (a *Aggregator) forgetWindow() {

@@ -72,13 +72,16 @@ func (f *facts) findEdge() {
 	}
 }
 
-// findServer names the server: by its service where it is watched, else as the client called it, else by its address.
+// findServer names the server: by its service where it is watched, else by the workload that the cluster has behind its
+// address, else as the client called it, else by its address.
 func (f *facts) findServer() {
 	e := &f.edge
 	switch {
 	case f.peer != nil:
 		e.server, e.serverNamespace = f.peer.name, f.peer.namespace
 		return
+	case f.joined.PeerAddress.GetServiceName() != "":
+		e.server, e.serverNamespace = f.joined.PeerAddress.ServiceName, f.joined.PeerAddress.ServiceNamespace
 	case f.serverName != "":
 		e.server = f.serverName
 	case f.x.Transport == millracev1.Transport_TRANSPORT_UNIX:
@@ -89,9 +92,14 @@ func (f *facts) findServer() {
 	e.connection = virtualNode
 }
 
-// findClient names a client that is not watched: by its address where that is one of a private network. The addresses
-// of the internet are too many, and one "user" to a graph.
+// findClient names a client that is not watched: by the workload that the cluster has at its address, else by the
+// address where that is one of a private network. The addresses of the internet are too many, and one "user" to a
+// graph.
 func (f *facts) findClient() {
+	if id := f.joined.PeerAddress; id.GetServiceName() != "" {
+		f.edge.client, f.edge.clientNamespace = id.ServiceName, id.ServiceNamespace
+		return
+	}
 	address, ok := netip.AddrFromSlice(f.x.RemoteAddress)
 	if address = address.Unmap(); ok && (address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast()) {
 		f.edge.clientIP = f.x.RemoteAddress

@@ -10,6 +10,7 @@ import (
 
 	"millrace.dev/lib/config"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/resource"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -87,7 +88,7 @@ func TestMaxSeries(t *testing.T) {
 	a := aggregator(t, cfg)
 	for i := range 1000 {
 		_, s := pair()
-		s.Process = &millracev1.Process{Id: uint64(i + 10), RuleServiceName: fmt.Sprint("service-", i%50), Pid: uint32(i + 10)}
+		s.Process = &resource.Identity{Process: &millracev1.Process{Id: uint64(i + 10), RuleServiceName: fmt.Sprint("service-", i%50), Pid: uint32(i + 10)}}
 		s.Exchange.GetHttp().Target = "/" + string(rune('a'+i%7))
 		observe(a, s)
 	}
@@ -116,7 +117,7 @@ func TestWindowsAreForgotten(t *testing.T) {
 	for round := range 50 {
 		for i := range 200 {
 			_, s := pair()
-			s.Process = &millracev1.Process{Id: uint64(round*1000 + i), RuleServiceName: fmt.Sprint("service-", round, "-", i), Pid: 5}
+			s.Process = &resource.Identity{Process: &millracev1.Process{Id: uint64(round*1000 + i), RuleServiceName: fmt.Sprint("service-", round, "-", i), Pid: 5}}
 			observe(a, s)
 		}
 		window(t, a)
@@ -207,11 +208,11 @@ func TestOverrides(t *testing.T) {
 	if v := observe(a, s); v.Drop || v.Route != "/orders/*" {
 		t.Errorf("server: %+v", v)
 	}
-	s.Process = &millracev1.Process{Id: 9, RuleServiceName: "orders"}
+	s.Process = &resource.Identity{Process: &millracev1.Process{Id: 9, RuleServiceName: "orders"}}
 	if v := observe(a, s); !v.Drop {
 		t.Errorf("nothing is to be made of it: %+v", v)
 	}
-	s.Process = &millracev1.Process{Id: 10, RuleServiceName: "plain"}
+	s.Process = &resource.Identity{Process: &millracev1.Process{Id: 10, RuleServiceName: "plain"}}
 	observe(a, s)
 	_, sums, series, _ := window(t, a).totals()
 	if sums["traces_spanmetrics_calls_total"] != 1 || series["http.server.request.duration"] != 1 || series["http.client.request.duration"] != 0 {

@@ -12,6 +12,7 @@ import (
 	"millrace.dev/lib/config"
 	"millrace.dev/services/enricher/internal/detail"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/resource"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -37,8 +38,8 @@ func pair() (client, server *join.Joined) {
 		StartUnixNs: 1000*second + 2e8, EndUnixNs: 1000*second + 9e8, RequestBytes: 300, ResponseBytes: 5000, RequestBodyBytes: 120,
 		ResponseBodyBytes: 4096, Detail: detail(),
 	}
-	web := &millracev1.Process{Id: 1, Node: "a", Pid: 11, RuleServiceName: "web", RuleServiceNamespace: "shop"}
-	orders := &millracev1.Process{Id: 2, Node: "b", Pid: 22, RuleServiceName: "orders", RuleServiceNamespace: "shop"}
+	web := &resource.Identity{Process: &millracev1.Process{Id: 1, Node: "a", Pid: 11, RuleServiceName: "web", RuleServiceNamespace: "shop"}}
+	orders := &resource.Identity{Process: &millracev1.Process{Id: 2, Node: "b", Pid: 22, RuleServiceName: "orders", RuleServiceNamespace: "shop"}}
 	trace := [16]byte{1, 15: 2}
 	client = &join.Joined{
 		Exchange: c, Process: web, Peer: s, PeerProcess: orders, TraceID: trace, SpanID: 7, Flags: 1, ClientSeen: true,

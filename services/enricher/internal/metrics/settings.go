@@ -14,6 +14,8 @@ import (
 // Settings are what the configuration says, in the form that aggregating needs. They are immutable and shared by
 // partitions.
 type Settings struct {
+	// podLevel is the least detail of resources: levelPod where metrics are of pods.
+	podLevel         level
 	partitions       int
 	interval         int64
 	cardinalityLimit int
@@ -88,6 +90,9 @@ func NewSettings(cfg *config.Config, partitions int) *Settings {
 		partitions: partitions, interval: max(int64(cfg.Metrics.Interval), int64(time.Second)),
 		cardinalityLimit: cfg.Metrics.CardinalityLimit, maxSeries: cfg.Metrics.MaxSeries,
 		policies: map[[2]string]*policy{}, fields: map[string]*field{},
+	}
+	if cfg.Attributes.Kubernetes.Metrics == "pod" {
+		s.podLevel = levelPod
 	}
 	for _, name := range slotted {
 		s.attributeField(name)
@@ -180,7 +185,7 @@ func (c *compiler) policy(rule config.Service) *policy {
 	if !p.metrics {
 		return p
 	}
-	p.level = levelOf(features)
+	p.level = levelOf(features, c.settings.podLevel)
 	var enabled []instrument
 	for i := range catalog.All() {
 		m := &catalog.All()[i]

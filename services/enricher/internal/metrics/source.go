@@ -6,8 +6,6 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/services/enricher/internal/resource"
 	"millrace.dev/services/enricher/internal/spans"
-
-	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
 // level of detail of a resource.
@@ -15,15 +13,17 @@ type level uint8
 
 const (
 	levelService level = iota
+	// levelPod is the service as one pod is it. Of a process that is in no pod it is the service.
+	levelPod
 	levelHost
 	levelProcess
 	levels
 )
 
-// levelOf is the finest level that a feature asks for: each exchange is counted once, so that sums over resources never
-// double.
-func levelOf(features []string) level {
-	found := levelService
+// levelOf is the finest level that a feature asks for, and at least the given one: each exchange is counted once, so
+// that sums over resources never double.
+func levelOf(features []string, least level) level {
+	found := least
 	for _, feature := range features {
 		switch feature {
 		case "application_host":
@@ -39,7 +39,7 @@ func levelOf(features []string) level {
 type origin struct {
 	// id tells origins from each other while they are in memory.
 	id uint32
-	// encoded is a [millracev1.Resource].
+	// encoded is a Resource message.
 	encoded string
 	// service is the number of the service that the resource belongs to.
 	service uint32
@@ -58,41 +58,46 @@ type source struct {
 // maxSources bounds what is remembered of processes; it is derived anew when it is needed again.
 const maxSources = 4096
 
-// source gives what is known of a process, whose facts keep their address.
-func (a *Aggregator) source(p *millracev1.Process) *source {
-	if s := a.sources[p]; s != nil {
+// source gives what is known of a process, whose identity keeps its address.
+func (a *Aggregator) source(i *resource.Identity) *source {
+	if s := a.sources[i]; s != nil {
 		return s
 	}
 	if len(a.sources) >= maxSources {
 		clear(a.sources)
 	}
 	s := &source{
-		policy: a.settings.policyOf(p.GetRuleServiceName(), p.GetRuleServiceNamespace()),
-		name:   resource.ServiceName(p), namespace: resource.ServiceNamespace(p), host: p.GetNode(),
+		policy: a.settings.policyOf(i.Process.GetRuleServiceName(), i.Process.GetRuleServiceNamespace()),
+		name:   i.ServiceName(), namespace: i.ServiceNamespace(), host: i.Process.GetNode(),
 	}
 	for l := range levels {
-		s.origins[l] = a.origin(string(describe(p, l)), s.namespace, s.name)
+		s.origins[l] = a.origin(string(describe(i, l)), s.namespace, s.name)
 	}
-	a.sources[p] = s
+	a.sources[i] = s
 	return s
 }
 
 // describe encodes the resource of a process at a level of detail. What differs between the processes of a service is
-// left out, or each of them would begin series of its own.
-func describe(p *millracev1.Process, l level) []byte {
+// left out, or each of them would begin series of its own; between pods it is not.
+func describe(i *resource.Identity, l level) []byte {
 	r := spans.NewResourceEncoder()
-	r.Text("service.name", resource.ServiceName(p))
-	r.Text("service.namespace", resource.ServiceNamespace(p))
+	r.Text("service.name", i.ServiceName())
+	r.Text("service.namespace", i.ServiceNamespace())
+	p := i.Process
 	if l >= levelHost {
 		r.Text("host.name", p.GetNode())
 	}
-	if l >= levelProcess {
-		r.Text("service.instance.id", resource.InstanceID(p))
-		if p.GetPid() != 0 {
-			r.Number("process.pid", int64(p.GetPid()))
-		}
+	inPod := l >= levelPod && i.Cluster != nil
+	if l >= levelProcess || inPod {
+		r.Text("service.instance.id", i.InstanceID())
+	}
+	if l >= levelProcess && p.GetPid() != 0 {
+		r.Number("process.pid", int64(p.GetPid()))
 	}
 	r.Text("telemetry.sdk.name", "millrace")
+	if inPod {
+		i.EncodeCluster(r)
+	}
 	return r.Bytes()
 }
 

@@ -3,57 +3,96 @@ package resource
 import (
 	"path"
 	"slices"
-	"strconv"
 
 	"millrace.dev/services/enricher/internal/spans"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// InstanceID gives service.instance.id: as the process's own environment says, else node, pid and a hash of the
-// process's start.
-func InstanceID(p *millracev1.Process) string {
-	if id := p.GetOtelResourceAttributes()["service.instance.id"]; id != "" {
-		return id
+// attributes writes attributes of a resource, each name once: the first that says something of it is believed.
+type attributes struct {
+	*spans.ResourceEncoder
+	said map[string]struct{}
+}
+
+// first reports whether nothing was said under the name yet, and remembers it.
+func (a *attributes) first(key string) bool {
+	if _, found := a.said[key]; found {
+		return false
 	}
-	return p.GetNode() + ":" + strconv.FormatUint(uint64(p.GetPid()), 10) + ":" + strconv.FormatUint(p.GetId(), 36)
+	a.said[key] = struct{}{}
+	return true
+}
+
+// text adds a text. What nothing is known of, an empty text, is not left to others to say.
+func (a *attributes) text(key, value string) {
+	if a.first(key) {
+		a.Text(key, value)
+	}
 }
 
 // Encode gives the resource attributes of a process as the beginning of a [millracev1.SpanBatch].
-func Encode(p *millracev1.Process) []byte {
-	r := spans.NewResourceEncoder()
-	own := map[string]struct{}{}
-	text := func(key, value string) {
-		own[key] = struct{}{}
-		r.Text(key, value)
+func (i *Identity) Encode() []byte {
+	p := i.Process
+	a := attributes{spans.NewResourceEncoder(), map[string]struct{}{}}
+	a.text("service.name", i.ServiceName())
+	a.text("service.namespace", i.ServiceNamespace())
+	a.text("service.instance.id", i.InstanceID())
+	a.text("host.name", p.GetNode())
+	if a.first("process.pid") && p.GetPid() != 0 {
+		a.Number("process.pid", int64(p.GetPid()))
 	}
-	text("service.name", ServiceName(p))
-	text("service.namespace", ServiceNamespace(p))
-	text("service.instance.id", InstanceID(p))
-	text("host.name", p.GetNode())
-	if p.GetPid() != 0 {
-		own["process.pid"] = struct{}{}
-		r.Number("process.pid", int64(p.GetPid()))
-	}
-	text("process.executable.path", p.GetExecutablePath())
+	a.text("process.executable.path", p.GetExecutablePath())
 	if p.GetExecutablePath() != "" {
-		text("process.executable.name", path.Base(p.GetExecutablePath()))
+		a.text("process.executable.name", path.Base(p.GetExecutablePath()))
 	}
-	text("process.runtime.version", p.GetRuntimeVersion())
-	text("container.id", p.GetContainerId())
-	text("telemetry.sdk.name", "millrace")
-	text("telemetry.sdk.language", p.GetLanguage())
+	a.text("process.runtime.version", p.GetRuntimeVersion())
+	a.text("container.id", p.GetContainerId())
+	a.text("telemetry.sdk.name", "millrace")
+	a.text("telemetry.sdk.language", p.GetLanguage())
 
-	// What else the process says of itself, in a fixed order so that equal processes have equal bytes.
-	keys := make([]string, 0, len(p.GetOtelResourceAttributes()))
-	for key := range p.GetOtelResourceAttributes() {
-		if _, found := own[key]; !found {
-			keys = append(keys, key)
-		}
+	// What the process says of itself goes before what the cluster says of its pod. The order is fixed so that equal
+	// processes have equal bytes.
+	own := p.GetOtelResourceAttributes()
+	keys := make([]string, 0, len(own))
+	for key := range own {
+		keys = append(keys, key)
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
-		r.Text(key, p.GetOtelResourceAttributes()[key])
+		a.text(key, own[key])
 	}
-	return r.BatchHead()
+	a.cluster(i.Cluster)
+	return a.BatchHead()
+}
+
+// EncodeCluster adds to a resource that has the service's name, namespace and instance what the cluster says of the
+// process.
+func (i *Identity) EncodeCluster(r *spans.ResourceEncoder) {
+	a := attributes{r, map[string]struct{}{}}
+	for _, key := range []string{
+		"service.name", "service.namespace", "service.instance.id", "host.name", "process.pid", "telemetry.sdk.name",
+	} {
+		a.said[key] = struct{}{}
+	}
+	a.cluster(i.Cluster)
+}
+
+// cluster adds what the cluster says.
+func (a *attributes) cluster(c *millracev1.Identity) {
+	if version := c.GetServiceVersion(); version != "" {
+		a.text("service.version", version)
+	}
+	for _, kv := range c.GetAttributes() {
+		switch v := kv.GetValue().(type) {
+		case *millracev1.KeyValue_StringValue:
+			if v.StringValue != "" {
+				a.text(kv.GetKey(), v.StringValue)
+			}
+		case *millracev1.KeyValue_IntValue:
+			if a.first(kv.GetKey()) {
+				a.Number(kv.GetKey(), v.IntValue)
+			}
+		}
+	}
 }

@@ -20,14 +20,14 @@ func TestServiceName(t *testing.T) {
 		{"own", func() { p.OtelServiceName = "own" }},
 	} {
 		step.learn()
-		if got := ServiceName(p); got != step.want {
+		if got := (&Identity{Process: p}).ServiceName(); got != step.want {
 			t.Errorf("%q, want %q", got, step.want)
 		}
 	}
-	if got := ServiceName(&millracev1.Process{Command: "comm"}); got != "comm" {
+	if got := (&Identity{Process: &millracev1.Process{Command: "comm"}}).ServiceName(); got != "comm" {
 		t.Errorf("only the command is known: %q", got)
 	}
-	if got := ServiceName(nil); got != "unknown_service" {
+	if got := (&Identity{}).ServiceName(); got != "unknown_service" {
 		t.Errorf("nothing known: %q", got)
 	}
 }
@@ -41,7 +41,7 @@ func TestEncode(t *testing.T) {
 		},
 	}
 	var batch millracev1.SpanBatch
-	if err := batch.UnmarshalVT(Encode(p)); err != nil {
+	if err := batch.UnmarshalVT((&Identity{Process: p}).Encode()); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}

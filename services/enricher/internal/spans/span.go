@@ -10,12 +10,14 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Peer is what pairing tells about the other end of an exchange.
+// Peer is what pairing, or the other end's address, tells about the other end of an exchange.
 type Peer struct {
-	// Exchange is the other side's view. Not nil.
+	// Exchange is the other side's view; nil: it was not seen.
 	Exchange *millracev1.Exchange
-	// Service is the other side's service.name.
+	// Service is the other side's service.name; may be empty.
 	Service string
+	// Cluster is what a cluster says of the other side; nil: nothing.
+	Cluster *millracev1.Identity
 }
 
 // Input is one side of an exchange with everything that was found out about it.
@@ -31,7 +33,7 @@ type Input struct {
 	Tracestate string
 	// Route is the low-cardinality form of the exchange's path; empty if there is none.
 	Route string
-	// Peer is nil if the other side was not seen.
+	// Peer is nil if nothing is known of the other side.
 	Peer *Peer
 	// Assumed: the trace was decided although a fact that should have decided it was missing.
 	Assumed bool
@@ -146,7 +148,7 @@ func (c *Encoder) network(x *millracev1.Exchange, peer *Peer) {
 		c.port("client.port", clientPort)
 	}
 	// The pair knows who really answered or asked, where the socket may only know a virtual address.
-	if peer != nil && len(peer.Exchange.LocalAddress) != 0 {
+	if peer != nil && peer.Exchange != nil && len(peer.Exchange.LocalAddress) != 0 {
 		address, port = peer.Exchange.LocalAddress, peer.Exchange.LocalPort
 	}
 	textBytes(e, "network.peer.address", c.address(address))
@@ -158,8 +160,11 @@ func observed(e *encoder, in *Input) {
 	x := in.Exchange
 	if in.Peer != nil {
 		text(e, "peer.service", in.Peer.Service)
-		if d, ok := NetworkDuration(x, in.Peer.Exchange); ok && x.Side == millracev1.Side_SIDE_CLIENT {
-			e.double("millrace.network.duration", float64(d)/1e9)
+		peerCluster(e, in.Peer.Cluster)
+		if in.Peer.Exchange != nil && x.Side == millracev1.Side_SIDE_CLIENT {
+			if d, ok := NetworkDuration(x, in.Peer.Exchange); ok {
+				e.double("millrace.network.duration", float64(d)/1e9)
+			}
 		}
 	}
 	switch x.CauseKind {
@@ -203,6 +208,31 @@ func observed(e *encoder, in *Input) {
 	}
 	if x.SrttUs != 0 {
 		e.double("millrace.tcp.srtt", float64(x.SrttUs)/1e6)
+	}
+}
+
+// peerNames are what a span says of where the other side runs, under the name with "millrace.peer." in front.
+var peerNames = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{
+		"k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.container.name", "k8s.node.name",
+		"k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.replicaset.name", "k8s.cronjob.name",
+		"k8s.job.name", "k8s.service.name",
+	} {
+		names[name] = "millrace.peer." + name
+	}
+	return names
+}()
+
+// peerCluster adds what a cluster says of the other side.
+func peerCluster(e *encoder, c *millracev1.Identity) {
+	if c == nil {
+		return
+	}
+	for _, kv := range c.Attributes {
+		if name := peerNames[kv.Key]; name != "" {
+			text(e, name, kv.GetStringValue())
+		}
 	}
 }
 
