@@ -167,8 +167,8 @@ func TestNamesAreWaitedFor(t *testing.T) {
 	}
 }
 
-// A pod of which nothing is heard keeps nobody longer than the hold time, and is counted; a name that comes later is used
-// from then on.
+// A pod of which nothing is heard keeps nobody longer than the hold time, and is counted; a name that comes later is
+// used from then on.
 func TestNamesThatDoNotCome(t *testing.T) {
 	t.Parallel()
 	settings, _ := asking()
@@ -239,8 +239,8 @@ func TestNamesAreForgotten(t *testing.T) {
 	}
 }
 
-// What is published is a function of the log: a partition that goes on from a snapshot, wherever it was taken, publishes
-// the same bytes as one that never stopped, although it asks everything again.
+// What is published is a function of the log: a partition that goes on from a snapshot, wherever it was taken,
+// publishes the same bytes as one that never stopped, although it asks everything again.
 func TestNamesInAReplay(t *testing.T) {
 	t.Parallel()
 	settings, _ := asking()

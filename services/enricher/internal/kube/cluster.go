@@ -67,8 +67,8 @@ const (
 	maxGone      = 20000
 )
 
-// NewCluster prepares the watches. changed is told of every object that came, changed or went; failed of every kind that
-// cannot be watched, and with nil once it can again. Both are called concurrently and return soon.
+// NewCluster prepares the watches. changed is told of every object that came, changed or went; failed of every kind
+// that cannot be watched, and with nil once it can again. Both are called concurrently and return soon.
 func NewCluster(connection *rest.Config, cfg config.KubernetesAttributes, changed func(object any), failed func(kind string, err error),
 ) (*Cluster, error) {
 	// The scheme has what is watched alone; that of client-go links every type there is.
@@ -266,7 +266,8 @@ func podUIDs(object any) ([]string, error) {
 	return nil, nil
 }
 
-// podAddresses are those that belong to the pod alone. One that has ended still has its address, which may be another's.
+// podAddresses are those that belong to the pod alone. One that has ended still has its address, which may be
+// another's.
 func podAddresses(object any) ([]string, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok || pod.Spec.HostNetwork || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {

@@ -153,8 +153,8 @@ func TestContainer(t *testing.T) {
 	})
 }
 
-// What a pod says of itself by annotations goes before its labels, those before its owner, and labels only where that was
-// switched on.
+// What a pod says of itself by annotations goes before its labels, those before its owner, and labels only where that
+// was switched on.
 func TestServiceNames(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -19,9 +19,9 @@ import (
 // component is what /readyz calls the watches.
 const component = "kubernetes"
 
-// Start watches the cluster until ctx ends, if there is one. It returns who may be asked by a partition, nil where there
-// is no cluster, when everything was listed, or when that took longer than is allowed: then the service goes on without
-// names, is not ready, and says why. stop ends the watches and waits until they have.
+// Start watches the cluster until ctx ends, if there is one. It returns who may be asked by a partition, nil where
+// there is no cluster, when everything was listed, or when that took longer than is allowed: then the service goes on
+// without names, is not ready, and says why. stop ends the watches and waits until they have.
 func Start(ctx context.Context, env *service.Env) (asker func(partition int) join.Asker, stop func(), err error) {
 	cfg := env.Config.Attributes.Kubernetes
 	connection, err := Connect(cfg)
@@ -98,8 +98,8 @@ func newState(env *service.Env) (*state, error) {
 	return s, nil
 }
 
-// failed takes that a kind cannot be watched, or with nil that it can again. A watch that breaks later costs nothing but
-// freshness, so it does not make the service unready.
+// failed takes that a kind cannot be watched, or with nil that it can again. A watch that breaks later costs nothing
+// but freshness, so it does not make the service unready.
 func (s *state) failed(kind string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Pod gives the uid of the Kubernetes pod that a process is in, from its cgroup; empty: it is in none. Forms in use, below
-// whatever the kubelet was told to put its pods under (`--cgroup-root`):
+// Pod gives the uid of the Kubernetes pod that a process is in, from its cgroup; empty: it is in none. Forms in use,
+// below whatever the kubelet was told to put its pods under (`--cgroup-root`):
 //
 //	/kubepods/burstable/pod<uid>/<container>                         cgroupfs driver
 //	/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice/…   systemd driver; '_' for '-'
