@@ -506,6 +506,8 @@ static __always_inline struct connection *connection_named(struct named *named)
 	return c && (!identity || c->facts.id == identity) ? c : NULL;
 }
 
+#define VERDICT_TURNS 0x100 /* added to the protocol: CONNECTION_TURNS */
+
 struct verdict {
 	struct named connection;
 	u64 protocol;
@@ -522,7 +524,9 @@ int set_verdict(struct verdict *verdict)
 	c->facts.protocol = verdict->protocol;
 	c->tries = 0;
 	c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
-	if (c->framed && frames_of(c->framed)->protocol == verdict->protocol)
+	if (verdict->protocol & VERDICT_TURNS)
+		c->flags |= CONNECTION_TURNS;
+	else if (c->framed && frames_of(c->framed)->protocol == verdict->protocol)
 		return 0; /* followed already */
 	c->framed = 0;
 	c->sides[SIDE_SEND].line = c->sides[SIDE_RECEIVE].line = LINE_UNKNOWN;

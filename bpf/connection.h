@@ -74,6 +74,8 @@ enum connection_flag {
 	CONNECTION_PEER_CHECKED = 16,
 	CONNECTION_ABORTED = 32, /* ended by a reset that is not reported yet */
 	CONNECTION_ASKS = 64,	 /* this end is the client, for frames */
+	/* Its messages are not followed: what an end sends begins a message once the other end has sent something. */
+	CONNECTION_TURNS = 128,
 };
 
 struct connection {

@@ -542,6 +542,8 @@ static __noinline int transfer_event(struct scratch *s, struct work *w, struct c
 			d->next += w->count;
 		return 0;
 	}
+	if (c->flags & CONNECTION_TURNS)
+		c->sides[(w->side & 1) ^ 1].budget = message_bytes;
 	if (!c->facts.owner)
 		c->facts.owner = w->pid;
 	offset = position_of(w, c, d, &flags);

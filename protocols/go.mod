@@ -3,6 +3,7 @@ module millrace.dev/protocols
 go 1.26.0
 
 require (
+	github.com/klauspost/compress v1.20.3
 	github.com/twmb/franz-go/pkg/kmsg v1.15.1
 	golang.org/x/net v0.61.0
 	google.golang.org/protobuf v1.36.12

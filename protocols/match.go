@@ -1,6 +1,11 @@
 package protocols
 
-import millracev1 "millrace.dev/proto/millrace/v1"
+import (
+	"math/bits"
+	"slices"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
+)
 
 // MatchBytes is how many of the first bytes of a send the kernel side compares.
 const MatchBytes = 16
@@ -105,7 +110,16 @@ func Rules(list []*Protocol) []Rule {
 			}
 		}
 	}
+	slices.SortStableFunc(opening, func(a, b Rule) int { return b.compared() - a.compared() })
 	return append(append(never, named...), opening...)
+}
+
+// compared is how many bits are compared.
+func (m *Match) compared() (n int) {
+	for _, b := range m.Mask {
+		n += bits.OnesCount8(b)
+	}
+	return n
 }
 
 // Find gives the first rule that fits, as the kernel side does; nil if none does.

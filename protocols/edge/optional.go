@@ -19,3 +19,23 @@ type Tailer interface {
 	// a message certainly begins right behind b; then the direction is followed again.
 	Tail(from protocols.End, b []byte, w *Writer, within bool) bool
 }
+
+// Framing is how the messages of a connection begin, for the kernel side.
+type Framing uint8
+
+// Framings.
+const (
+	// FramingUsual: as [protocols.Frames] says.
+	FramingUsual Framing = iota
+	// FramingPending: it is not known yet. The kernel side leaves nothing out until it is.
+	FramingPending
+	// FramingOther: in another way. The kernel side does not follow them, and copies the first capture.message_bytes of
+	// what an end sends before the other one does.
+	FramingOther
+)
+
+// Framer says how messages begin where that is agreed on by the first ones. The matches of the first ones are those of
+// openings (see [protocols.Match.Opening]), so that the kernel side waits for the node.
+type Framer interface {
+	Framing() Framing
+}

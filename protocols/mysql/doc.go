@@ -2,16 +2,14 @@
 // documentation of the server's sources) and MariaDB's "Client/Server Protocol".
 //
 // wire.go reads what packets are made of, command.go is the table of commands, answer.go follows the packets of an
-// answer by their first bytes. edge.go with edge_client.go and edge_server.go is the node's half, package decode below
-// that of the decoder.
+// answer by their first bytes. edge.go with edge_client.go and edge_server.go is the node's half, edge_compressed.go
+// what it inflates, package decode below the decoder's half.
 //
 // Of the server's packets only the numbers leave the node: how many rows there are, status flags, the code and the
 // state of an error. Texts, definitions, rows and challenges are dropped. Of the client's leave statements with their
 // literals blanked, names of databases and numbers of prepared statements; users and proofs are blanked, values and
 // files are dropped.
 //
-// Not understood: the compressed protocol (zlib, zstd): statements in it cannot be blanked in place, so the connection
-// is given up, and counted, when the client asks for it. After a request for encryption, and where a client
-// replicates, it is given up too. The text of a query with attributes is not kept. The names of tables of
-// COM_FIELD_LIST are not.
+// Not understood: what follows a request for encryption, and a client that replicates; the connection is given up, and
+// counted. The text of a query with attributes is not kept. The names of tables of COM_FIELD_LIST are not.
 package mysql

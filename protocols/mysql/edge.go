@@ -3,12 +3,19 @@ package mysql
 import (
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/edge/inflate"
 	"millrace.dev/protocols/sql"
 )
 
 // Edge is the node's half. What leaves is the headers of packets, what the server's packets count, statements with
 // their literals blanked, and names of databases.
-var Edge = edge.Room{Protocol: &Protocol, New: newScanner}
+var Edge = edge.Room{
+	Protocol: &Protocol,
+	Prepare: func(r *edge.Rules) (func(seen bool) edge.Scanner, error) {
+		inflater := &inflate.Inflater{}
+		return func(seen bool) edge.Scanner { return newScanner(r, seen, inflater) }, nil
+	},
+}
 
 const (
 	// maxText is how much of the text of a statement leaves the node.
@@ -57,6 +64,7 @@ type scanner struct {
 	waiting        [maxWaiting]Kind // commands that wait for their answers
 	first, count   int
 	opaque         bool
+	inflating
 }
 
 // asking is the direction of the client.
@@ -89,8 +97,9 @@ type answering struct {
 	free   bool // it is not known
 }
 
-func newScanner(r *edge.Rules, seen bool) edge.Scanner {
+func newScanner(r *edge.Rules, seen bool, inflater *inflate.Inflater) edge.Scanner {
 	s := &scanner{rules: r, login: seen}
+	s.inflater = inflater
 	s.client.lost, s.server.lost = !seen, !seen
 	s.forget()
 	return s
@@ -107,16 +116,22 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 		lost, scan = &s.server.lost, s.scanServer
 	}
 	for i := 0; i < len(b); {
-		if *lost {
-			return edge.Lost
-		}
-		if s.opaque {
+		switch {
+		case s.opaque:
 			return edge.Opaque
+		case s.wrapped:
+			w.Advance(i)
+			if status := s.scanWrapped(from, b[i:], w); status != edge.Following || !s.opaque {
+				return status
+			}
+			return edge.Opaque
+		case *lost:
+			return edge.Lost
 		}
 		i += scan(b[i:], i, w)
 	}
 	switch {
-	case *lost:
+	case *lost && !s.wrapped:
 		return edge.Lost
 	case s.opaque:
 		return edge.Opaque
@@ -158,6 +173,7 @@ func (s *scanner) loseClient() {
 	s.client.lost = true
 	s.forget()
 	if s.login {
+		s.opaque = s.opaque || s.known && Compresses(s.capabilities[0], s.capabilities[1])
 		s.loseServer()
 	}
 }
@@ -165,14 +181,35 @@ func (s *scanner) loseClient() {
 // loseServer is the same for the server.
 func (s *scanner) loseServer() {
 	s.server.lost, s.server.active = true, false
+	s.opaque = s.opaque || s.agreed && !s.wrapped
 	s.forget()
 	if s.login {
+		s.opaque = s.opaque || s.known && Compresses(s.capabilities[0], s.capabilities[1])
 		s.client.lost = true
 	}
 }
 
+// Framing implements [edge.Framer]: it is the usual one unless the login agrees on compression.
+func (s *scanner) Framing() edge.Framing {
+	switch {
+	case s.wrapped:
+		return edge.FramingOther
+	case s.login || s.agreed:
+		return edge.FramingPending
+	}
+	return edge.FramingUsual
+}
+
 // Skip implements [edge.Scanner].
 func (s *scanner) Skip(from protocols.End, n uint64) bool {
+	if s.wrapped {
+		return s.skipWrapped(from, n)
+	}
+	return s.skipInner(from, n)
+}
+
+// skipInner passes over bytes of packets.
+func (s *scanner) skipInner(from protocols.End, n uint64) bool {
 	if from == protocols.Client {
 		c := &s.client
 		if c.lost || n > uint64(c.left) || !c.inside || s.login || c.index == 0 && c.part == partFixed {
@@ -196,17 +233,30 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 
 // Resume implements [edge.Scanner].
 func (s *scanner) Resume(from protocols.End, b []byte) bool {
-	if from == protocols.Client {
-		if !Begins(b, true) {
-			return false
-		}
-		s.client = asking{}
-		s.login = false
-		if s.server.lost {
-			s.count = 0
-		}
-		return true
+	switch {
+	case s.wrapped:
+		return s.resumeWrapped(from, b)
+	case from == protocols.Client:
+		return s.resumeClient(b, true)
 	}
+	return s.resumeServer(b)
+}
+
+// resumeClient goes on with the command with which b begins; whole says that all of the event is in b.
+func (s *scanner) resumeClient(b []byte, whole bool) bool {
+	if !Begins(b, whole) {
+		return false
+	}
+	s.client = asking{}
+	s.login = false
+	if s.server.lost {
+		s.count = 0
+	}
+	return true
+}
+
+// resumeServer goes on with the answer with which b begins, where one is waited for.
+func (s *scanner) resumeServer(b []byte) bool {
 	if s.count != 1 || s.client.lost || !Answers(b) {
 		return false
 	}

@@ -200,7 +200,7 @@ func (s *scanner) readFlags(b []byte, index int) {
 	}
 	if index+len(b) >= 4 {
 		s.known = true
-		s.opaque = Leaves(s.capabilities[0], d.length)
+		s.opaque = Leaves(s.capabilities[0], s.capabilities[1], d.length)
 	}
 }
 

@@ -131,6 +131,7 @@ func (s *scanner) take(c Class) {
 	}
 	if s.login && c == ClassOK {
 		s.login = false
+		s.agreed = Compresses(s.capabilities[0], s.capabilities[1])
 		d.answer.DeprecateEOF = No
 		if s.capabilities[0]&CapDeprecateEOF != 0 {
 			d.answer.DeprecateEOF = Yes
@@ -142,6 +143,7 @@ func (s *scanner) endServer() {
 	d := &s.server
 	if d.inside && d.left == 0 {
 		d.inside = false
+		s.wrapped = s.wrapped || s.agreed
 	}
 }
 

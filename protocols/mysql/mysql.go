@@ -26,7 +26,7 @@ func matches() []protocols.Match {
 	command := one.Then(0, 0).Then(0, 0).Then(0xf0, 0).Then(0xff, 0)
 	execute := command.Then(0xff, byte(Execute)).Then(0, 0).Then(0, 0).Then(0, 0).Then(0, 0).Then(0xf0, 0)
 	return []protocols.Match{
-		greeting.By(protocols.Server),
+		greeting.By(protocols.Server).AtOpening(), // how packets begin behind the login is known with its end
 		command.Then(0xff, byte(Query)).Then(0xc0, 0x40).By(protocols.Client),
 		command.Then(0xff, byte(Query)).Then(0xff, 0).Then(0xff, 1).By(protocols.Client),
 		command.Then(0xff, byte(Prepare)).Then(0xc0, 0x40).By(protocols.Client),

@@ -120,10 +120,14 @@ func Multibyte(collation byte) bool {
 }
 
 // Leaves reports whether a connection leaves what can be read with what the client answers to the greeting: the
-// payload of its packet has a length, and the flags are the first four bytes of it.
-func Leaves(capabilities, length uint32) bool {
-	return capabilities&(capCompress|capZstd) != 0 || capabilities&capSSL != 0 && length == loginResponseBytes
+// payload of its packet has a length, and the flags are the first four bytes of it. A client that compresses without
+// being asked is not understood.
+func Leaves(client, server, length uint32) bool {
+	return client&capSSL != 0 && length == loginResponseBytes || client&^server&(capCompress|capZstd) != 0
 }
+
+// Compresses reports whether both ends go on with the compressed protocol behind the login.
+func Compresses(client, server uint32) bool { return client&server&(capCompress|capZstd) != 0 }
 
 // NamesDatabase reports whether a client with the flags names a database when it logs in.
 func NamesDatabase(capabilities uint32) bool { return capabilities&capConnectWithDB != 0 }

@@ -45,7 +45,7 @@ func (e *events) Close() error                          { close(e.closed); retur
 func (e *events) SetPolicy(uint32, kernel.Policy) error { return nil }
 func (e *events) Tables() []kernel.Table                { return nil }
 
-func (e *events) SetVerdict(uint64, millracev1.Protocol) error { return nil }
+func (e *events) SetVerdict(uint64, millracev1.Protocol, bool) error { return nil }
 
 func (e *events) Losses() (kernel.Losses, error) { return nil, nil }
 

@@ -178,3 +178,22 @@ func TestMySQLPrograms(t *testing.T) {
 		three.pid(): {"SELECT rows=1": 1, "SELECT rows=2": 1, "SHOW rows=2": 1},
 	})
 }
+
+// MariaDB with clients that compress: of Go, and its own.
+func TestMySQLCompressed(t *testing.T) {
+	t.Parallel()
+	o := observing(t)
+	server, port := mariadbServer(t)
+	one, did := goClient(t, "mysql compressed", fmt.Sprint("127.0.0.1:", port))
+	two := launchProgram(t, "mariadb", "--no-defaults", "-h127.0.0.1", fmt.Sprint("-P", port), "-utester", "-phunter2hunter2", "--skip-ssl",
+		"--compress", "shop", "-e", "SELECT 'hunter2hunter2'; SELECT 1 UNION SELECT 2; SHOW TABLES; SELECT seq FROM seq_1_to_500; "+
+			"SHOW SESSION STATUS LIKE 'Compression'")
+	two.wait()
+	if truthOnly {
+		return
+	}
+	o.same(t, "mariadb", server.pid(), map[int]account{
+		one.pid(): did,
+		two.pid(): {"SELECT rows=1": 1, "SELECT rows=2": 1, "SHOW rows=1": 2, "SELECT rows=500": 1},
+	})
+}

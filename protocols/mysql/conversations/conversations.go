@@ -167,10 +167,7 @@ func List() []edgetest.Conversation {
 			Masks:    "0",
 			Kept:     []string{"UPDATE t SET a = '", "INSERT INTO t VALUES (?)", "\xfa\x01\x00\x00\x00\x80\x00"},
 		},
-		{
-			Name: "compressed", Pieces: append(start(Usual|Compress), ask(secret+secret), say(secret+secret)),
-			Secrets: []string{"correct horse", secret}, Kept: []string{"8.0.36"},
-		},
+		compressed(start(Usual | Compress)[:2]),
 		{
 			Name: "encrypted",
 			Pieces: []edgetest.Piece{

@@ -30,7 +30,11 @@ func (*sink) Finished(*decode.Conn, *decode.Exchange)  {}
 
 // benchmark passes a conversation behind a login through the node's half and the parser of one connection end.
 func benchmark(b *testing.B, ask, answer string) {
-	scanner, parser := mysql.Edge.New(&edge.Rules{Literals: true}, true), Protocol.New(decode.Options{})
+	scanners, err := mysql.Edge.Scanners(&edge.Rules{Literals: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	scanner, parser := scanners(true), Protocol.New(decode.Options{})
 	var streams [2]stream.Stream
 	streams[0].StartAt(0)
 	streams[1].StartAt(0)

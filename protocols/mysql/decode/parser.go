@@ -5,13 +5,14 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/mysql"
 )
 
 // Protocol is the protocol of MySQL and MariaDB.
 var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_MYSQL,
-	StateVersion: 1,
+	StateVersion: 2,
 	New: func(o decode.Options) decode.Parser {
 		return &parser{keepStatements: o.KeepStatements, prepared: cache{most: o.PreparedStatements[mysql.Protocol.Number]}}
 	},
@@ -47,6 +48,8 @@ type direction struct {
 	left   uint64           // bytes of the packet still to come
 	state  state
 	goesOn bool // the next packet continues the message
+	// wrapped: the direction is behind the login, and compressed.
+	wrapped bool
 }
 
 // parser holds both directions of a connection.
@@ -70,6 +73,8 @@ type parser struct {
 	expect     byte // number of the next of them
 	failures   int
 	capability uint32
+	offered    uint32 // capabilities of the server
+	wrapped    bool   // both ends compress behind the login: what the node inflates is restated
 	database   []byte
 	prepared   cache
 	// pending is the statement that was prepared last, by the request at offset pendingAt; its number may not be
@@ -105,6 +110,13 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 		return decode.GiveUp
 	}
 	return decode.Continue
+}
+
+// unwrapped reports whether what is at the position of s, in the direction d, is not what a compressed packet holds,
+// though it should be: the node did not inflate it, or was not there.
+func (p *parser) unwrapped(d *direction, s *stream.Stream) bool {
+	d.wrapped = d.wrapped || p.wrapped && !p.login && d.state != inPayload
+	return d.wrapped && !s.Restated()
 }
 
 // Held implements [decode.Parser].

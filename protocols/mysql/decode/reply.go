@@ -15,6 +15,12 @@ func (p *parser) replies(c *decode.Conn) {
 		if d.x != nil && c.Oldest() != d.x { // ended in the middle of its answer
 			p.forgetReply(lost)
 		}
+		if p.unwrapped(d, s) && d.state != lost && d.state != cut {
+			if p.opaque = s.Next() == stream.Bytes; !p.opaque {
+				p.loseReply(c, false)
+			}
+			continue
+		}
 		switch d.state {
 		case inPayload:
 			if d.left -= s.Skip(d.left); d.left == 0 {
@@ -24,7 +30,7 @@ func (p *parser) replies(c *decode.Conn) {
 				}
 			}
 		case lost:
-			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && mysql.Answers(b) {
+			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && !p.unwrapped(d, s) && mysql.Answers(b) {
 				d.state = atHeader
 			} else {
 				s.PassToEvent()
@@ -68,7 +74,7 @@ func (p *parser) reply(c *decode.Conn) bool {
 		}
 		p.greeted = true
 		if g, ok := mysql.ReadGreeting(b[mysql.HeaderBytes:]); ok {
-			p.mariadb = mysql.IsMariaDB(g.Version)
+			p.mariadb, p.offered = mysql.IsMariaDB(g.Version), g.Capabilities
 		}
 	default:
 		switch {

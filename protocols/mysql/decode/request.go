@@ -12,13 +12,19 @@ import (
 func (p *parser) requests(c *decode.Conn) {
 	s, d := c.Requests, &p.ask
 	for s.Next() != stream.None && !p.opaque {
+		if p.unwrapped(d, s) && d.state != lost {
+			if p.opaque = s.Next() == stream.Bytes; !p.opaque {
+				p.loseRequest(c, false)
+			}
+			continue
+		}
 		switch d.state {
 		case inPayload:
 			if d.left -= s.Skip(d.left); d.left == 0 {
 				p.endRequest(c)
 			}
 		case lost:
-			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && mysql.Begins(b, false) {
+			if b := s.Bytes(); len(b) > 0 && s.AtEventStart() && !p.unwrapped(d, s) && mysql.Begins(b, false) {
 				*d = direction{}
 			} else if !s.PassToEvent() {
 				p.failures++
@@ -190,10 +196,11 @@ func (p *parser) readLogin(b []byte, length uint32) {
 		return
 	}
 	p.capability, p.known = binary.LittleEndian.Uint32(b), true
-	if mysql.Leaves(p.capability, length) {
+	if mysql.Leaves(p.capability, p.offered, length) {
 		p.opaque = true
 		return
 	}
+	p.wrapped = mysql.Compresses(p.capability, p.offered)
 	if p.answer.DeprecateEOF = mysql.No; p.capability&mysql.CapDeprecateEOF != 0 {
 		p.answer.DeprecateEOF = mysql.Yes
 	}

@@ -24,6 +24,10 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(p.expect))
 	w.Uint(uint64(p.failures))
 	w.Uint(uint64(p.capability))
+	w.Uint(uint64(p.offered))
+	w.Bool(p.wrapped)
+	w.Bool(p.ask.wrapped)
+	w.Bool(p.resp.wrapped)
 	w.Bytes(p.database)
 	w.Uint(p.pendingAt)
 	w.Bool(p.pending != nil)
@@ -39,7 +43,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 }
 
 // RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
+func (p *parser) RestoreState(c *decode.Conn, version uint64, r *snapshot.Reader) {
 	for _, d := range [2]*direction{&p.ask, &p.resp} {
 		d.x = c.At(int(r.Uint()))
 		d.left, d.state, d.goesOn = r.Uint(), state(r.Uint()), r.Bool()
@@ -58,6 +62,10 @@ func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 		*b = r.Bool()
 	}
 	p.next, p.expect, p.failures, p.capability = byte(r.Uint()), byte(r.Uint()), int(r.Uint()), uint32(r.Uint())
+	if version > 1 { // before that, what is compressed was given up
+		p.offered, p.wrapped = uint32(r.Uint()), r.Bool()
+		p.ask.wrapped, p.resp.wrapped = r.Bool(), r.Bool()
+	}
 	p.database, p.pendingAt = r.Bytes(), r.Uint()
 	if r.Bool() {
 		p.pending = &statement{}

@@ -120,8 +120,9 @@ type Source interface {
 	// SetPolicy sets what to do with a thread group. Safe for concurrent use with Run.
 	SetPolicy(pid uint32, p Policy) error
 	// SetVerdict says what the connection with this Socket speaks: payload of PROTOCOL_TLS and PROTOCOL_UNKNOWN is
-	// not copied any more, that of others is. Safe for concurrent use with Run.
-	SetVerdict(socket uint64, protocol millracev1.Protocol) error
+	// not copied any more, that of others is. turns: its messages do not begin as the room's Frames say, so that of each
+	// turn of an end the first bytes are copied. Safe for concurrent use with Run.
+	SetVerdict(socket uint64, protocol millracev1.Protocol, turns bool) error
 	// Losses reads the loss counters. Safe for concurrent use with Run.
 	Losses() (Losses, error)
 	// Tables tells how full the tables of fixed size are, and what did not fit. Safe for concurrent use with Run.

@@ -171,7 +171,7 @@ func TestFramesOfOpenings(t *testing.T) {
 			if events := r.of(c, kind); shippedBytes(events) != half {
 				t.Errorf("%d of %d bytes are shipped before the verdict", shippedBytes(events), half)
 			}
-			if err := r.SetVerdict(r.of(c, kind)[0].Connection.Socket, says); err != nil {
+			if err := r.SetVerdict(r.of(c, kind)[0].Connection.Socket, says, false); err != nil {
 				t.Fatal(err)
 			}
 		}

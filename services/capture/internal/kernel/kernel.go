@@ -325,16 +325,27 @@ type rawNamed struct {
 	Identity uint64 // Connection.Socket; 0: whichever is there
 }
 
+// Flags as in capture.bpf.c and connection.h: VERDICT_TURNS, CONNECTION_TURNS.
+const (
+	verdictTurns    = 0x100
+	connectionTurns = 128
+)
+
 // SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events
 // (its end is still reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again.
-// Safe for concurrent use with Run.
-func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
+// turns: its messages are not followed by their lengths; the first Options.MessageBytes are copied of what an end sends
+// once the other end has sent something. Safe for concurrent use with Run.
+func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns bool) error {
 	key, ok := k.table.keyOf(socket)
 	if !ok {
 		return ErrUnknownConnection
 	}
 	if program := k.programNamed(programVerdict); program != nil {
-		status, err := program.Run(&ebpf.RunOptions{Context: rawVerdict{rawNamed{key, socket}, uint64(protocol)}})
+		verdict := rawVerdict{rawNamed{key, socket}, uint64(protocol)}
+		if turns {
+			verdict.Protocol |= verdictTurns
+		}
+		status, err := program.Run(&ebpf.RunOptions{Context: verdict})
 		if err != nil {
 			return fmt.Errorf("set verdict on connection %d: %w", socket, err)
 		}
@@ -351,6 +362,9 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol) error {
 	raw.Tries = 0
 	raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
 	raw.Sides[0].Line, raw.Sides[1].Line = 0, 0
+	if turns {
+		raw.Flags |= connectionTurns
+	}
 	if key.Inode != 0 {
 		return k.collection.Maps["unix_connections"].Update(key, raw, ebpf.UpdateExist)
 	}

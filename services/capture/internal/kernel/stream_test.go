@@ -391,7 +391,7 @@ func TestVerdict(t *testing.T) {
 	}
 	exchange()
 	socket := r.wait(t, client, 1, Send)[0].Connection.Socket
-	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_UNKNOWN); err != nil {
+	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_UNKNOWN, false); err != nil {
 		t.Fatal(err)
 	}
 	exchange()
@@ -400,7 +400,7 @@ func TestVerdict(t *testing.T) {
 	if events := r.of(client, Send); len(events) != 1 {
 		t.Errorf("after the verdict:%s", describe(events))
 	}
-	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_HTTP1); err != nil {
+	if err := r.SetVerdict(socket, millracev1.Protocol_PROTOCOL_HTTP1, false); err != nil {
 		t.Fatal(err)
 	}
 	exchange()
@@ -408,7 +408,7 @@ func TestVerdict(t *testing.T) {
 	if e := events[1]; e.Offset != uint64(2*len(request(1))) || e.Flags != 0 {
 		t.Errorf("after it was taken back:%s", describe(events))
 	}
-	if err := r.SetVerdict(12345, 1); !errors.Is(err, ErrUnknownConnection) {
+	if err := r.SetVerdict(12345, 1, false); !errors.Is(err, ErrUnknownConnection) {
 		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/edge"
 	"millrace.dev/services/capture/internal/batch"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/process"
@@ -109,17 +110,22 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 	for ; c.unframed < c.redact.DirectionsGivenUp(); c.unframed++ {
 		p.counters.giveUpDirection(redact.CauseUnframed, taken)
 	}
-	verdict := millracev1.Protocol_PROTOCOL_UNSPECIFIED
+	verdict, framing := millracev1.Protocol_PROTOCOL_UNSPECIFIED, edge.FramingUsual
+	if cause != c.cause || taken != c.taken {
+		framing = c.redact.Framing()
+	}
 	switch {
 	case cause == c.cause && taken == c.taken:
 		return
 	case cause == redact.CauseEnded: // there is nothing left to copy
+	case cause == redact.CauseNone && framing == edge.FramingPending: // until it is known, all is copied
+		return
 	case cause != redact.CauseNone:
 		verdict = millracev1.Protocol_PROTOCOL_UNKNOWN
 		if taken != nil && !taken.Decoded {
 			verdict = taken.Number
 		}
-	case k.Hint != taken.Number:
+	case k.Hint != taken.Number || framing == edge.FramingOther:
 		verdict = taken.Number
 	}
 	if cause != c.cause {
@@ -129,7 +135,7 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 	if verdict == 0 {
 		return
 	}
-	if err := p.Source.SetVerdict(k.Socket, verdict); err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {
+	if err := p.Source.SetVerdict(k.Socket, verdict, framing == edge.FramingOther); err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {
 		p.counters.verdictErrors.Add(1)
 	}
 }

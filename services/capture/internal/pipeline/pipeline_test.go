@@ -40,7 +40,7 @@ func (s *source) SetPolicy(pid uint32, p kernel.Policy) error {
 	return nil
 }
 
-func (s *source) SetVerdict(_ uint64, p millracev1.Protocol) error {
+func (s *source) SetVerdict(_ uint64, p millracev1.Protocol, _ bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.verdicts = append(s.verdicts, p)

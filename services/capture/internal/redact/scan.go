@@ -99,6 +99,14 @@ func (r *Redactor) succeed(c *Connection, d *direction, b []byte) bool {
 	return true
 }
 
+// Framing is how the messages of the connection begin, as far as its scanner says.
+func (c *Connection) Framing() edge.Framing {
+	if f, ok := c.scanner.(edge.Framer); ok {
+		return f.Framing()
+	}
+	return edge.FramingUsual
+}
+
 // skip passes over n bytes that are not there.
 func (c *Connection) skip(d *direction, n uint64) {
 	if d.state == statePreface {

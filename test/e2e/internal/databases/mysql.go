@@ -179,3 +179,47 @@ func mysqlAtOnce(ctx context.Context, done account, db *sql.DB) error {
 	done[Line("SELECT", 1, "")] += 50 * len(failures)
 	return errors.Join(failures...)
 }
+
+// compressed uses a server with a client of Go that compresses; the argument is its address.
+func compressed(done account, arguments []string) error {
+	ctx := context.Background()
+	db, err := sql.Open("mysql", "tester:hunter2hunter2@tcp("+arguments[0]+")/shop?compress=true")
+	if err != nil {
+		return err
+	}
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if err := execute(ctx, c, "CREATE TABLE zip_items (id INT PRIMARY KEY, name LONGTEXT)"); err != nil {
+		return err
+	}
+	done.add("CREATE TABLE", -1, "")
+	for i := range 60 {
+		if err := execute(ctx, c, fmt.Sprintf("INSERT INTO zip_items VALUES (%d, '%s')", i, strings.Repeat("hunter2hunter2", i*i))); err != nil {
+			return err
+		}
+		done.add("INSERT", -1, "")
+		n, err := count(c.QueryContext(ctx, "SELECT id, name FROM zip_items WHERE id < 10"))
+		if err != nil {
+			return err
+		}
+		done.add("SELECT", n, "")
+	}
+	read, err := c.PrepareContext(ctx, "SELECT id FROM zip_items WHERE id >= ?")
+	if err != nil {
+		return err
+	}
+	for i := range 20 {
+		n, err := count(read.QueryContext(ctx, i))
+		if err != nil {
+			return err
+		}
+		done.add("SELECT", n, "")
+	}
+	if err := execute(ctx, c, "INSERT INTO zip_items VALUES (1, 'hunter2hunter2')"); err == nil {
+		return errors.New("a key was inserted twice")
+	}
+	done.add("INSERT", -1, "1062")
+	return errors.Join(read.Close(), c.Close())
+}
