@@ -21,6 +21,7 @@ func Main() {
 	}
 	programs := map[string]func(arguments []string) error{
 		"http-server": httpServer, "http-client": httpClient, "grpc-server": grpcServer, "grpc-client": grpcClient,
+		"chain-http": chainHTTP, "chain-grpc": chainGRPC, "chain-load": chainLoad,
 	}
 	if err := programs[arguments[0]](arguments[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
