@@ -159,7 +159,7 @@ func (p *parser) conclude(x *decode.Exchange) {
 	a := &x.Said.Attributes
 	x.Estimated = x.Estimated || r.copies && !p.copied       // the rest of the data has not come
 	if string(x.Said.Operation) == unknown && r.tagged > 0 { // the statement is not known: the server names it
-		x.Said.Operation = append(x.Said.Operation, r.tag[:r.tagged]...)
+		x.Said.Operation = append(x.Said.Operation[:0], r.tag[:r.tagged]...)
 		a.Text(attrOperation, r.tag[:r.tagged])
 	}
 	switch {
