@@ -12,9 +12,9 @@ import (
 	"millrace.dev/test/internal/spans"
 )
 
-// TestChain: requests at a concurrency of 32 through nginx, a service of HTTP, a service of gRPC on the server of grpc-go
-// and on that of net/http, PostgreSQL and Redis. Every span is there, the two ends of every hop are one pair, no span
-// has a parent of another request, and where the programs carry a traceparent all that carries it is one trace.
+// TestChain: requests at a concurrency of 32 through nginx, a service of HTTP, a service of gRPC on the server of
+// grpc-go and on that of net/http, PostgreSQL and Redis. Every span is there, the two ends of every hop are one pair,
+// no span has a parent of another request, and where the programs carry a traceparent all that carries it is one trace.
 func TestChain(t *testing.T) {
 	needRoot(t)
 	var o *observed

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// chainHTTP is a service of HTTP/1.1: for each request, whose path ends in its id, it makes a call of the method of that
-// id. What it got as traceparent it passes on. Its argument is the address of the service of gRPC.
+// chainHTTP is a service of HTTP/1.1: for each request, whose path ends in its id, it makes a call of the method of
+// that id. What it got as traceparent it passes on. Its argument is the address of the service of gRPC.
 func chainHTTP(arguments []string) error {
 	conn, err := grpc.NewClient("passthrough:///"+arguments[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
