@@ -32,6 +32,6 @@
 // links, because the node does not inflate what may be a megabyte for a header); records beyond the first 32 of a batch
 // have no links; sessions that authenticate with tokens behind SaslHandshake version 0 are followed again with the next
 // request that begins an event. A consumer that starts within a batch gets the records before its place as well and
-// drops them; they count. Of a message that is longer than 4,096 bytes topics behind these are not seen: they are
+// drops them; they count. Of a message that is longer than 16 KiB topics behind these are not seen: they are
 // neither exchanges, nor in the count of messages, which is left out.
 package kafka

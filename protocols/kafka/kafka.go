@@ -8,8 +8,9 @@ import (
 	"millrace.dev/protocols/kafka/message"
 )
 
-// copied is how much of each message the kernel side copies, in bytes.
-const copied = 4096
+// copied is how much of each message the kernel side copies, in bytes: a whole batch of the size that clients make by
+// default (batch.size), and what the next partition or topic says of itself.
+const copied = 16 << 10
 
 // longFetch is the longest Fetch, in bytes, that is taken for one where bytes before it were not seen. The middle of a
 // Bind of PostgreSQL may look like a Fetch of 2 MiB.

@@ -13,7 +13,13 @@
 // has. Everything else is dropped: filters, documents, sessions, cursor ids, messages of errors, and all that
 // authenticates. So there is no query text.
 //
-// Not understood: what OP_COMPRESSED holds. A compressed command has its times and sizes, and neither a name nor an
-// error, because the node cannot blank within compressed bytes and drops them. OP_COMMAND, which clusters of MongoDB
-// 3.2 to 4.0 used among themselves, is not recognised.
+// Of a compressed message (snappy, zlib, zstd) the node inflates the beginning, and restates what leaves of it:
+// the same that leaves of any other message. It reads at most 16 KiB of the compressed bytes, and 64 KiB of what
+// they hold, so that a message which holds far more than it is long costs no more than others. What is behind is
+// left out; of zstd, which can be read block by block alone, nothing is known of a block that does not end within
+// the 16 KiB. Sizes are those on the wire.
+//
+// Not understood: what OP_COMPRESSED holds where no node restates it, as in packet captures, and where a part of the
+// compressed bytes was not seen. Such a command has its times and sizes, and neither a name nor an error. OP_COMMAND,
+// which clusters of MongoDB 3.2 to 4.0 used among themselves, is not recognised.
 package mongodb

@@ -13,6 +13,13 @@ import (
 // errors come before its documents.
 const copied = 4096
 
+// copiedPacked is how much is copied of compressed messages: without the end of a block of zstd nothing can be read of
+// it.
+const copiedPacked = 16 << 10
+
+// packedType is the first byte of the opcode of a compressed message.
+const packedType = message.OpCompressed & 0xff
+
 // Protocol is MongoDB.
 var Protocol = protocols.Protocol{
 	Number:  millracev1.Protocol_PROTOCOL_MONGODB,
@@ -21,8 +28,9 @@ var Protocol = protocols.Protocol{
 	Order:   protocols.ByID,
 	Matches: []protocols.Match{opcodes()},
 	Frames: &protocols.Frames{
-		Header: protocols.FrameHeader{Size: message.HeaderSize, LengthSize: 4, Little: true, Most: message.MaxSize},
-		Client: protocols.Copy{Bytes: copied}, Server: protocols.Copy{Bytes: copied},
+		Header: protocols.FrameHeader{Size: message.HeaderSize, LengthSize: 4, Little: true, Most: message.MaxSize, TypeAt: 12},
+		Client: protocols.Copy{Bytes: copied, Types: map[byte]int{packedType: copiedPacked}},
+		Server: protocols.Copy{Bytes: copied, Types: map[byte]int{packedType: copiedPacked}},
 	},
 	Recognise: recognise,
 }

@@ -74,6 +74,27 @@ var Talks = []Talk{
 			Message(3, 0, 0, D{strings.Repeat("x", 100), Secret, "$db", "x"}), Message(902, 3, 0, D{"ok", 1.0}),
 		},
 	},
+	{
+		// What it holds is read by the node: with each compressor, an error, a legacy message, and what is no message.
+		"packed", []string{
+			Pack(Zlib, Message(1, 0, 0, D{"find", "users", "filter", D{"name", Secret}, "lsid", Session, "$db", "shop"})),
+			Pack(Zlib, Message(900, 1, 0, D{"cursor", D{"firstBatch", []D{{"_id", 1, "name", Secret}, {"_id", 2}}, "id", int64(77), "ns", "shop.users"}, "ok", 1.0})),
+			Pack(Snappy, Message(2, 0, 0, D{"insert", "orders", "$db", "shop"}, Sequence("documents", D{"a", Secret}, D{"a", Secret}))),
+			Pack(Snappy, Message(901, 2, 0, D{"n", 0, "writeErrors", []D{{"index", 0, "code", 11000, "errmsg", Secret}}, "ok", 1.0})),
+			Pack(Zstd, Message(3, 0, 1, D{"aggregate", "orders", "pipeline", []D{{"$match", D{"x", Secret}}}, "$db", "shop"})),
+			Pack(Zstd, Message(902, 3, 0, D{"ok", 0.0, "errmsg", "no " + Secret, "code", 59, "codeName", "CommandNotFound"})),
+			Pack(Noop, Message(4, 0, 0, D{"delete", "orders", "deletes", []D{{"q", D{"k", Secret}}}, "$db", "shop"})),
+			Pack(Noop, Message(903, 4, 0, D{"n", 1, "writeConcernError", D{"code", 64, "codeName", "WriteConcernTimeout", "errmsg", Secret}, "ok", 1})),
+			Pack(Zlib, Query(5, "shop.$cmd", D{"count", "users", "query", D{"x", Secret}})), Pack(Snappy, Reply(5, 8, D{"n", 7, "ok", 1.0})),
+			Pack(Zlib, Message(6, 0, 1<<16, D{"getMore", int64(77), "collection", "users", "$db", "shop"})),
+			Pack(Zlib, Message(905, 6, 2, D{"cursor", D{"nextBatch", []D{{"a", 1}}}, "ok", 1.0})) +
+				Pack(Zlib, Message(906, 905, 0, D{"cursor", D{"nextBatch", []D{{"a", Secret}, {"a", 3}}}, "ok", 1.0})),
+			Pack(Zlib, Message(7, 0, 2, D{"update", "orders", "$db", "shop"}, Sequence("updates", D{"q", D{}}))), "",
+			// The block of Snappy ends in the middle of the name of the database, with a copy of what is not there.
+			Packet(8, 0, 2012, Number(2013)+Number(38)+"\x01"+"\x26\x80"+Message(8, 0, 0, D{"ping", 1, "$db", "admin"})[16:49]+"\xfe\xff\xff"+Secret),
+			Pack(Zlib, Message(907, 8, 0, D{"ok", 1.0})),
+		},
+	},
 }
 
 // List gives the conversations.

@@ -1,6 +1,9 @@
 package decode
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"testing"
 
 	"millrace.dev/protocols/decode/decodetest"
@@ -14,7 +17,11 @@ type d = conversations.D
 
 var msg = conversations.Message
 
-var kit = decodetest.Kit{Known: &mongodb.Protocol, Decode: Protocol, Edge: &mongodb.Edge, Rules: edge.Rules{Literals: true}, Probe: probe, Gaps: true}
+var kit = decodetest.Kit{
+	Known: &mongodb.Protocol, Decode: Protocol, Edge: &mongodb.Edge, Rules: edge.Rules{Literals: true}, Probe: probe,
+	Unnamed: regexp.MustCompile("^mongodb$"), // compressed
+	Gaps:    true,
+}
 
 // probe is a find and its reply.
 func probe(n int) []decodetest.Piece {
@@ -24,6 +31,35 @@ func probe(n int) []decodetest.Piece {
 }
 
 func TestKit(t *testing.T) { t.Parallel(); kit.Run(t, conversations.List()...) }
+
+// TestLargePacked: of a large compressed message the beginning is read, of which the command is, and what of it ends in
+// the part that is there. Sizes are those on the wire.
+func TestLargePacked(t *testing.T) {
+	t.Parallel()
+	documents := make([]d, 8000) // more than is read of what is compressed, in each way
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range documents {
+		documents[i] = d{"_id", i, "name", fmt.Sprintf("%016x", random.Uint64())}
+	}
+	k := kit
+	k.Whole, k.Golden = true, "testdata/packed.golden"
+	var all []decodetest.Conversation
+	for i, name := range []string{"noop", "snappy", "zlib", "zstd"} {
+		ask := conversations.Pack(i, msg(1, 0, 0, d{"insert", "orders", "documents", documents, "$db", "shop"}))
+		answer := conversations.Pack(i, msg(900, 1, 0, d{"cursor", d{"firstBatch", documents, "id", int64(1), "ns", "shop.orders"}, "ok", 1.0}))
+		c := decodetest.Conversation{Name: name}
+		for _, p := range []decodetest.Piece{decodetest.Client(ask), decodetest.Server(answer)} {
+			for len(p.Bytes) > 10_000 { // as a receiver reads them
+				c.Pieces = append(c.Pieces, decodetest.Piece{From: p.From, Bytes: p.Bytes[:10_000]})
+				p.Bytes = p.Bytes[10_000:]
+			}
+			c.Pieces = append(c.Pieces, p)
+		}
+		all = append(all, c)
+	}
+	k.Run(t, all...)
+}
+
 func FuzzKit(f *testing.F) { kit.Fuzz(f, conversations.List()...) }
 
 // What is benchmarked: a find and its reply.

@@ -4,7 +4,6 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/decode"
-	"millrace.dev/protocols/decode/snapshot"
 	"millrace.dev/protocols/decode/stream"
 	"millrace.dev/protocols/mongodb"
 	"millrace.dev/protocols/mongodb/message"
@@ -13,7 +12,7 @@ import (
 // Protocol is MongoDB.
 var Protocol = decode.Protocol{
 	Number:       millracev1.Protocol_PROTOCOL_MONGODB,
-	StateVersion: 1,
+	StateVersion: 2,
 	New:          func(decode.Options) decode.Parser { return newParser() },
 }
 
@@ -25,6 +24,8 @@ type direction struct {
 	x    *decode.Exchange
 	id   uint64
 	lost bool
+	// packedEnd is the offset behind a compressed message, 0 while none is read: see packed.go.
+	packedEnd uint64
 }
 
 type parser struct {
@@ -56,9 +57,11 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 	if !p.read(c, c.Requests, &p.requests, ending) || !p.read(c, c.Responses, &p.replies, ending) {
 		return decode.GiveUp
 	}
-	if d := &p.requests; ending != decode.Open && d.x != nil && !d.reader.AtStart() {
+	if d := &p.requests; ending != decode.Open && d.x != nil && (!d.reader.AtStart() || d.packedEnd != 0) {
 		if c.Lookup(d.id) == d.x {
-			d.reader.Cut()
+			if !d.reader.AtStart() {
+				d.reader.Cut()
+			}
 			p.describe(d.x)
 		}
 		d.x = nil
@@ -75,7 +78,7 @@ func (p *parser) read(c *decode.Conn, s *stream.Stream, d *direction, ending dec
 			}
 			continue
 		}
-		if d.reader.AtStart() {
+		if d.reader.AtStart() && d.packedEnd == 0 {
 			b := s.Bytes()
 			if len(b) < message.HeaderSize && !s.Cut() {
 				return true
@@ -99,8 +102,8 @@ func (p *parser) read(c *decode.Conn, s *stream.Stream, d *direction, ending dec
 		if d.x != nil && c.Lookup(d.id) != d.x {
 			d.x = nil // it was ended in the middle of its message
 		}
-		d.take(c, s)
-		if d.reader.AtStart() {
+		d.read(c, s)
+		if d.reader.AtStart() && d.packedEnd == 0 {
 			p.understood = true
 			p.end(c, s, d)
 			d.x = nil
@@ -128,12 +131,29 @@ func (p *parser) begin(c *decode.Conn, s *stream.Stream, d *direction, h *messag
 	return c.Requests.Last().Begin > s.Meta().Begin || c.Requests.Next() != stream.None
 }
 
-// take reads what has come of a message.
+// read reads what has come of a message.
+func (d *direction) read(c *decode.Conn, s *stream.Stream) {
+	if d.packedEnd != 0 {
+		d.unpack(c, s)
+		return
+	}
+	start := s.Offset() - uint64(d.reader.Read())
+	d.take(c, s)
+	if _, _, ok := d.reader.Packed(); ok {
+		h := d.reader.Header()
+		d.packedEnd = start + uint64(h.Length)
+	}
+}
+
+// take reads on in a message, up to what is compressed.
 func (d *direction) take(c *decode.Conn, s *stream.Stream) {
 	b, n := s.Bytes(), 0
 	for n < len(b) {
 		m, _ := d.reader.Next(b[n:])
 		if n += m; d.reader.AtStart() {
+			break
+		}
+		if _, _, ok := d.reader.Packed(); ok {
 			break
 		}
 	}
@@ -238,46 +258,4 @@ func (p *parser) oneWay() bool {
 		return true
 	}
 	return p.requests.facts.MoreToCome
-}
-
-// Held implements [decode.Parser].
-func (p *parser) Held() int { return p.requests.facts.Held() + p.replies.facts.Held() }
-
-// AppendState implements [decode.Parser].
-func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
-	for _, d := range []*direction{&p.requests, &p.replies} {
-		w.Bytes(d.reader.AppendState(nil))
-		w.Bytes(d.facts.AppendState(nil))
-		w.Uint(uint64(c.Index(d.x)))
-		w.Uint(d.id)
-		w.Bool(d.lost)
-	}
-	w.Uint(uint64(p.chain))
-	w.Uint(p.chained)
-	w.Bool(p.inChain)
-	w.Bool(p.understood)
-	for _, id := range p.commands.IDs() {
-		w.Uint(uint64(id))
-	}
-}
-
-// RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, version uint64, r *snapshot.Reader) {
-	if version != Protocol.StateVersion {
-		r.Fail()
-		return
-	}
-	for _, d := range []*direction{&p.requests, &p.replies} {
-		if !d.reader.RestoreState(r.Bytes()) || !d.facts.RestoreState(r.Bytes()) {
-			r.Fail()
-			return
-		}
-		d.x = c.At(int(r.Uint()))
-		d.id, d.lost = r.Uint(), r.Bool()
-	}
-	p.chain, p.chained = uint32(r.Uint()), r.Uint()
-	p.inChain, p.understood = r.Bool(), r.Bool()
-	for range p.commands.IDs() {
-		p.commands.Add(uint32(r.Uint()))
-	}
 }

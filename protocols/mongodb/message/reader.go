@@ -70,6 +70,7 @@ type Reader struct {
 	failed    bool    // the first of the write errors was read
 	inCommand bool    // an OP_QUERY that is a command
 	broken    bool
+	packed    packed // op is 0 unless the rest of the message is compressed
 }
 
 // Header is that of the message that is being read, or was last.
@@ -84,6 +85,14 @@ func (r *Reader) Left() uint32 {
 		return 0
 	}
 	return r.h.Length - r.pos
+}
+
+// Read is how many bytes of the message have been read.
+func (r *Reader) Read() uint32 {
+	if r.state == atHeader {
+		return uint32(r.size)
+	}
+	return r.pos
 }
 
 // Broken reports whether the bytes were no message: nothing is known of what follows.
@@ -233,10 +242,7 @@ func (r *Reader) behindHeader(t []byte) {
 	case OpReply:
 		r.reply(t)
 	case OpCompressed:
-		if r.Facts != nil {
-			r.Facts.Compressed = true
-		}
-		r.dropRest()
+		r.readPacked(t)
 	case OpKillCursors:
 		r.dropRest()
 	default:

@@ -29,7 +29,8 @@ func (r *Reader) AppendState(b []byte) []byte {
 	for _, l := range r.levels[:r.depth] {
 		b = binary.AppendUvarint(append(b, byte(l.what)), uint64(l.end))
 	}
-	return b
+	b = binary.AppendUvarint(b, uint64(r.packed.op))
+	return append(binary.AppendUvarint(b, uint64(r.packed.size)), byte(r.packed.compressor))
 }
 
 // RestoreState reads what AppendState wrote, all of b, and reports whether that can be. Request, Facts and Command stay
@@ -53,6 +54,9 @@ func (r *Reader) RestoreState(b []byte) bool {
 	for i := range min(r.depth, maxDepth) {
 		r.levels[i] = level{what: context(in.byte()), end: in.number()}
 		in.ok = in.ok && r.levels[i].what <= inError && r.levels[i].end <= r.h.Length && (i == 0 || r.levels[i].end < r.levels[i-1].end)
+	}
+	if len(in.b) > 0 { // written since what is compressed is read
+		r.packed = packed{op: in.number(), size: in.number(), compressor: Compressor(in.byte())}
 	}
 	if in.ok && len(in.b) == 0 && r.possible() {
 		return true
