@@ -33,6 +33,9 @@ type Conn struct {
 	Requests, Responses *stream.Stream
 	// Client says that this end sends the requests.
 	Client bool
+	// ClientPort is the port of the end that sends the requests, which translation of addresses on the way to a server
+	// leaves alone; 0: not known.
+	ClientPort uint16
 	// Order is how responses find their requests; it does not change after Attach.
 	Order protocols.Order
 	Sink  Sink

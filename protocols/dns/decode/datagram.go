@@ -53,9 +53,7 @@ func (datagrams) Datagram(c *decode.Conn, from protocols.End, b []byte, size uin
 		}
 		return decode.Continue
 	}
-	hash := fnv.New64a()
-	_, _ = hash.Write(b)
-	flow := max(hash.Sum64(), 1)
+	flow := flowOf(b, c.ClientPort)
 	if x != nil && x.Flow == flow {
 		x.Number++
 		return decode.Continue
@@ -67,6 +65,17 @@ func (datagrams) Datagram(c *decode.Conn, from protocols.End, b []byte, size uin
 	c.Started(x)
 	c.End(c.Requests, x)
 	return decode.Continue
+}
+
+// flowOf names the exchange of a query at both ends: by its bytes and by the port that it comes from, so that two
+// clients that ask the same with the same id are told apart. The addresses are left out: that of a socket which is not
+// bound to one is not known, and kube-proxy rewrites the server's. Where the client's port is rewritten too
+// (masquerading with random ports), the ends do not meet.
+func flowOf(query []byte, port uint16) uint64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write(query)
+	_, _ = hash.Write([]byte{byte(port >> 8), byte(port)})
+	return max(hash.Sum64(), 1)
 }
 
 // onlyOf gives the open exchange of messages with an id, if it is the only one.

@@ -40,6 +40,28 @@ func TestDatagrams(t *testing.T) {
 	)
 }
 
+// TestClientsApart: the same query, with the same id, of two clients at one moment is two exchanges, each with one key
+// at both of its ends.
+func TestClientsApart(t *testing.T) {
+	t.Parallel()
+	query := []byte(unframed(conversations.Query))
+	flowAt := func(client bool, port uint16) uint64 {
+		var s [2]stream.Stream
+		x := &decode.Exchange{}
+		c := &decode.Conn{Requests: &s[0], Responses: &s[1], Sink: &reuse{x}, Order: protocols.ByID, Client: client, ClientPort: port}
+		c.Attach()
+		d := decode.Datagrams{DatagramParser: Protocol.NewDatagram(decode.Options{})}
+		d.Push(c, protocols.Client, &stream.Event{Length: uint32(len(query)), Payload: query})
+		return x.Flow
+	}
+	if flowAt(true, 40000) != flowAt(false, 40000) || flowAt(true, 40000) == 0 {
+		t.Errorf("the ends of an exchange are %x and %x", flowAt(true, 40000), flowAt(false, 40000))
+	}
+	if flowAt(true, 40000) == flowAt(true, 40001) {
+		t.Errorf("two clients are both %x", flowAt(true, 40000))
+	}
+}
+
 // TestRecogniseDatagram: a datagram is a message without a length in front, of the end that may send it.
 func TestRecogniseDatagram(t *testing.T) {
 	t.Parallel()

@@ -187,9 +187,9 @@ func (w *worker) succeed(c *connection) bool {
 // orient fixes which direction carries the requests.
 func (c *connection) orient(client bool) {
 	c.conn.Client = client
-	c.conn.Requests, c.conn.Responses = &c.receive, &c.send
+	c.conn.Requests, c.conn.Responses, c.conn.ClientPort = &c.receive, &c.send, uint16(c.facts.RemotePort)
 	if client {
-		c.conn.Requests, c.conn.Responses = &c.send, &c.receive
+		c.conn.Requests, c.conn.Responses, c.conn.ClientPort = &c.send, &c.receive, uint16(c.facts.LocalPort)
 	}
 	c.encode()
 }
