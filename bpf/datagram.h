@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Datagrams to and from the port of DNS: each is a record of its own. */
+/* Datagrams to and from the ports of DNS: each is a record of its own. */
 #ifndef MILLRACE_DATAGRAM_H
 #define MILLRACE_DATAGRAM_H
 
@@ -8,9 +8,22 @@
 #include "syscall.h"
 
 #define IPPROTO_UDP 17
-#define DNS_PORT 53
 #define DATAGRAM_MAX 1232 /* bytes of one that are shipped: what resolvers offer to take (RFC 9715) */
 #define DATAGRAMS_MAX 64  /* of one call */
+
+#define DATAGRAM_PORTS_MAX 8
+
+/* Ports whose datagrams are captured, in host order; 0 behind the last. */
+const volatile u16 datagram_ports[DATAGRAM_PORTS_MAX] = {53};
+
+static __always_inline bool is_datagram_port(u16 port)
+{
+	bool found = false;
+
+	for (int i = 0; i < DATAGRAM_PORTS_MAX; i++)
+		found |= datagram_ports[i] == port;
+	return found && port;
+}
 
 /* What stands in front of the payload of a datagram's record. IPv4 addresses are mapped to IPv6. */
 struct datagram {
@@ -73,7 +86,7 @@ __noinline int tell_datagram(u64 address)
 	family = BPF_CORE_READ(common, skc_family);
 	d->local_port = BPF_CORE_READ(common, skc_num);
 	read_remote(d, common, family, address);
-	if (d->local_port != DNS_PORT && d->remote_port != DNS_PORT)
+	if (!is_datagram_port(d->local_port) && !is_datagram_port(d->remote_port))
 		return 0;
 	if (family == AF_INET6)
 		BPF_CORE_READ_INTO(&d->local, common, skc_v6_rcv_saddr.in6_u.u6_addr8);
@@ -139,6 +152,16 @@ __noinline int tell_datagrams(u64 vector, u64 count)
 	return 0;
 }
 
+/* Whether datagrams of the socket are of such a port for certain: one that is not connected may send anywhere. */
+static __always_inline bool is_dns(struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_UDP &&
+	       (is_datagram_port(__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))) ||
+		is_datagram_port(BPF_CORE_READ(sk, __sk_common.skc_num)));
+}
+
 /* Whether datagrams of the socket may be DNS. It is not a TCP connection nor a Unix-domain stream. */
 static __always_inline bool may_be_dns(struct sock *sk)
 {
@@ -147,7 +170,7 @@ static __always_inline bool may_be_dns(struct sock *sk)
 	if ((family != AF_INET && family != AF_INET6) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
 		return false;
 	remote = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	return !remote || remote == DNS_PORT || BPF_CORE_READ(sk, __sk_common.skc_num) == DNS_PORT;
+	return !remote || is_datagram_port(remote) || is_datagram_port(BPF_CORE_READ(sk, __sk_common.skc_num));
 }
 
 #endif

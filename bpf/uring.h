@@ -117,6 +117,8 @@ static __noinline int complete_request(struct io_kiocb *request, s64 result)
 	s = current_scratch();
 	if (c)
 		select_by_port(policy, c);
+	if (!c && result && is_dns(sk))
+		count_loss(LOSS_NOT_OBSERVABLE, result);
 	if (!c || !s || !take_work(&s->work, result))
 		return 0;
 	w = &s->work;

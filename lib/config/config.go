@@ -17,6 +17,7 @@ type Config struct {
 	Discovery  Discovery  `yaml:"discovery"`
 	Metrics    Metrics    `yaml:"metrics"`
 	Network    Network    `yaml:"network"`
+	DNS        DNS        `yaml:"dns"`
 	Attributes Attributes `yaml:"attributes"`
 	Routes     Routes     `yaml:"routes"`
 	EBPF       EBPF       `yaml:"ebpf"`

@@ -51,6 +51,7 @@ func Default() *Config {
 			ExportInterval:   10 * time.Second,
 			TTL:              5 * time.Minute,
 		},
+		DNS:        DNS{Ports: []int{53}},
 		Network:    Network{Source: "socket_filter", Direction: "both"},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect", InformersSyncTimeout: 30 * time.Second, Metrics: "pod"}},
 		Routes: Routes{

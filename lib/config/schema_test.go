@@ -45,7 +45,7 @@ func TestSchema(t *testing.T) {
 				t.Errorf("%s has no comment", name)
 			}
 			if f.least != "" {
-				least, greatest := reflect.New(field.Type).Elem(), reflect.New(field.Type).Elem()
+				least, greatest := reflect.New(elementType(field.Type)).Elem(), reflect.New(elementType(field.Type)).Elem()
 				if err := setText(least, f.least); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

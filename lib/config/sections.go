@@ -36,6 +36,16 @@ type Buckets struct {
 	ResponseSizeHistogram []float64 `yaml:"response_size_histogram"`
 }
 
+// DNS is how queries for names are seen.
+type DNS struct {
+	// Ports of servers: UDP datagrams to and from them are looked at, at most eight. 5353 is one that servers inside of
+	// clusters have. DNS over TCP is found by its first bytes, on any port.
+	Ports []int `yaml:"ports" range:"1..65535" check:"required"`
+}
+
+// MaxDNSPorts bounds dns.ports.
+const MaxDNSPorts = 8
+
 // Network is flows between addresses, below the level of requests.
 type Network struct {
 	// Enable network flows.

@@ -30,6 +30,9 @@ func (c *Config) Validate() error {
 	v.patterns("routes.patterns", c.Routes.Patterns)
 	v.patterns("routes.ignored_patterns", c.Routes.IgnoredPatterns)
 	v.exporters(&c.Exporters)
+	if len(c.DNS.Ports) > MaxDNSPorts {
+		v.fail("dns.ports", "%d ports are more than %d", len(c.DNS.Ports), MaxDNSPorts)
+	}
 	if c.Routes.WildcardChar != "" && utf8.RuneCountInString(c.Routes.WildcardChar) != 1 {
 		v.fail("routes.wildcard_char", "%q is not one character", c.Routes.WildcardChar)
 	}

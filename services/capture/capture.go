@@ -65,6 +65,9 @@ func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 		return connect(ctx, env)
 	}}
 	options := kernelOptions(cfg)
+	for _, port := range env.Config.DNS.Ports {
+		options.DatagramPorts = append(options.DatagramPorts, uint16(port))
+	}
 	options.RulePorts, options.PortsDecide = rules.Ports()
 	options.Prepare = func(k *kernel.Kernel) { with.probes = probes(env.Telemetry.Log, k) }
 	k, err := kernel.Attach(options)

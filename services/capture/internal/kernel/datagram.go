@@ -3,6 +3,7 @@ package kernel
 import (
 	"container/list"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -15,8 +16,6 @@ const (
 	pairIdle = 10_000_000_000
 	// maxPairs bounds those that are remembered; beyond it the ones idle for longest go.
 	maxPairs = 32768
-	// servedPort is DNS_PORT in datagram.h.
-	servedPort = 53
 )
 
 // rawDatagram is struct datagram in datagram.h.
@@ -47,6 +46,7 @@ type peers struct {
 
 // datagrams are the pairs that exchange datagrams. Only Run's goroutine uses it.
 type datagrams struct {
+	ports  []uint16                  // that servers have
 	pairs  map[pairKey]*list.Element // of *peers
 	order  list.List                 // by time of use, the oldest first
 	last   uint64                    // Connection.Socket of the newest
@@ -92,7 +92,7 @@ func (g *datagrams) pair(key pairKey, now uint64, networkNS uint32) *peers {
 	}
 	g.last = max(now<<10|1023, g.last+1024) // no CPU of the kernel side gives 1023 to a socket
 	role := millracev1.Role_ROLE_SERVER
-	if key.remote.Port() == servedPort {
+	if slices.Contains(g.ports, key.remote.Port()) {
 		role = millracev1.Role_ROLE_CLIENT
 	}
 	p := &peers{key: key, used: now, connection: &Connection{

@@ -259,3 +259,42 @@ func TestPairsEnd(t *testing.T) {
 		t.Errorf("%d ended, %d pairs left", len(ended), len(g.pairs))
 	}
 }
+
+// Datagrams are those of the ports of the options, and no others; what io_uring moves of them is counted.
+func TestDatagramPorts(t *testing.T) {
+	const at, other = "127.0.53.54:5399", "127.0.53.54:53"
+	r := record(t, Options{DatagramPorts: []uint16{5353, 5399}})
+	client := newChild(t, r.Kernel)
+	server, listens := resolver(t, r, at)
+	resolver(t, r, other)
+	query := dnsMessage(7, "ports", false, 0)
+	asks := client.do(command{Do: "udp", Address: "127.0.53.54:0"}).FD
+	client.do(command{Do: "to", FD: asks, Address: other, Data: query})
+	client.do(command{Do: "to", FD: asks, Address: at, Data: query})
+	server.do(command{Do: "from", FD: listens, Size: 1000})
+	r.wait(t, client, 1, Send)
+	received := r.wait(t, server, 1, Receive)
+	settle()
+	asked := r.of(client, Send)
+	if len(asked) != 1 || asked[0].Connection.Remote.String() != at || !bytes.Equal(asked[0].Payload, query) {
+		t.Errorf("sent:%s", describe(asked))
+	}
+	if a, b := asked[0].Connection.Role, received[0].Connection.Role; a != millracev1.Role_ROLE_CLIENT || b != millracev1.Role_ROLE_SERVER {
+		t.Errorf("roles %v and %v", a, b)
+	}
+	client.do(command{Do: "join", FD: asks, Address: at})
+	lost := func() uint64 {
+		losses, err := r.Losses()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return losses[millracev1.LossCause_LOSS_CAUSE_NOT_OBSERVABLE].Events
+	}
+	before := lost()
+	client.begin(command{Do: "uring-send", FD: asks, Data: query})
+	if _, err := client.end(); err != nil {
+		t.Log("io_uring: ", err) // the machine has none
+		return
+	}
+	eventually(t, "what io_uring moved is counted", func() bool { return lost() > before })
+}

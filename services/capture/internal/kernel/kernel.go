@@ -64,7 +64,7 @@ func Attach(options Options) (_ *Kernel, err error) {
 	// Kernels before 5.11 charge maps to this limit; where it cannot be raised it is not needed, or loading says so.
 	_ = rlimit.RemoveMemlock()
 
-	k := &Kernel{options: options, table: newTable(), closed: make(chan struct{}), uring: uringShapeOf(types), uringAt: uringOperationAt(types)}
+	k := &Kernel{options: options, table: newTable(), datagrams: datagrams{ports: options.DatagramPorts}, closed: make(chan struct{}), uring: uringShapeOf(types), uringAt: uringOperationAt(types)}
 	defer func() {
 		if err != nil {
 			_ = k.Close() // Why it did not start says more.
@@ -127,6 +127,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 		"uring_shape":   uint32(k.uring),
 
 		"uring_operation_at": k.uringAt,
+		"datagram_ports":     k.options.datagramPorts(),
 		"agent":              uint32(os.Getpid()),
 		"ports_decide":       k.options.PortsDecide,
 	}

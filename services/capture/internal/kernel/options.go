@@ -15,6 +15,8 @@ const (
 	MaxPayloadBytes = 4 << 20
 	minRingBytes    = 256 << 10
 	maxRingBytes    = 1 << 30
+	// MaxDatagramPorts is DATAGRAM_PORTS_MAX in datagram.h.
+	MaxDatagramPorts = 8
 )
 
 // Options say what [Attach] sets up. The zero value captures everything with the defaults below.
@@ -36,6 +38,9 @@ type Options struct {
 	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About
 	// 250 bytes of kernel memory each. Default 65,536.
 	MaxConnections int
+	// DatagramPorts are the ports to and from which datagrams are captured, at most [MaxDatagramPorts]; a port among
+	// them is a server's. Default 53.
+	DatagramPorts []uint16
 	// RulePorts are the TCP ports that a process with a [Policy] that is Conditional must have to do with.
 	RulePorts []PortRange
 	// PortsDecide: a connection to or from one of RulePorts selects its process, whatever the program.
@@ -66,7 +71,13 @@ func (o Options) withDefaults() (Options, error) {
 	if o.sweepInterval == 0 {
 		o.sweepInterval = sweepInterval
 	}
+	if len(o.DatagramPorts) == 0 {
+		o.DatagramPorts = []uint16{53}
+	}
 	var errs []error
+	if len(o.DatagramPorts) > MaxDatagramPorts {
+		errs = append(errs, fmt.Errorf("%d ports of datagrams: at most %d", len(o.DatagramPorts), MaxDatagramPorts))
+	}
 	if o.RingBytes < minRingBytes || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 {
 		errs = append(errs, fmt.Errorf("ring buffer of %d bytes: must be a power of two from %d to %d", o.RingBytes, minRingBytes, maxRingBytes))
 	}
@@ -80,4 +91,10 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, fmt.Errorf("%d connections: must be from 1 to %d", o.MaxConnections, 1<<24))
 	}
 	return o, errors.Join(errs...)
+}
+
+// datagramPorts are DatagramPorts as the kernel side has them.
+func (o Options) datagramPorts() (ports [MaxDatagramPorts]uint16) {
+	copy(ports[:], o.DatagramPorts)
+	return ports
 }
