@@ -94,8 +94,8 @@ test-chaos: test-packages build ## Kill, stop, cut off and starve processes unde
 test-chaos-short: test-packages build ## The part of test-chaos that is about instances of services, three minutes
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 12m -v -run '$(CHAOS_SHORT)' ./chaos -args -chaos.duration=5s
 
-test-upgrade: test-packages build ## Replace the version of the commit OLD by this one under load
-	MILLRACE=$(BIN)/millrace OLD=$(OLD) test/upgrade.sh
+test-upgrade: test-packages build ## Replace the version of the commit OLD by this one under load; DETAILS=true where its enricher reads details only
+	MILLRACE=$(BIN)/millrace OLD=$(OLD) MILLRACE_OLD_DETAILS=$(DETAILS) test/upgrade.sh
 
 test-backends: backend-packages build backends ## Metrics and traces against a real Prometheus, Collector and Jaeger; dashboards and rules (root). PATHS=1000000 for the long form
 	cd test && MILLRACE=$(BIN)/millrace BACKENDS=$(BIN)/backends go test -count=1 -timeout 40m ./backends -args -paths=$(PATHS)

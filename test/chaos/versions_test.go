@@ -10,6 +10,9 @@ import (
 // oldEnvironment names the millrace of an older version.
 const oldEnvironment = "MILLRACE_OLD"
 
+// detailsEnvironment says that enrichers of the older version know no attributes of exchanges.
+const detailsEnvironment = "MILLRACE_OLD_DETAILS"
+
 // An older version is replaced by this one under load, instance by instance. Nothing is lost, nothing comes twice, and
 // every span says the same as before. With two instances of a kind, both versions work on the same streams for a while.
 func TestUpgrade(t *testing.T) { upgrade(t, kinds) }
@@ -28,6 +31,9 @@ func upgrade(t *testing.T, order []string) {
 	}
 	d := deploy(t, shape{binary: old})
 	d.shape.binary = ""
+	if os.Getenv(detailsEnvironment) != "" {
+		d.shape.more += "decoder:\n  exchange_details: true\n"
+	}
 	for _, kind := range order {
 		for range d.shape.each {
 			before := d.running[kind][0]
