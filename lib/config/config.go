@@ -125,6 +125,9 @@ type Capture struct {
 	// DropPrivileges takes from the process, once capture has started, the capabilities that it no longer needs, the
 	// way to new ones, and system calls that no part of Millrace makes. In the all-in-one that goes for all parts.
 	DropPrivileges bool `yaml:"drop_privileges"`
+	// CloudMetadata asks the cloud at its link-local address 169.254.169.254, once at the start and for two seconds at
+	// most, for what the machine's own files do not say of region, zone, account and instance.
+	CloudMetadata bool `yaml:"cloud_metadata"`
 	// Redact says what is blanked before anything leaves the node.
 	Redact Redact `yaml:"redact"`
 }

@@ -13,12 +13,17 @@ import (
 	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
 	"millrace.dev/services/capture/internal/announce"
+	"millrace.dev/services/capture/internal/container"
 	"millrace.dev/services/capture/internal/goruntime"
+	"millrace.dev/services/capture/internal/host"
 	"millrace.dev/services/capture/internal/kernel"
+	"millrace.dev/services/capture/internal/machine"
 	"millrace.dev/services/capture/internal/pipeline"
 	"millrace.dev/services/capture/internal/process"
 	"millrace.dev/services/capture/internal/selection"
 	"millrace.dev/services/capture/internal/send"
+
+	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
 // component is the name under which capture reports readiness.
@@ -41,6 +46,17 @@ const minRing = 256 << 10
 // on.
 func Run(ctx context.Context, env *service.Env) error { return RunBeside(ctx, env, Beside{}) }
 
+// describe says what machine this is.
+func describe(ctx context.Context, cfg config.Capture, log *slog.Logger) *millracev1.Host {
+	h := host.Read(machine.Of())
+	if cfg.CloudMetadata {
+		if err := host.Ask(ctx, h); err != nil {
+			log.Warn("attributes of the cloud are those that the machine has in files", "reason", err)
+		}
+	}
+	return h
+}
+
 // RunBeside is [Run] in a process that other parts of Millrace share.
 func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 	env.Telemetry.SetReady(component, errors.New("starting"))
@@ -57,6 +73,7 @@ func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 	if err != nil {
 		return err
 	}
+	inventory.Describe(describe(ctx, cfg, env.Telemetry.Log), container.NewReader(machine.Of()))
 	// The slow part of the first look comes before the kernel side records anything, the rest after.
 	if err := inventory.Scan(); err != nil {
 		return err

@@ -74,7 +74,23 @@ type Process struct {
 	ProgramName string `protobuf:"bytes,21,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
 	// Process whose partition the raw events of this one are in, because it, or a child of it, made this one and may have
 	// done so for a request that it served: Process.id. 0: the process has a partition of its own.
-	Home          uint64 `protobuf:"fixed64,22,opt,name=home,proto3" json:"home,omitempty"`
+	Home uint64 `protobuf:"fixed64,22,opt,name=home,proto3" json:"home,omitempty"`
+	// Node that the process runs on, as the machine itself describes it. Absent from captures older than the field.
+	Host *Host `protobuf:"bytes,23,opt,name=host,proto3" json:"host,omitempty"`
+	// Name of the container, as its runtime keeps it on the node's disk: `container.name`, and where pod_uid is set the
+	// container's name in the pod, `k8s.container.name`. Empty if unknown.
+	ContainerName string `protobuf:"bytes,24,opt,name=container_name,json=containerName,proto3" json:"container_name,omitempty"`
+	// Image that the container was made of, without its tag. Empty if unknown.
+	ContainerImageName string `protobuf:"bytes,25,opt,name=container_image_name,json=containerImageName,proto3" json:"container_image_name,omitempty"`
+	// Tag of the image. Empty if unknown, or where the image was given by its digest.
+	ContainerImageTag string `protobuf:"bytes,26,opt,name=container_image_tag,json=containerImageTag,proto3" json:"container_image_tag,omitempty"`
+	// UID of the Kubernetes pod, from the cgroup, as the kubelet writes it: of pods from static manifests it is the hash
+	// of the manifest (annotation kubernetes.io/config.hash), 32 hexadecimal digits. Empty outside of pods.
+	PodUid string `protobuf:"bytes,27,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	// Name of the pod, as the container's runtime keeps it on the node's disk. Empty if unknown.
+	PodName string `protobuf:"bytes,28,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
+	// Namespace of the pod, from there as well. Empty if unknown.
+	PodNamespace  string `protobuf:"bytes,29,opt,name=pod_namespace,json=podNamespace,proto3" json:"pod_namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,11 +279,216 @@ func (x *Process) GetHome() uint64 {
 	return 0
 }
 
+func (x *Process) GetHost() *Host {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *Process) GetContainerName() string {
+	if x != nil {
+		return x.ContainerName
+	}
+	return ""
+}
+
+func (x *Process) GetContainerImageName() string {
+	if x != nil {
+		return x.ContainerImageName
+	}
+	return ""
+}
+
+func (x *Process) GetContainerImageTag() string {
+	if x != nil {
+		return x.ContainerImageTag
+	}
+	return ""
+}
+
+func (x *Process) GetPodUid() string {
+	if x != nil {
+		return x.PodUid
+	}
+	return ""
+}
+
+func (x *Process) GetPodName() string {
+	if x != nil {
+		return x.PodName
+	}
+	return ""
+}
+
+func (x *Process) GetPodNamespace() string {
+	if x != nil {
+		return x.PodNamespace
+	}
+	return ""
+}
+
+// Host is a machine, as it describes itself: nothing outside of it is asked unless the configuration says so. A field
+// that is not known is empty.
+type Host struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `host.id`: the instance's id in its cloud, else /etc/machine-id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// `host.arch`: amd64, arm64.
+	Arch string `protobuf:"bytes,2,opt,name=arch,proto3" json:"arch,omitempty"`
+	// `host.type`: the cloud's name for the size of the machine.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// `host.image.id`: the image that the machine was started from, as the cloud names it.
+	ImageId string `protobuf:"bytes,4,opt,name=image_id,json=imageId,proto3" json:"image_id,omitempty"`
+	// `os.type`: linux.
+	OsType string `protobuf:"bytes,5,opt,name=os_type,json=osType,proto3" json:"os_type,omitempty"`
+	// `os.name`: NAME of os-release.
+	OsName string `protobuf:"bytes,6,opt,name=os_name,json=osName,proto3" json:"os_name,omitempty"`
+	// `os.version`: VERSION_ID of os-release.
+	OsVersion string `protobuf:"bytes,7,opt,name=os_version,json=osVersion,proto3" json:"os_version,omitempty"`
+	// `os.description`: PRETTY_NAME of os-release.
+	OsDescription string `protobuf:"bytes,8,opt,name=os_description,json=osDescription,proto3" json:"os_description,omitempty"`
+	// `cloud.provider`, as OpenTelemetry spells it: aws, azure, gcp, ...; where it has no name, the provider's own in
+	// small letters: digitalocean, openstack.
+	CloudProvider string `protobuf:"bytes,9,opt,name=cloud_provider,json=cloudProvider,proto3" json:"cloud_provider,omitempty"`
+	// `cloud.platform`, where OpenTelemetry has a name for the provider's machines: aws_ec2, ...
+	CloudPlatform string `protobuf:"bytes,10,opt,name=cloud_platform,json=cloudPlatform,proto3" json:"cloud_platform,omitempty"`
+	// `cloud.region`.
+	CloudRegion string `protobuf:"bytes,11,opt,name=cloud_region,json=cloudRegion,proto3" json:"cloud_region,omitempty"`
+	// `cloud.availability_zone`.
+	CloudAvailabilityZone string `protobuf:"bytes,12,opt,name=cloud_availability_zone,json=cloudAvailabilityZone,proto3" json:"cloud_availability_zone,omitempty"`
+	// `cloud.account.id`: account, subscription or project.
+	CloudAccountId string `protobuf:"bytes,13,opt,name=cloud_account_id,json=cloudAccountId,proto3" json:"cloud_account_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Host) Reset() {
+	*x = Host{}
+	mi := &file_millrace_v1_process_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Host) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Host) ProtoMessage() {}
+
+func (x *Host) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_process_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Host.ProtoReflect.Descriptor instead.
+func (*Host) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_process_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Host) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Host) GetArch() string {
+	if x != nil {
+		return x.Arch
+	}
+	return ""
+}
+
+func (x *Host) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Host) GetImageId() string {
+	if x != nil {
+		return x.ImageId
+	}
+	return ""
+}
+
+func (x *Host) GetOsType() string {
+	if x != nil {
+		return x.OsType
+	}
+	return ""
+}
+
+func (x *Host) GetOsName() string {
+	if x != nil {
+		return x.OsName
+	}
+	return ""
+}
+
+func (x *Host) GetOsVersion() string {
+	if x != nil {
+		return x.OsVersion
+	}
+	return ""
+}
+
+func (x *Host) GetOsDescription() string {
+	if x != nil {
+		return x.OsDescription
+	}
+	return ""
+}
+
+func (x *Host) GetCloudProvider() string {
+	if x != nil {
+		return x.CloudProvider
+	}
+	return ""
+}
+
+func (x *Host) GetCloudPlatform() string {
+	if x != nil {
+		return x.CloudPlatform
+	}
+	return ""
+}
+
+func (x *Host) GetCloudRegion() string {
+	if x != nil {
+		return x.CloudRegion
+	}
+	return ""
+}
+
+func (x *Host) GetCloudAvailabilityZone() string {
+	if x != nil {
+		return x.CloudAvailabilityZone
+	}
+	return ""
+}
+
+func (x *Host) GetCloudAccountId() string {
+	if x != nil {
+		return x.CloudAccountId
+	}
+	return ""
+}
+
 var File_millrace_v1_process_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_process_proto_rawDesc = "" +
 	"\n" +
-	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xf5\x06\n" +
+	"\x19millrace/v1/process.proto\x12\vmillrace.v1\"\xfe\b\n" +
 	"\aProcess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
@@ -292,10 +513,33 @@ const file_millrace_v1_process_proto_rawDesc = "" +
 	"\aboot_id\x18\x13 \x01(\tR\x06bootId\x12.\n" +
 	"\x13otel_sdk_configured\x18\x14 \x01(\bR\x11otelSdkConfigured\x12!\n" +
 	"\fprogram_name\x18\x15 \x01(\tR\vprogramName\x12\x12\n" +
-	"\x04home\x18\x16 \x01(\x06R\x04home\x1aI\n" +
+	"\x04home\x18\x16 \x01(\x06R\x04home\x12%\n" +
+	"\x04host\x18\x17 \x01(\v2\x11.millrace.v1.HostR\x04host\x12%\n" +
+	"\x0econtainer_name\x18\x18 \x01(\tR\rcontainerName\x120\n" +
+	"\x14container_image_name\x18\x19 \x01(\tR\x12containerImageName\x12.\n" +
+	"\x13container_image_tag\x18\x1a \x01(\tR\x11containerImageTag\x12\x17\n" +
+	"\apod_uid\x18\x1b \x01(\tR\x06podUid\x12\x19\n" +
+	"\bpod_name\x18\x1c \x01(\tR\apodName\x12#\n" +
+	"\rpod_namespace\x18\x1d \x01(\tR\fpodNamespace\x1aI\n" +
 	"\x1bOtelResourceAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa4\x03\n" +
+	"\x04Host\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04arch\x18\x02 \x01(\tR\x04arch\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x19\n" +
+	"\bimage_id\x18\x04 \x01(\tR\aimageId\x12\x17\n" +
+	"\aos_type\x18\x05 \x01(\tR\x06osType\x12\x17\n" +
+	"\aos_name\x18\x06 \x01(\tR\x06osName\x12\x1d\n" +
+	"\n" +
+	"os_version\x18\a \x01(\tR\tosVersion\x12%\n" +
+	"\x0eos_description\x18\b \x01(\tR\rosDescription\x12%\n" +
+	"\x0ecloud_provider\x18\t \x01(\tR\rcloudProvider\x12%\n" +
+	"\x0ecloud_platform\x18\n" +
+	" \x01(\tR\rcloudPlatform\x12!\n" +
+	"\fcloud_region\x18\v \x01(\tR\vcloudRegion\x126\n" +
+	"\x17cloud_availability_zone\x18\f \x01(\tR\x15cloudAvailabilityZone\x12(\n" +
+	"\x10cloud_account_id\x18\r \x01(\tR\x0ecloudAccountIdB+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
 
 var (
 	file_millrace_v1_process_proto_rawDescOnce sync.Once
@@ -309,18 +553,20 @@ func file_millrace_v1_process_proto_rawDescGZIP() []byte {
 	return file_millrace_v1_process_proto_rawDescData
 }
 
-var file_millrace_v1_process_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_millrace_v1_process_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_millrace_v1_process_proto_goTypes = []any{
 	(*Process)(nil), // 0: millrace.v1.Process
-	nil,             // 1: millrace.v1.Process.OtelResourceAttributesEntry
+	(*Host)(nil),    // 1: millrace.v1.Host
+	nil,             // 2: millrace.v1.Process.OtelResourceAttributesEntry
 }
 var file_millrace_v1_process_proto_depIdxs = []int32{
-	1, // 0: millrace.v1.Process.otel_resource_attributes:type_name -> millrace.v1.Process.OtelResourceAttributesEntry
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: millrace.v1.Process.otel_resource_attributes:type_name -> millrace.v1.Process.OtelResourceAttributesEntry
+	1, // 1: millrace.v1.Process.host:type_name -> millrace.v1.Host
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_process_proto_init() }
@@ -334,7 +580,7 @@ func file_millrace_v1_process_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_process_proto_rawDesc), len(file_millrace_v1_process_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

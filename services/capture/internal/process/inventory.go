@@ -13,6 +13,7 @@ import (
 
 	"millrace.dev/lib/identity"
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/services/capture/internal/container"
 )
 
 const (
@@ -24,18 +25,21 @@ const (
 
 // Inventory is all processes of the node. Its methods are for one goroutine, but for [Inventory.Work].
 type Inventory struct {
-	fs       procfs
-	node     string
-	bootID   string
-	bootNS   uint64 // Unix time of the boot
-	byPID    map[uint32]*Process
-	programs map[fileID]Program
-	waiting  map[fileID][]*Process // for the worker to inspect their program
-	worker   *worker
-	changed  []*Process
-	exited   []*Process // in order of exit
-	rechecks []*Process
-	now      func() time.Time
+	fs         procfs
+	node       string
+	bootID     string
+	bootNS     uint64 // Unix time of the boot
+	byPID      map[uint32]*Process
+	programs   map[fileID]Program
+	waiting    map[fileID][]*Process // for the worker to inspect their program
+	worker     *worker
+	changed    []*Process
+	exited     []*Process // in order of exit
+	rechecks   []*Process
+	now        func() time.Time
+	host       *millracev1.Host  // nil until Describe
+	containers *container.Reader // nil until Describe
+
 	climbing int // how many parents are being read because of their children
 
 	listeners Listeners // nil until Watch
@@ -307,6 +311,26 @@ func (inv *Inventory) Watch(l Listeners) {
 	inv.worker.mu.Unlock()
 }
 
+// Describe has the inventory say of each process what machine it is on and what its container is called. To be called
+// once, before the first process is read. host must not change from then on.
+func (inv *Inventory) Describe(host *millracev1.Host, containers *container.Reader) {
+	inv.host, inv.containers = host, containers
+}
+
+// locate sets what the cgroup of a process says, and what the container's runtime calls it.
+func (inv *Inventory) locate(facts *millracev1.Process, g group) {
+	facts.Cgroup, facts.ContainerId, facts.PodUid = g.path, g.container, g.pod
+	if g.container == "" || inv.containers == nil {
+		return
+	}
+	names := inv.containers.Names(g.container)
+	facts.ContainerName, facts.ContainerImageName, facts.ContainerImageTag = names.Name, names.Image, names.Tag
+	facts.PodName, facts.PodNamespace = names.Pod, names.PodNamespace
+	if facts.PodUid == "" {
+		facts.PodUid = names.PodUID
+	}
+}
+
 // read reads a process from /proc.
 func (inv *Inventory) read(pid uint32) *Process {
 	s, err := inv.fs.stat(pid)
@@ -324,7 +348,7 @@ func (inv *Inventory) readWith(pid uint32, s stat) *Process {
 		facts.NamespacePid = n
 	}
 	if text, err := inv.fs.read(pid, "cgroup", maxCgroup); err == nil {
-		facts.Cgroup, facts.ContainerId = parseCgroup(strings.TrimRight(string(text), "\n"))
+		inv.locate(facts, parseCgroup(strings.TrimRight(string(text), "\n")))
 	}
 	state := environUnread
 	if !s.kernelThread {
@@ -364,7 +388,7 @@ func (inv *Inventory) add(pid uint32, s stat, facts *millracev1.Process) *Proces
 func (inv *Inventory) fill(p *Process, s stat, facts *millracev1.Process) {
 	p.ID = identity.Process(inv.bootID, p.PID, s.startTicks)
 	facts.Id, facts.Node, facts.Pid, facts.ParentPid, facts.BootId = p.ID, inv.node, p.PID, s.parent, inv.bootID
-	facts.Home = p.home
+	facts.Home, facts.Host = p.home, inv.host
 	facts.Command = strings.ToValidUTF8(s.command, "?")
 	facts.StartUnixNs = 0
 	if s.startTicks != 0 {

@@ -11,31 +11,6 @@ import (
 	"testing"
 )
 
-const testID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-func TestParseCgroup(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ text, path, container string }{
-		{"0::/system.slice/nginx.service", "/system.slice/nginx.service", ""},
-		{"0::/", "/", ""},
-		{"0::/system.slice/docker-" + testID + ".scope", "/system.slice/docker-" + testID + ".scope", testID},
-		{"12:pids:/docker/" + testID + "\n1:name=systemd:/docker/" + testID + "\n0::/system.slice", "/docker/" + testID, testID},
-		{"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + testID + ".scope", "/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + testID + ".scope", testID},
-		{"0::/kubepods/burstable/pod1/" + testID, "/kubepods/burstable/pod1/" + testID, testID},
-		{"0::/kubepods.slice/crio-" + testID + ".scope", "/kubepods.slice/crio-" + testID + ".scope", testID},
-		{"0::/kubepods.slice/crio-conmon-" + testID + ".scope", "/kubepods.slice/crio-conmon-" + testID + ".scope", ""},
-		{"0::/a/kubepods-pod1.slice:cri-containerd:" + testID, "/a/kubepods-pod1.slice:cri-containerd:" + testID, testID},
-		{"0::/machine.slice/libpod-" + testID + ".scope/container", "/machine.slice/libpod-" + testID + ".scope/container", testID},
-		{"4:memory:/user\n3:cpu:/x\n0::/v2", "/v2", ""},
-		{"garbage\n\n", "", ""},
-	} {
-		path, container := parseCgroup(tc.text)
-		if path != tc.path || container != tc.container {
-			t.Errorf("%q: %q %q", tc.text, path, container)
-		}
-	}
-}
-
 func TestScreens(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{

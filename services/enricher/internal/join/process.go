@@ -134,6 +134,15 @@ func same(a, b *millracev1.Process) bool {
 	return a.OtelServiceName == b.OtelServiceName && a.ProgramName == b.ProgramName && a.RuleServiceName == b.RuleServiceName &&
 		a.RuleServiceNamespace == b.RuleServiceNamespace && a.ExecutablePath == b.ExecutablePath && a.Command == b.Command &&
 		a.ContainerId == b.ContainerId && a.Language == b.Language && a.RuntimeVersion == b.RuntimeVersion && a.Node == b.Node &&
-		a.Pid == b.Pid && slices.Equal(a.CommandArgs, b.CommandArgs) &&
+		a.ContainerName == b.ContainerName && a.ContainerImageName == b.ContainerImageName &&
+		a.ContainerImageTag == b.ContainerImageTag && a.PodUid == b.PodUid && a.PodName == b.PodName &&
+		a.PodNamespace == b.PodNamespace && sameHost(a.Host, b.Host) && a.Pid == b.Pid && slices.Equal(a.CommandArgs, b.CommandArgs) &&
 		maps.Equal(a.OtelResourceAttributes, b.OtelResourceAttributes)
+}
+
+// sameHost compares by the encoding, which is the same for equal messages: a host has no maps.
+func sameHost(a, b *millracev1.Host) bool {
+	one, err := a.MarshalVT()
+	other, otherErr := b.MarshalVT()
+	return err == nil && otherErr == nil && bytes.Equal(one, other)
 }

@@ -48,6 +48,7 @@ func (i *Identity) Encode() []byte {
 	}
 	a.text("process.runtime.version", p.GetRuntimeVersion())
 	a.text("container.id", p.GetContainerId())
+	a.machine(p)
 	a.text("telemetry.sdk.name", "millrace")
 	a.text("telemetry.sdk.language", p.GetLanguage())
 
@@ -63,6 +64,7 @@ func (i *Identity) Encode() []byte {
 		a.text(key, own[key])
 	}
 	a.cluster(i.Cluster)
+	a.pod(p)
 	return a.BatchHead()
 }
 
@@ -95,4 +97,46 @@ func (a *attributes) cluster(c *millracev1.Identity) {
 			}
 		}
 	}
+}
+
+// known adds a text unless it is empty: what nobody else knows, the process itself may say.
+func (a *attributes) known(key, value string) {
+	if value != "" {
+		a.text(key, value)
+	}
+}
+
+// pod adds what the node knows of the pod, where the cluster said nothing: it asked nobody, or does not know yet.
+func (a *attributes) pod(p *millracev1.Process) {
+	if p.GetPodUid() != "" {
+		a.known("k8s.container.name", p.GetContainerName())
+	}
+	a.known("k8s.pod.uid", p.GetPodUid())
+	a.known("k8s.pod.name", p.GetPodName())
+	a.known("k8s.namespace.name", p.GetPodNamespace())
+}
+
+// machine adds the container and the machine that the process is in, as its node describes them.
+func (a *attributes) machine(p *millracev1.Process) {
+	a.known("container.image.name", p.GetContainerImageName())
+	if tag := p.GetContainerImageTag(); tag != "" && a.first("container.image.tags") {
+		a.Texts("container.image.tags", tag)
+	}
+	if p.GetPodUid() == "" {
+		a.known("container.name", p.GetContainerName())
+	}
+	h := p.GetHost()
+	a.known("host.id", h.GetId())
+	a.known("host.arch", h.GetArch())
+	a.known("host.type", h.GetType())
+	a.known("host.image.id", h.GetImageId())
+	a.known("os.type", h.GetOsType())
+	a.known("os.name", h.GetOsName())
+	a.known("os.version", h.GetOsVersion())
+	a.known("os.description", h.GetOsDescription())
+	a.known("cloud.provider", h.GetCloudProvider())
+	a.known("cloud.platform", h.GetCloudPlatform())
+	a.known("cloud.region", h.GetCloudRegion())
+	a.known("cloud.availability_zone", h.GetCloudAvailabilityZone())
+	a.known("cloud.account.id", h.GetCloudAccountId())
 }

@@ -11,6 +11,17 @@ func NewResourceEncoder() *ResourceEncoder {
 // Text adds a string attribute; empty strings are left out.
 func (r *ResourceEncoder) Text(key, value string) { text(&r.e, key, value) }
 
+// Texts adds an attribute that is a list of strings, here of one.
+func (r *ResourceEncoder) Texts(key, value string) {
+	if value == "" {
+		return
+	}
+	list := encoder{}
+	appendField(&list, 1<<3|wireLength, valid(value))
+	r.e.begin(key, 1+varintSize(uint64(len(list.b)))+len(list.b))
+	appendField(&r.e, tagStrings, list.b)
+}
+
 // Number adds an integer attribute.
 func (r *ResourceEncoder) Number(key string, value int64) { r.e.number(key, value) }
 
