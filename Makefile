@@ -22,6 +22,17 @@ GOLANGCI_VERSION := v2.15.0
 BUF_VERSION      := v1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 VTPROTO_VERSION  := v0.6.0
+CYCLONEDX_VERSION := v1.10.0
+
+# What images and packages are named by. Without a tag the version is 0.0.0 and the commit.
+VERSION  ?= $(shell (git describe --tags --match 'v*' --dirty 2>/dev/null || echo 0.0.0-$$(git describe --always --abbrev=12 --dirty)) | sed s/^v//)
+REVISION ?= $(shell git rev-parse HEAD)
+REGISTRY ?= localhost
+GORELEASE = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS) -X millrace.dev/lib/service.version=$(VERSION)"
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+PROGRAMS := millrace millrace-capture millrace-decoder millrace-enricher millrace-exporter
+ARCHITECTURES := amd64 arm64
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
 TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql \
@@ -58,6 +69,26 @@ bpf: bpf-packages ## Compile the kernel side again (the objects are committed)
 generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto ## Regenerate everything that is generated: eBPF objects, protobuf code, the configuration reference, the list of metrics
 	cd proto && PATH=$(TOOLS):$$PATH buf generate
 	go generate ./lib/... ./protocols
+
+##@ Release
+.PHONY: images test-images release-binaries
+release-binaries:
+	@for arch in $(ARCHITECTURES); do \
+	  mkdir -p $(BIN)/release/$$arch; \
+	  GOARCH=$$arch $(GORELEASE) -o $(BIN)/release/$$arch/ ./cmd/millrace ./services/capture/cmd/... ./services/decoder/cmd/... ./services/enricher/cmd/... ./services/exporter/cmd/...; \
+	done
+
+images: release-binaries $(TOOLS)/cyclonedx-gomod ## Container images for amd64 and arm64 into bin/images: OCI layouts, archives to load, bills of materials. No container engine needed
+	@mkdir -p $(BIN)/images $(BIN)/release/sboms
+	@for arch in $(ARCHITECTURES); do for program in $(PROGRAMS); do \
+	  $(TOOLS)/cyclonedx-gomod bin -json -std -noserial -notimestamp -version $(VERSION) \
+	    -output $(BIN)/release/sboms/$$program-$$arch.cdx.json $(BIN)/release/$$arch/$$program 2>/dev/null; \
+	done; done
+	cd deploy && GOWORK=off go run ./images -binaries $(BIN)/release -sboms $(BIN)/release/sboms -license ../LICENSE \
+	  -version $(VERSION) -revision $(REVISION) -created $(SOURCE_DATE_EPOCH) -registry $(REGISTRY) -o $(BIN)/images
+
+test-images: images ## Load the images again, look into them, run what is in them, and build them a second time (root)
+	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images
 
 ##@ Check
 .PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
@@ -177,6 +208,9 @@ $(TOOLS)/protoc-gen-go:
 	GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
 $(TOOLS)/protoc-gen-go-vtproto:
 	GOBIN=$(TOOLS) go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@$(VTPROTO_VERSION)
+
+$(TOOLS)/cyclonedx-gomod:
+	GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
 
 # Modules of their own, outside of the workspace: what the Collector and Jaeger need is not what Millrace is built with.
 $(BIN)/backends/otelcol: test/backends/collector/go.mod test/backends/collector/main.go

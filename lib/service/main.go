@@ -336,8 +336,14 @@ func WarnInactive(log *slog.Logger, cfg *config.Config) {
 	}
 }
 
-// Version of the program: that of the module, or the commit it was built from.
+// version is what a release was built as; the linker sets it.
+var version string
+
+// Version of the program: that of the release, that of the module, or the commit it was built from.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
