@@ -18,6 +18,11 @@ type Layer struct {
 	// Target reports whether a request with this method and target may be of the layer. It is asked of every request,
 	// before anything is kept for layers, so it has to be quick. nil: any may be.
 	Target func(method, target []byte) bool
+	// Marks are names, in lower case, of header fields of a request that may be of the layer although Target says no; what
+	// they say is asked of Marked. They are of Headers, too.
+	Marks []string
+	// Marked reports whether the value of one of Marks says that the request may be of the layer.
+	Marked func(value []byte) bool
 	// Wants judges a head: Sure, No, or, as long as h.Status is 0, More: the response will tell. It is asked when the
 	// head of the request is complete, and again when that of the response is if it said More.
 	Wants func(h *Head) protocols.Guess
@@ -38,6 +43,8 @@ type Head struct {
 	RequestType, ResponseType []byte
 	// Status of the response; 0: its head has not come.
 	Status int
+	// Client says that the exchange was seen at the client.
+	Client bool
 	fields []headField
 }
 
@@ -81,6 +88,8 @@ type Layers struct {
 	list    []*Layer
 	names   [][]byte
 	lengths uint64 // bit n: a name has n bytes
+	marks   []mark
+	marking uint64 // bit n: a name of marks has n bytes
 }
 
 // NewLayers makes Layers of a list; nil of an empty one.
@@ -101,6 +110,10 @@ func NewLayers(list []*Layer) *Layers {
 	for _, layer := range list {
 		for _, name := range layer.Headers {
 			add(name)
+		}
+		for _, name := range layer.Marks {
+			l.marks = append(l.marks, mark{[]byte(name), layer.Marked})
+			l.marking |= 1 << min(len(name), 63)
 		}
 	}
 	return l
@@ -146,6 +159,12 @@ func (l *Layers) Request(x *Exchange, method, target []byte) {
 	if l == nil || !l.mayWant(method, target) {
 		return
 	}
+	l.Begin(x, method, target)
+}
+
+// Begin is Request for a request that a header field has marked. Fields that came before count only if they are given
+// to [Layers.Header] again.
+func (l *Layers) Begin(x *Exchange, method, target []byte) {
 	x.head = x.head[:0]
 	x.addPart(partMethod, maxLayerText, method)
 	x.addPart(partTarget, maxLayerTarget, target)
@@ -154,6 +173,30 @@ func (l *Layers) Request(x *Exchange, method, target []byte) {
 func (l *Layers) mayWant(method, target []byte) bool {
 	for _, layer := range l.list {
 		if layer.Target == nil || layer.Target(method, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// mark is a header field that may say that a request is of a layer.
+type mark struct {
+	name []byte
+	says func(value []byte) bool
+}
+
+// MayMark reports whether a header field of a request of which nothing is kept is to be asked of [Layers.Marked].
+func (l *Layers) MayMark(name []byte) bool { return l != nil && l.marking>>min(len(name), 63)&1 != 0 }
+
+// Marked reports whether a header field says that a request may be of a layer, so that its head is kept: see
+// [Layers.Begin].
+func (l *Layers) Marked(name, value []byte) bool {
+	if l == nil {
+		return false
+	}
+	for i := range l.marks {
+		m := &l.marks[i]
+		if len(m.name) == len(name) && bytes.EqualFold(name, m.name) && m.says(value) {
 			return true
 		}
 	}
@@ -181,12 +224,13 @@ func (l *Layers) Header(x *Exchange, response bool, name, value []byte) {
 	}
 }
 
-// Asked says that the head of the request is complete.
-func (l *Layers) Asked(x *Exchange) {
+// Asked says that the head of the request is complete. client says at which end the exchange was seen.
+func (l *Layers) Asked(x *Exchange, client bool) {
 	if !l.Keep(x) {
 		return
 	}
 	h := headOf(x)
+	h.Client = client
 	if found := l.find(x, h); found != nil {
 		found.describe(x, h)
 	}
@@ -194,11 +238,12 @@ func (l *Layers) Asked(x *Exchange) {
 }
 
 // Answered says that the head of the response is complete.
-func (l *Layers) Answered(x *Exchange, status int) {
+func (l *Layers) Answered(x *Exchange, status int, client bool) {
 	if !l.Keep(x) {
 		return
 	}
 	h := headOf(x)
+	h.Client = client
 	found := l.of(x)
 	if found == nil {
 		h.Status = status

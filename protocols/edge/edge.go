@@ -92,4 +92,6 @@ type Rules struct {
 	// AllowHeaders and AllowQueryParameters those whose values are kept unless they look like credentials. '*' and '?'
 	// stand for any bytes and for one byte. See the settings of capture.redact.
 	Headers, AllowHeaders, QueryParameters, AllowQueryParameters []string
+	// Layers are the protocols in exchanges of HTTP that are looked for.
+	Layers []*Layer
 }

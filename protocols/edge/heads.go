@@ -16,7 +16,12 @@ const (
 	HeaderState
 	// HeaderKept is on the configuration's list of what is shown.
 	HeaderKept
+	// HeaderLayered is the first field that a layer needs; others follow, up to MaxLayered.
+	HeaderLayered HeaderUse = 64
 )
+
+// MaxLayered is how many header fields layers may need.
+const MaxLayered = 64
 
 // Heads judges what the heads of HTTP messages say, by the configured rules, for scanners that have it in memory of
 // their own. What is not to be shown is overwritten with '*', in place. Values of the type can be compared. Not safe

@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"encoding/binary"
+
+	"millrace.dev/protocols/edge"
 )
 
 // headerKind says what happens to the value of a header.
@@ -22,6 +24,8 @@ const (
 	headerKept // on the configuration's list
 
 	headerKinds // their number
+
+	headerLayered = headerKind(edge.HeaderLayered) // the first that a layer needs
 )
 
 // headerLine reads a line of a head at its beginning. A line that is cut by the end of the event goes on in halfName.
@@ -135,6 +139,10 @@ func (r *rules) headerValue(d *direction, value []byte) {
 			r.blank(value)
 		}
 	default:
+		if d.kind >= headerLayered {
+			r.layered[d.kind-headerLayered](value, r.mask)
+			return
+		}
 		r.blank(value)
 	}
 }

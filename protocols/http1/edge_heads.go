@@ -31,7 +31,13 @@ var uses = [headerKinds]edge.HeaderUse{
 }
 
 // Header implements [edge.Heads].
-func (h *heads) Header(name []byte) edge.HeaderUse { return uses[h.r.header(name)] }
+func (h *heads) Header(name []byte) edge.HeaderUse {
+	kind := h.r.header(name)
+	if kind >= headerLayered {
+		return edge.HeaderUse(kind)
+	}
+	return uses[kind]
+}
 
 // Begins implements [edge.Heads].
 func (h *heads) Begins(b []byte) bool { return h.r.headers.Begins(b) }
@@ -58,6 +64,10 @@ func (h *heads) Value(use edge.HeaderUse, value []byte) {
 	case edge.HeaderKept:
 		h.r.keptHeader(value)
 	default:
+		if i := int(use) - int(edge.HeaderLayered); i >= 0 && i < len(h.r.layered) {
+			h.r.layered[i](value, h.r.mask)
+			return
+		}
 		h.r.blank(value)
 	}
 }

@@ -23,8 +23,6 @@ var credentialParameters = []string{
 var usedHeaders = map[string]headerKind{
 	"content-length": headerLength, "transfer-encoding": headerCoding, "host": headerHost, "content-type": headerType,
 	"user-agent": headerAgent, "traceparent": headerParent, "tracestate": headerState, "upgrade": headerUpgrade,
-	// By which servers of layers say what they are.
-	"x-elastic-product": headerKept, "x-opensearch-version": headerKept,
 }
 
 // Names of headers that say nothing about who sent them. Their values are blanked.

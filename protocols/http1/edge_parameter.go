@@ -75,6 +75,9 @@ func (r *rules) parameterName(d *direction, b []byte, i int) int {
 		return j
 	}
 	d.mode = r.parameterMode(name)
+	if d.mode == modePlain && r.parameters.Find(name) == parameterNamed {
+		return j
+	}
 	if b[j] != '=' {
 		if d.mode != modeKeep && (d.mode == modeBlank || !plainValue(name)) {
 			r.blank(name)
@@ -95,6 +98,8 @@ func (r *rules) parameterMode(name []byte) mode {
 		return modeBlank
 	case parameterKept:
 		return modeKeep
+	case parameterNamed:
+		return modePlain
 	}
 	if secret.Name(name) {
 		return modeBlank

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ const (
 	parameterUnknown uint8 = iota
 	parameterBlanked
 	parameterKept
+	parameterNamed // its name is shown, its value as that of any other
 )
 
 // rules are the compiled settings, and what the scanners of all connections share. One goroutine uses them.
@@ -25,10 +27,14 @@ type rules struct {
 	out     *edge.Writer // of the call of Scan or Tail
 	changed bool         // blank was called for bytes since it was set to false
 	plain   [headerKinds]screenedValue
+	// layered judges values of headers that layers need: of kind headerLayered and those that follow.
+	layered []func(value []byte, blank func([]byte))
+	mask    func([]byte) // blank
 }
 
 func newRules(settings *edge.Rules) (*rules, error) {
 	r := &rules{enable: settings.Enable}
+	r.mask = r.blank
 	// Of a name that is added twice, the first meaning holds: what is to be blanked is never kept.
 	for _, list := range []struct {
 		key     string
@@ -37,6 +43,7 @@ func newRules(settings *edge.Rules) (*rules, error) {
 		meaning uint8
 	}{
 		{"headers", settings.Headers, &r.headers, uint8(headerBlanked)},
+		{"", nil, nil, 0}, // what layers need
 		{"", credentialHeaders, &r.headers, uint8(headerBlanked)},
 		{"", slices.Sorted(maps.Keys(usedHeaders)), &r.headers, 0},
 		{"allow_headers", settings.AllowHeaders, &r.headers, uint8(headerKept)},
@@ -45,8 +52,15 @@ func newRules(settings *edge.Rules) (*rules, error) {
 		{"", credentialParameters, &r.parameters, parameterBlanked},
 		{"allow_query_parameters", settings.AllowQueryParameters, &r.parameters, parameterKept},
 		{"", plainParameters, &r.parameters, parameterKept},
+		{"", namedParameters(settings.Layers), &r.parameters, parameterNamed},
 		{"", credentialSegments, &r.pathNames, 1},
 	} {
+		if list.table == nil {
+			if err := r.addLayers(settings.Layers); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		for _, name := range list.names {
 			meaning := list.meaning
 			if meaning == 0 {
@@ -58,6 +72,38 @@ func newRules(settings *edge.Rules) (*rules, error) {
 		}
 	}
 	return r, nil
+}
+
+// addLayers adds the headers and words that layers need.
+func (r *rules) addLayers(layers []*edge.Layer) error {
+	for _, layer := range layers {
+		for _, h := range layer.Headers {
+			meaning := headerBlanked
+			if h.Screen != nil {
+				if len(r.layered) == edge.MaxLayered {
+					return errors.New("layers need too many headers")
+				}
+				meaning = headerLayered + headerKind(len(r.layered))
+				r.layered = append(r.layered, h.Screen)
+			}
+			if err := r.headers.Add(h.Name, uint8(meaning)); err != nil {
+				return err
+			}
+		}
+		for _, name := range layer.Words {
+			if err := r.parameters.Add(name, parameterKept); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func namedParameters(layers []*edge.Layer) (names []string) {
+	for _, layer := range layers {
+		names = append(names, layer.Parameters...)
+	}
+	return names
 }
 
 // header says what happens to the value of a header.

@@ -31,6 +31,8 @@ const (
 	kindTimeout // of gRPC
 	kindKept    // on the configuration's list
 	kindResize  // no field, but a new size of the table
+
+	kindLayered = kind(edge.HeaderLayered) // the first that a layer needs
 )
 
 // ours are the names that HTTP/1 does not have.
@@ -76,7 +78,11 @@ func (s *screen) kind(name []byte) kind {
 	if k, ok := ours[string(name)]; ok {
 		return k
 	}
-	return ofHTTP1[s.heads.Header(name)]
+	use := s.heads.Header(name)
+	if use >= edge.HeaderLayered {
+		return kind(use)
+	}
+	return ofHTTP1[use]
 }
 
 // begins reports whether a name that is known may begin with b.
@@ -132,6 +138,10 @@ func (s *screen) value(b *block, value []byte) kind {
 		s.heads.Value(edge.HeaderKept, value)
 		return b.kind
 	default:
+		if b.kind >= kindLayered {
+			s.heads.Value(edge.HeaderUse(b.kind), value)
+			return b.kind
+		}
 	}
 	if !keep {
 		s.blank(value)

@@ -167,6 +167,8 @@ const (
 	Protocol_PROTOCOL_GRAPHQL Protocol = 14
 	// Frames of a WebSocket, RFC 6455.
 	Protocol_PROTOCOL_WEBSOCKET Protocol = 15
+	// Services of AWS, and what speaks like them, over HTTP.
+	Protocol_PROTOCOL_AWS Protocol = 32
 )
 
 // Enum value maps for Protocol.
@@ -188,6 +190,7 @@ var (
 		13: "PROTOCOL_ELASTICSEARCH",
 		14: "PROTOCOL_GRAPHQL",
 		15: "PROTOCOL_WEBSOCKET",
+		32: "PROTOCOL_AWS",
 	}
 	Protocol_value = map[string]int32{
 		"PROTOCOL_UNSPECIFIED":   0,
@@ -206,6 +209,7 @@ var (
 		"PROTOCOL_ELASTICSEARCH": 13,
 		"PROTOCOL_GRAPHQL":       14,
 		"PROTOCOL_WEBSOCKET":     15,
+		"PROTOCOL_AWS":           32,
 	}
 )
 
@@ -1148,7 +1152,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_CLIENT\x10\x01\x12\x0f\n" +
-	"\vROLE_SERVER\x10\x02*\xe6\x02\n" +
+	"\vROLE_SERVER\x10\x02*\xf8\x02\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePROTOCOL_HTTP1\x10\x01\x12\x12\n" +
@@ -1166,7 +1170,8 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x12PROTOCOL_MEMCACHED\x10\f\x12\x1a\n" +
 	"\x16PROTOCOL_ELASTICSEARCH\x10\r\x12\x14\n" +
 	"\x10PROTOCOL_GRAPHQL\x10\x0e\x12\x16\n" +
-	"\x12PROTOCOL_WEBSOCKET\x10\x0f*\xbb\x02\n" +
+	"\x12PROTOCOL_WEBSOCKET\x10\x0f\x12\x10\n" +
+	"\fPROTOCOL_AWS\x10 *\xbb\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fEVENT_KIND_SEND\x10\x01\x12\x16\n" +

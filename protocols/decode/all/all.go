@@ -2,6 +2,7 @@
 package all
 
 import (
+	aws "millrace.dev/protocols/aws/decode"
 	"millrace.dev/protocols/decode"
 	dns "millrace.dev/protocols/dns/decode"
 	elasticsearch "millrace.dev/protocols/elasticsearch/decode"
@@ -32,5 +33,6 @@ var List = []decode.Protocol{
 // Layers are the protocols that are spoken in exchanges of HTTP, one line each. The first that is sure of an exchange
 // has it.
 var Layers = []*decode.Layer{
+	&aws.Layer,
 	&elasticsearch.Layer,
 }

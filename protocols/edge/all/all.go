@@ -2,8 +2,10 @@
 package all
 
 import (
+	"millrace.dev/protocols/aws"
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
+	"millrace.dev/protocols/elasticsearch"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/kafka"
@@ -26,6 +28,12 @@ var List = []*edge.Room{
 	&kafka.Edge,
 	&postgres.Edge,
 	&redis.Edge,
+}
+
+// Layers are the node's halves of protocols that are spoken in exchanges of HTTP.
+var Layers = []*edge.Layer{
+	&aws.Edge,
+	&elasticsearch.Edge,
 }
 
 // Complete adds to settings what scanners of several protocols share.

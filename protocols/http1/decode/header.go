@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"strconv"
 
 	"millrace.dev/protocols/decode"
 )
@@ -32,12 +33,8 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	if name[colon-1] == ' ' || name[colon-1] == '\t' { // RFC 9112 section 5.1 forbids it, some send it
 		name = bytes.TrimRight(name, " \t")
 	}
-	if d.x != nil && layers.Keep(d.x) {
-		value := trimSpace(line[colon+1:])
-		if bytes.IndexByte(value, '\n') >= 0 {
-			value = unfold(value)
-		}
-		layers.Header(d.x, !request, name, value)
+	if d.x != nil && (layers.Keep(d.x) || request && layers.MayMark(name)) {
+		d.layered(name, line[colon+1:], request, layers)
 	}
 	kind := fieldOf(name)
 	if kind == otherField {
@@ -152,6 +149,45 @@ func fieldOf(name []byte) field {
 		}
 	}
 	return otherField
+}
+
+// layered gives a header field to layers.
+func (d *side) layered(name, value []byte, request bool, layers *decode.Layers) {
+	value = trimSpace(value)
+	if bytes.IndexByte(value, '\n') >= 0 {
+		value = unfold(value)
+	}
+	if !layers.Keep(d.x) {
+		if !layers.Marked(name, value) {
+			return
+		}
+		begin(d.x, layers)
+	}
+	layers.Header(d.x, !request, name, value)
+}
+
+// begin begins the head of a request that a header field has marked, with what was said of it before.
+func begin(x *decode.Exchange, layers *decode.Layers) {
+	s := &x.Said
+	target := append([]byte(nil), s.Path...)
+	if n := len(x.Scratch) - 2; n > 0 { // see sayRequest
+		target = x.Scratch[2 : 2+min(int(x.Scratch[0])|int(x.Scratch[1])<<8, n)]
+	} else {
+		s.Attributes.Each(func(n decode.Name, v *decode.Value) bool {
+			if n == attrQuery {
+				target = append(append(target, '?'), v.Text...)
+			}
+			return n != attrQuery
+		})
+	}
+	layers.Begin(x, s.Operation, target)
+	if host := s.ServerName; len(host) > 0 {
+		host = append([]byte(nil), host...)
+		if s.ServerPort != 0 {
+			host = strconv.AppendUint(append(host, ':'), uint64(s.ServerPort), 10)
+		}
+		layers.Header(x, false, []byte("host"), host)
+	}
 }
 
 // contentLength takes the value of a Content-Length header: digits, or the same digits several times, RFC 9112 section

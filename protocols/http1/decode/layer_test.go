@@ -72,12 +72,12 @@ func TestLayerBounds(t *testing.T) {
 	if n := x.Memory(); n > 16<<10 {
 		t.Errorf("%d bytes are kept", n)
 	}
-	layers.Asked(x)
+	layers.Asked(x, true)
 	if x.Said.Protocol != millracev1.Protocol_PROTOCOL_ELASTICSEARCH || len(x.Said.Operation) != 3+1024 {
 		t.Errorf("protocol %v, operation of %d bytes", x.Said.Protocol, len(x.Said.Operation))
 	}
-	decode.NewLayers(nil).Answered(x, 200)
-	layers.Answered(x, 200)
+	decode.NewLayers(nil).Answered(x, 200, true)
+	layers.Answered(x, 200, true)
 }
 
 func BenchmarkLayers(b *testing.B) {
@@ -91,7 +91,7 @@ func BenchmarkLayers(b *testing.B) {
 		for _, n := range names {
 			layers.Header(x, false, n, value)
 		}
-		layers.Asked(x)
-		layers.Answered(x, 200)
+		layers.Asked(x, true)
+		layers.Answered(x, 200, true)
 	}
 }

@@ -271,7 +271,7 @@ func (p *parser) requestHeader(c *decode.Conn) bool {
 	p.failures = 0
 	x := d.x
 	x.ContextUnknown = false
-	p.layers.Asked(x)
+	p.layers.Asked(x, c.Client)
 	c.Started(x)
 	switch {
 	case x.Flags&flagConnect != 0:

@@ -186,7 +186,7 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 		return false
 	}
 	d.remain = 0
-	p.layers.Answered(x, int(d.status))
+	p.layers.Answered(x, int(d.status), c.Client)
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		p.endResponse(c)
 		p.switched = true

@@ -180,7 +180,7 @@ func (p *parser) describe(x *decode.Exchange, h *head, client bool) {
 		a.String(attrVersion, "2")
 		grpc.Begin(x, h.values[kindPath], h.values[kindTimeout])
 	} else {
-		p.offer(x, h, host)
+		p.offer(x, h, host, client)
 		describeHTTP(x, h, host, client)
 	}
 	if h.unknown {
@@ -190,13 +190,18 @@ func (p *parser) describe(x *decode.Exchange, h *head, client bool) {
 }
 
 // offer offers the head of a request to layers.
-func (p *parser) offer(x *decode.Exchange, h *head, host []byte) {
+func (p *parser) offer(x *decode.Exchange, h *head, host []byte, client bool) {
 	layers := p.names.layers
 	method, target := h.values[kindMethod], h.values[kindPath]
 	if len(method) == 0 || len(target) == 0 || string(method) == "CONNECT" {
 		return
 	}
 	layers.Request(x, method, target)
+	for _, f := range h.layered {
+		if !layers.Keep(x) && layers.Marked(p.names.layered[f.kind-kinds], f.value) {
+			layers.Begin(x, method, target)
+		}
+	}
 	if !layers.Keep(x) {
 		return
 	}
@@ -204,7 +209,7 @@ func (p *parser) offer(x *decode.Exchange, h *head, host []byte) {
 		layers.Header(x, false, []byte("host"), host)
 	}
 	p.names.offer(x, h, false)
-	layers.Asked(x)
+	layers.Asked(x, client)
 }
 
 // describeHTTP says what the head of a request says in the words of HTTP. What a layer has said stays.
@@ -271,7 +276,7 @@ func (p *parser) response(c *decode.Conn, s *stream.Stream, m *work, x *decode.E
 		}
 		if status != 0 && !grpc.Is(x) {
 			p.names.offer(x, h, true)
-			p.names.layers.Answered(x, status)
+			p.names.layers.Answered(x, status, c.Client)
 			answered(x, status, c.Client)
 		}
 		if x.Flags&flagTunnel != 0 && status < 300 {

@@ -2,6 +2,9 @@
 package all
 
 import (
+	"slices"
+
+	aws "millrace.dev/protocols/aws/conversations"
 	dns "millrace.dev/protocols/dns/conversations"
 	"millrace.dev/protocols/edge/edgetest"
 	http1 "millrace.dev/protocols/http1/conversations"
@@ -18,7 +21,7 @@ import (
 func Conversations() map[string][]edgetest.Conversation {
 	return map[string][]edgetest.Conversation{
 		"dns":        dns.List(),
-		"http":       http1.List(),
+		"http":       slices.Concat(http1.List(), aws.List()),
 		"http2":      http2.List(),
 		"kafka":      kafka.List(),
 		"memcached":  memcached.List(),

@@ -52,7 +52,7 @@ func New(cfg config.Redact) (*Redactor, error) {
 func newFor(cfg config.Redact, list []*protocols.Protocol, serve []*edge.Room) (*Redactor, error) {
 	rules := edge.Rules{
 		Enable: cfg.Enable, Literals: cfg.Enable && cfg.Literals, Headers: cfg.Headers, AllowHeaders: cfg.AllowHeaders,
-		QueryParameters: cfg.QueryParameters, AllowQueryParameters: cfg.AllowQueryParameters,
+		QueryParameters: cfg.QueryParameters, AllowQueryParameters: cfg.AllowQueryParameters, Layers: rooms.Layers,
 	}
 	if err := rooms.Complete(&rules); err != nil {
 		return nil, fmt.Errorf("capture.redact: %w", err)
