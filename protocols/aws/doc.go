@@ -6,6 +6,7 @@
 // (https://smithy.io/2.0/aws/protocols/), and the operations of S3
 // (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html).
 //
-// Not understood: operations that are named in a body (the query protocol of SNS, STS, IAM and others), codes of errors
-// that are in a body (S3 has them there alone), and services whose operations are paths, but for S3 and Lambda's Invoke.
+// Not understood: operations that are named in a body (the query protocol of SNS, STS, IAM and others), codes of
+// errors that are in a body (S3 has them there alone), and services whose operations are paths, but for S3 and Lambda's
+// Invoke.
 package aws

@@ -79,8 +79,8 @@ func screenError(value []byte, blank func([]byte)) {
 }
 
 // ErrorName gives the name of an error in X-Amzn-ErrorType or X-Amzn-Query-Error, without the namespace before '#' and
-// what follows ':' or ';' (https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization);
-// empty if it is none.
+// what follows ':' or ';'; empty if it is none. See
+// https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization.
 func ErrorName(value []byte) []byte {
 	if end := bytes.IndexAny(value, ":;"); end >= 0 {
 		value = value[:end]

@@ -37,7 +37,8 @@ func isTarget(value []byte) bool {
 	return ok
 }
 
-// presigned reports whether a target is signed: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
+// presigned reports whether a target is signed:
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func presigned(_, target []byte) bool {
 	_, query, ok := bytes.Cut(target, []byte{'?'})
 	return ok && bytes.Contains(query, []byte("X-Amz-Algorithm="))
