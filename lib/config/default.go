@@ -63,6 +63,7 @@ func Default() *Config {
 		EBPF: EBPF{
 			MySQLPreparedStatementsCacheSize:    1024,
 			PostgresPreparedStatementsCacheSize: 1024,
+			PayloadExtraction:                   PayloadExtraction{HTTP: HTTPExtraction{AWS: Extraction{Enabled: true}}},
 			ContextPropagation:                  "disabled",
 		},
 		Sampling: Sampling{

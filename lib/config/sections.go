@@ -124,9 +124,41 @@ type EBPF struct {
 	MySQLPreparedStatementsCacheSize int `yaml:"mysql_prepared_statements_cache_size" range:"1..1000000"`
 	// PostgresPreparedStatementsCacheSize is how many prepared statements of a PostgreSQL connection are remembered.
 	PostgresPreparedStatementsCacheSize int `yaml:"postgres_prepared_statements_cache_size" range:"1..1000000"`
+	// PayloadExtraction says which protocols in exchanges of HTTP are looked for.
+	PayloadExtraction PayloadExtraction `yaml:"payload_extraction"`
 	// ContextPropagation writes trace context into traffic: disabled, headers, ip, http, tcp or all. Millrace joins
 	// traces without it.
 	ContextPropagation string `yaml:"context_propagation" inactive:"true" oneof:"disabled headers ip http tcp all"`
+}
+
+// PayloadExtraction says which protocols in exchanges of HTTP are looked for.
+type PayloadExtraction struct {
+	// HTTP are those protocols.
+	HTTP HTTPExtraction `yaml:"http"`
+}
+
+// HTTPExtraction are protocols in exchanges of HTTP.
+type HTTPExtraction struct {
+	// GraphQL reads bodies of requests and responses of GraphQL: types and names of operations, codes of errors. Nothing
+	// else of the bodies leaves the node.
+	GraphQL Extraction `yaml:"graphql"`
+	// Elasticsearch reads the responses of bulk requests of Elasticsearch and OpenSearch: statuses and types of errors.
+	// Their heads are read in any case.
+	Elasticsearch Extraction `yaml:"elasticsearch"`
+	// AWS reads the heads of calls of AWS services. No body is read.
+	AWS Extraction `yaml:"aws"`
+}
+
+// Extraction is whether a protocol in exchanges of HTTP is looked for.
+type Extraction struct {
+	// Enabled looks for it.
+	Enabled bool `yaml:"enabled"`
+}
+
+// Layers says what is on, by the name of the protocol.
+func (e *EBPF) Layers() map[string]bool {
+	http := &e.PayloadExtraction.HTTP
+	return map[string]bool{"graphql": http.GraphQL.Enabled, "elasticsearch": http.Elasticsearch.Enabled, "aws": http.AWS.Enabled}
 }
 
 // PreparedStatements is how many prepared statements of a connection are remembered, by the name of its protocol.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"sync"
 
 	"millrace.dev/protocols"
@@ -30,9 +31,13 @@ type Layer struct {
 	// request is complete, with Status 0, and again when that of the response is. If the response told what it is, it
 	// is called twice then. Attributes that were set the first time stay. What HTTP says of the exchange may be there
 	// already, or come later: a layer sets attributes that HTTP has as well with [Attributes.Once], and the family, the
-	// name and the error only where they are its own. request and response are what is known of the
-	// bodies; nil as long as nothing of them leaves the node.
-	Describe func(x *Exchange, h *Head, request, response []byte)
+	// name and the error only where they are its own.
+	Describe func(x *Exchange, h *Head)
+	// Bodies writes into x.Said what the bodies tell, when the response of an exchange that the layer wants has ended.
+	// It reports whether the exchange is of the layer; if not, it writes nothing. request and response are what left
+	// the node of the bodies, in order, at most 4 KiB of each. A layer without
+	// Describe is known by its bodies alone.
+	Bodies func(x *Exchange, h *Head, request, response []byte) bool
 }
 
 // Head is what layers see of an exchange of HTTP. Its texts are cut to a few hundred bytes, and valid until the layer
@@ -46,6 +51,7 @@ type Head struct {
 	// Client says that the exchange was seen at the client.
 	Client bool
 	fields []headField
+	bodies [2][]byte
 }
 
 type headField struct {
@@ -77,7 +83,7 @@ var heads = sync.Pool{New: func() any { return new(Head) }}
 // headOf reads what is kept of the head of x. It is given back with heads.Put.
 func headOf(x *Exchange) *Head {
 	h := heads.Get().(*Head)
-	*h = Head{fields: h.fields[:0]}
+	*h = Head{fields: h.fields[:0], bodies: [2][]byte{h.bodies[0][:0], h.bodies[1][:0]}}
 	h.read(x.head)
 	return h
 }
@@ -133,14 +139,26 @@ const (
 	partTarget
 	partRequestField // the name, a zero byte, the value
 	partResponseField
+	partRequestBody
+	partResponseBody
+	partLostRequest
+	partLostResponse
+	partStatus
 )
+
+// maxBody is how much of a body is kept for a layer.
+const maxBody = 4 << 10
 
 func (x *Exchange) addPart(kind byte, limit int, texts ...[]byte) {
 	n := len(texts) - 1
 	for _, t := range texts {
 		n += len(t)
 	}
-	if n = min(n, limit); len(x.head)+n > maxLayerHead {
+	most := maxLayerHead
+	if kind >= partRequestBody {
+		most += 2*maxBody + maxLayerText
+	}
+	if n = min(n, limit); len(x.head)+n > most {
 		return
 	}
 	x.head = binary.AppendUvarint(append(x.head, kind), uint64(n))
@@ -256,12 +274,19 @@ func (l *Layers) Answered(x *Exchange, status int, client bool) {
 		found.describe(x, h)
 	}
 	heads.Put(h)
-	x.head = x.head[:0]
+	if found == nil || found.Bodies == nil {
+		x.head = x.head[:0]
+		return
+	}
+	x.addPart(partStatus, maxLayerText, strconv.AppendInt(nil, int64(status), 10))
 }
 
 // describe lets the layer describe x. Routes are of HTTP alone.
 func (l *Layer) describe(x *Exchange, h *Head) {
-	l.Describe(x, h, nil, nil)
+	if l.Describe == nil {
+		return
+	}
+	l.Describe(x, h)
 	if x.Said.Family != HTTP {
 		x.Said.Path = x.Said.Path[:0]
 	}
@@ -284,7 +309,9 @@ func (l *Layers) find(x *Exchange, h *Head) *Layer {
 		switch layer.Wants(h) {
 		case protocols.Sure:
 			x.layer = layer.Protocol.Number
-			x.Said.Protocol = x.layer
+			if layer.Describe != nil {
+				x.Said.Protocol = x.layer
+			}
 			return layer
 		case protocols.More:
 			more = true
@@ -312,6 +339,11 @@ func (h *Head) read(b []byte) {
 			h.Target = text
 		case partRequestField, partResponseField:
 			h.add(text, kind == partResponseField)
+		case partRequestBody, partResponseBody:
+			body := &h.bodies[kind-partRequestBody]
+			*body = append(*body, text...)
+		case partStatus:
+			h.Status, _ = strconv.Atoi(string(text))
 		}
 	}
 }

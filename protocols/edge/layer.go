@@ -1,6 +1,9 @@
 package edge
 
-import "millrace.dev/protocols"
+import (
+	"millrace.dev/protocols"
+	"millrace.dev/protocols/excerpt"
+)
 
 // Layer is the node's half of a protocol that is spoken in exchanges of HTTP: what of them leaves the node beside what
 // HTTP shows.
@@ -12,6 +15,18 @@ type Layer struct {
 	Parameters []string
 	// Words are names of query parameters whose values are shown unless they look like credentials.
 	Words []string
+	// Body is what of bodies the layer needs; nil: nothing.
+	Body *LayerBody
+}
+
+// LayerBody is what a layer needs of the bodies of the exchanges that it asks for. The functions are pure.
+type LayerBody struct {
+	// Target and Type judge the head of a request by its method and target, and by its Content-Type. Type judges that of
+	// the response as well.
+	Target func(method, target []byte) bool
+	Type   func(contentType []byte) bool
+	// Request and Response are the places of the bodies, as JSON, that are kept. nil: none.
+	Request, Response *excerpt.Node
 }
 
 // LayerHeader is a header field that a layer needs.

@@ -31,6 +31,7 @@ type scanner struct {
 	directions [2]direction // of the client, of the server
 	pending    pending
 	own        *ownMethod
+	doubt      bool // heads were missed, so which response answers which request is not certain
 	upgraded   bool // the connection has left the protocol
 	toHTTP2    bool // for HTTP/2
 	read       int  // bytes of the last call of Scan that were of the protocol
@@ -74,6 +75,7 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	case phaseUntilClose:
 		return true
 	case phaseBody, phaseChunk:
+		d.body = nil
 		if n < d.remaining {
 			d.remaining -= n
 			return true
@@ -109,6 +111,7 @@ func (s *scanner) Resume(from protocols.End, b []byte) bool {
 	}
 	d := &s.directions[from-protocols.Client]
 	d.phase, d.textLength = phaseStart, 0
+	s.doubt = true
 	return true
 }
 

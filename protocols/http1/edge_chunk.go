@@ -31,7 +31,7 @@ func (r *rules) chunkExtension(d *direction, b []byte, i int) int {
 		case '\n':
 			if d.number == 0 {
 				d.beginHeaders()
-				d.trailer = true
+				d.trailer, d.body = true, nil
 				return i + 1
 			}
 			d.phase, d.remaining = phaseChunk, d.number

@@ -9,6 +9,7 @@ import (
 // beginHalfLine begins a line whose end is not in the event.
 func (r *rules) beginHalfLine(d *direction, b []byte, i int) int {
 	d.textLength, d.split, d.valueBegun, d.returned = 0, false, false, false
+	d.asks, d.halved = 0, true // what a line says that is cut is not known
 	switch {
 	case b[i] == '\r' && i+1 == len(b):
 		d.phase = phaseEmptyLine

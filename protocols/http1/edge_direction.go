@@ -1,5 +1,7 @@
 package http1
 
+import "millrace.dev/protocols/excerpt"
+
 // phase is where in the grammar of RFC 9112 a direction is.
 type phase uint8
 
@@ -93,6 +95,14 @@ type direction struct {
 	kind         headerKind
 	plain        plain
 
+	asks  uint8 // 1 + index of the layer that may want the body of the message
+	typed bool  // the Content-Type is one of the layer's
+	// halved: a line of the head was cut; encoded: the body has a Content-Encoding.
+	halved, encoded bool
+	types           uint32 // bit i: the Content-Type of a response is one of the i-th layer's
+	body            *excerpt.Reader
+	shift           int // from the piece that body reads to the bytes of the call
+
 	textLength uint8
 	text       [maxText]byte
 }
@@ -116,7 +126,7 @@ func (d *direction) lose() {
 		d.lost = lostAnywhere
 	}
 	d.phase = phaseLost
-	d.textLength = 0
+	d.textLength, d.body, d.asks = 0, nil, 0
 }
 
 // append adds to the text; false if it does not fit.
@@ -133,7 +143,7 @@ func (d *direction) append(b []byte) bool {
 func (d *direction) afterCounted() {
 	d.remaining = 0
 	if d.phase == phaseBody {
-		d.phase = phaseStart
+		d.phase, d.body = phaseStart, nil
 		return
 	}
 	d.phase, d.returned = phaseChunkEnd, false
@@ -143,6 +153,7 @@ func (d *direction) afterCounted() {
 // section 6.3), which is whether it is a HEAD or a CONNECT.
 type pending struct {
 	head, tunnel uint64 // bit i: the i-th oldest
+	asks         [64]uint8
 	length       uint8
 	// unsure: more requests were outstanding than are remembered, or responses came without a request.
 	unsure bool
@@ -159,6 +170,7 @@ func (p *pending) push(head, tunnel bool) {
 	if tunnel {
 		p.tunnel |= 1 << p.length
 	}
+	p.asks[p.length] = 0
 	p.length++
 }
 
@@ -171,13 +183,24 @@ func (p *pending) forget() {
 	}
 }
 
-func (p *pending) pop() (head, tunnel bool) {
+// ask notes which layer wants the body of the response to the newest.
+func (p *pending) ask(layer uint8) {
+	if p.length > 0 && !p.unsure {
+		p.asks[p.length-1] = layer
+	}
+}
+
+func (p *pending) pop() (head, tunnel bool, asks uint8) {
 	if p.length == 0 {
-		return false, false
+		return false, false, 0
 	}
 	head, tunnel = p.head&1 != 0, p.tunnel&1 != 0
+	if !p.unsure {
+		asks = p.asks[0]
+	}
+	copy(p.asks[:p.length], p.asks[1:p.length])
 	p.head >>= 1
 	p.tunnel >>= 1
 	p.length--
-	return head, tunnel
+	return head, tunnel, asks
 }

@@ -41,7 +41,7 @@ func (r *rules) headerLine(s *scanner, d *direction, b []byte, i int) int {
 	}
 	switch {
 	case len(text) == 0:
-		d.endHeaders(s)
+		r.endHeaders(s, d)
 		return end + 1
 	case d.malformed:
 		r.blankText(text)
@@ -59,6 +59,9 @@ func (r *rules) headerLine(s *scanner, d *direction, b []byte, i int) int {
 		d.malformed = true
 		r.blankText(text)
 		return end + 1
+	}
+	if d.asks != 0 || d.response && len(r.bodies) > 0 {
+		r.bodyHeader(d, text[:colon], text[colon+1:])
 	}
 	d.kind = r.header(text[:colon])
 	if d.kind == headerNone {

@@ -7,7 +7,7 @@ import "bytes"
 // from is the first byte of b that is not decided yet. mark is where the start line or chunk header that is being read
 // begins in b: if it turns out to be none, nothing of it is kept.
 func (r *rules) http(s *scanner, d *direction, b []byte) {
-	i, from, mark := 0, 0, 0
+	i, from, mark, whole := 0, 0, 0, false
 	for i < len(b) {
 		failed := false
 		switch d.phase {
@@ -22,7 +22,7 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 				d.giveUp()
 				return
 			}
-			mark = i
+			mark, whole = i, true
 			d.beginMessage()
 		case phaseToken:
 			i, failed = r.token(s, d, b, i)
@@ -33,7 +33,9 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 		case phaseTarget, phaseScheme, phaseAuthority, phaseSegment, phaseMatrix, phaseKey, phaseParameter, phaseFragment:
 			i, failed = r.target(d, b, i)
 		case phaseVersion:
-			i, failed = d.version(b, i)
+			if i, failed = d.version(b, i); whole && d.phase == phaseName {
+				r.ask(d, b[mark:i])
+			}
 		case phaseNoVersion:
 			i, failed = r.noVersion(d, b, i)
 		case phaseName:
@@ -45,13 +47,16 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 		case phaseEmptyLine:
 			if b[i] == '\n' {
 				i++
-				d.endHeaders(s)
+				r.endHeaders(s, d)
 			} else {
 				d.malformed, d.phase, d.kind = true, phaseValue, headerNone
 			}
 		case phaseBody, phaseChunk:
 			r.out.Keep(from, i)
 			n := int(min(d.remaining, uint64(len(b)-i)))
+			if d.body != nil {
+				r.excerpt(d, b[i:i+n], i)
+			}
 			i += n
 			from, mark = i, i
 			if d.remaining -= uint64(n); d.remaining == 0 {
@@ -96,6 +101,7 @@ func (d *direction) beginMessage() {
 	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades, d.toHTTP2 = false, false, false, false, false, false, false
 	d.contentLength, d.status, d.register = 0, 0, 0
 	d.methodHead, d.methodTunnel, d.methodBody = false, false, false
+	d.asks, d.typed, d.body, d.halved, d.encoded, d.types = 0, false, nil, false, false, 0
 }
 
 // giveUp drops everything that follows, for good: where the next message begins cannot be known for certain, and a
@@ -252,7 +258,7 @@ func (r *rules) noVersion(d *direction, b []byte, i int) (next int, failed bool)
 }
 
 // endHeaders decides how long the body is: RFC 9112, section 6.3.
-func (d *direction) endHeaders(s *scanner) {
+func (r *rules) endHeaders(s *scanner, d *direction) {
 	d.phase = phaseStart
 	if d.trailer {
 		if d.malformed {
@@ -261,6 +267,7 @@ func (d *direction) endHeaders(s *scanner) {
 		return
 	}
 	if !d.response {
+		r.begin(s, d)
 		switch {
 		case d.malformed || d.misframed || d.coded && !d.chunked:
 			d.giveUp()
@@ -280,7 +287,8 @@ func (d *direction) endHeaders(s *scanner) {
 		return // The final response to the same request follows.
 	}
 	d.guess = s.pending.length == 0 || s.pending.unsure
-	head, tunnel := s.pending.pop()
+	head, tunnel, asks := s.pending.pop()
+	r.beginAnswer(s, d, asks)
 	switch {
 	case d.status == 101, tunnel && d.status/100 == 2:
 		// From here on it is another protocol, in both directions.

@@ -30,6 +30,7 @@ type rules struct {
 	// layered judges values of headers that layers need: of kind headerLayered and those that follow.
 	layered []func(value []byte, blank func([]byte))
 	mask    func([]byte) // blank
+	bodies  []*edge.LayerBody
 }
 
 func newRules(settings *edge.Rules) (*rules, error) {
@@ -77,6 +78,9 @@ func newRules(settings *edge.Rules) (*rules, error) {
 // addLayers adds the headers and words that layers need.
 func (r *rules) addLayers(layers []*edge.Layer) error {
 	for _, layer := range layers {
+		if layer.Body != nil && len(r.bodies) < 32 {
+			r.bodies = append(r.bodies, layer.Body)
+		}
 		for _, h := range layer.Headers {
 			meaning := headerBlanked
 			if h.Screen != nil {

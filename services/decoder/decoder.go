@@ -21,6 +21,8 @@ type Options struct {
 	Config config.Decoder
 	// PreparedStatements is how many prepared statements of a connection are remembered, by the name of its protocol.
 	PreparedStatements map[string]int
+	// Layers are looked for in exchanges of HTTP; nil: those that read heads alone.
+	Layers *Layers
 	// Pool is the cores that processors share; nil: one core each.
 	Pool *Pool
 	// Metrics counts; nil: nothing is counted.
@@ -39,8 +41,14 @@ type Metrics = processor.Metrics
 // NewMetrics makes the counters and registers them with a registry, which may be nil.
 var NewMetrics = processor.NewMetrics
 
-// layers serve all processors.
-var layers = decode.NewLayers(all.Layers)
+// Layers are the protocols in exchanges of HTTP that are looked for; one serves any number of processors.
+type Layers = decode.Layers
+
+// NewLayers gives those that settings by their names ask for: see [config.EBPF.Layers].
+func NewLayers(on map[string]bool) *Layers { return decode.NewLayers(decode.ForNames(all.Layers, on)) }
+
+// layers serve processors whose options have none: those that read heads alone.
+var layers = NewLayers(nil)
 
 // New makes the processor of one partition. It is not safe for concurrent use.
 func New(o Options) stage.Processor {
@@ -53,7 +61,7 @@ func New(o Options) stage.Processor {
 		Metrics:         o.Metrics,
 		Pool:            o.Pool,
 		Protocols:       all.List,
-		Layers:          layers,
+		Layers:          o.Layers,
 		Details:         o.Config.ExchangeDetails,
 	}
 	for _, known := range protocols.List {
@@ -63,6 +71,9 @@ func New(o Options) stage.Processor {
 			}
 			p.PreparedStatements[known.Number] = n
 		}
+	}
+	if p.Layers == nil {
+		p.Layers = layers
 	}
 	if p.Partitions <= 0 {
 		p.Partitions = bus.DefaultPartitions

@@ -16,6 +16,7 @@ import (
 func Run(ctx context.Context, env *service.Env) error {
 	metrics := NewMetrics(env.Telemetry.Registry)
 	pool := NewPool(runtime.GOMAXPROCS(0))
+	layers := NewLayers(env.Config.EBPF.Layers())
 	partitions := env.Bus.Partitions()
 	return stage.Run(ctx, stage.Options{
 		Name:   "decoder",
@@ -26,7 +27,7 @@ func Run(ctx context.Context, env *service.Env) error {
 		Factory: func(int) (stage.Processor, error) {
 			return New(Options{
 				Partitions: partitions, Config: env.Config.Decoder, PreparedStatements: env.Config.EBPF.PreparedStatements(), Pool: pool,
-				Metrics: metrics,
+				Metrics: metrics, Layers: layers,
 			}), nil
 		},
 		Progress: func(partitions []stage.Progress) (string, []byte) {

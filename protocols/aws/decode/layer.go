@@ -91,7 +91,7 @@ func wants(h *decode.Head) protocols.Guess {
 	return protocols.No
 }
 
-func describe(x *decode.Exchange, h *decode.Head, _, _ []byte) {
+func describe(x *decode.Exchange, h *decode.Head) {
 	s := &x.Said
 	if h.Status != 0 {
 		answered(s, h)

@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/decode"
 	dns "millrace.dev/protocols/dns/decode"
 	elasticsearch "millrace.dev/protocols/elasticsearch/decode"
+	graphql "millrace.dev/protocols/graphql/decode"
 	http1 "millrace.dev/protocols/http1/decode"
 	http2 "millrace.dev/protocols/http2/decode"
 	kafka "millrace.dev/protocols/kafka/decode"
@@ -35,4 +36,5 @@ var List = []decode.Protocol{
 var Layers = []*decode.Layer{
 	&aws.Layer,
 	&elasticsearch.Layer,
+	&graphql.Layer,
 }

@@ -6,6 +6,7 @@ import (
 	"millrace.dev/protocols/dns"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/elasticsearch"
+	"millrace.dev/protocols/graphql"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/kafka"
@@ -34,6 +35,24 @@ var List = []*edge.Room{
 var Layers = []*edge.Layer{
 	&aws.Edge,
 	&elasticsearch.Edge,
+	&graphql.Edge,
+}
+
+// LayersOf gives the layers of the list as settings by name ask for them (ebpf.payload_extraction.http). Bodies are
+// needed only where the layer is switched on; a layer that needs none is there unless it is switched off.
+func LayersOf(on map[string]bool) (list []*edge.Layer) {
+	for _, layer := range Layers {
+		set, known := on[layer.Protocol.Name]
+		switch {
+		case layer.Body != nil && !set:
+			heads := *layer
+			heads.Body = nil
+			list = append(list, &heads)
+		case set || !known:
+			list = append(list, layer)
+		}
+	}
+	return list
 }
 
 // Complete adds to settings what scanners of several protocols share.

@@ -18,6 +18,7 @@ var Layer = decode.Layer{
 	Target:   mayBe,
 	Wants:    wants,
 	Describe: describe,
+	Bodies:   bulk,
 }
 
 // Attributes, https://opentelemetry.io/docs/specs/semconv/db/elasticsearch/.
@@ -28,6 +29,8 @@ var (
 	attrStatus     = decode.Attribute("db.response.status_code")
 	attrMethod     = decode.Attribute("http.request.method")
 	attrURL        = decode.Attribute("url.full")
+	attrBatch      = decode.Attribute("db.operation.batch.size")
+	attrFailed     = decode.Attribute("millrace.elasticsearch.bulk.failed")
 )
 
 func read(h *decode.Head) (elasticsearch.Call, bool) {
@@ -79,7 +82,7 @@ func isJSON(contentType []byte) bool {
 	return bytes.HasPrefix(name, []byte("application/json")) || bytes.HasPrefix(name, []byte("application/vnd.elasticsearch+"))
 }
 
-func describe(x *decode.Exchange, h *decode.Head, _, _ []byte) {
+func describe(x *decode.Exchange, h *decode.Head) {
 	s := &x.Said
 	if h.Status != 0 {
 		answered(s, h)

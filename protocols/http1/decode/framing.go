@@ -41,6 +41,11 @@ type side struct {
 	state   state
 
 	sized, badLength, coded, chunked, agent, hosted bool
+
+	// bodies is set where a layer wants the body, which is that of a response if answers is set. It is found again
+	// after a restart.
+	bodies  *decode.Layers
+	answers bool
 }
 
 func (d *side) begin(x *decode.Exchange) {
@@ -106,9 +111,36 @@ func (d *side) longLine(s *stream.Stream) (done, cut bool) {
 
 // counted moves over n body bytes at most and counts them.
 func (d *side) counted(s *stream.Stream, n uint64) uint64 {
+	if d.bodies != nil {
+		return d.offered(s, n)
+	}
 	took := s.Skip(n)
 	d.body += took
 	return took
+}
+
+// offered is counted for a body that a layer wants.
+func (d *side) offered(s *stream.Stream, n uint64) (took uint64) {
+	for took < n && s.Next() != stream.None {
+		run := min(n-took, s.Run())
+		known := s.Bytes()
+		if s.Next() == stream.Lost {
+			d.bodies.BodyLost(d.x, d.answers)
+		}
+		d.bodies.Body(d.x, d.answers, known[:min(uint64(len(known)), run)])
+		moved := s.Skip(run)
+		if d.body, took = d.body+moved, took+moved; moved == 0 {
+			break
+		}
+	}
+	return took
+}
+
+// offer says whether a layer wants the body of the message.
+func (d *side) offer(layers *decode.Layers, answers bool) {
+	if d.x != nil && layers.WantsBody(d.x) {
+		d.bodies, d.answers = layers, answers
+	}
 }
 
 // readBody moves through the body. It reports whether its end was reached.

@@ -27,7 +27,7 @@ var search = decode.Layer{
 		}
 		return protocols.More
 	},
-	Describe: func(x *decode.Exchange, h *decode.Head, _, _ []byte) {
+	Describe: func(x *decode.Exchange, h *decode.Head) {
 		if h.Status == 0 {
 			x.Said.Family = decode.Database
 			x.Said.Operation = append(append(x.Said.Operation[:0], h.Method...), h.Target...)

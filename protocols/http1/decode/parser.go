@@ -272,6 +272,7 @@ func (p *parser) requestHeader(c *decode.Conn) bool {
 	x := d.x
 	x.ContextUnknown = false
 	p.layers.Asked(x, c.Client)
+	d.offer(p.layers, false)
 	c.Started(x)
 	switch {
 	case x.Flags&flagConnect != 0:
@@ -370,6 +371,8 @@ func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 	p.req.restoreState(c, r, c.Requests)
 	p.resp.restoreState(c, r, c.Responses)
 	p.failures = int(r.Uint())
+	p.req.offer(p.layers, false)
+	p.resp.offer(p.layers, true)
 	if s := p.req.state; s == inLine || s == untilClose || (s == inHeaders || s == severed || s == inLongLine) && p.req.x == nil {
 		r.Fail()
 		p.req.state = resync

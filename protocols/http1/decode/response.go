@@ -187,6 +187,7 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 	}
 	d.remain = 0
 	p.layers.Answered(x, int(d.status), c.Client)
+	d.offer(p.layers, true)
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		p.endResponse(c)
 		p.switched = true
@@ -226,6 +227,7 @@ func (p *parser) endResponse(c *decode.Conn) (released bool) {
 		c.BreakRequest(x)
 		p.req = side{state: resync}
 	}
+	p.layers.Ended(x, c.Client)
 	c.EndResponse(x)
 	return released
 }

@@ -57,10 +57,12 @@ type Options struct {
 	Epoch      uint64 // start of this instance, Unix nanoseconds
 	Partitions int
 	Config     config.Capture
-	Rules      *selection.Rules
-	Inventory  *process.Inventory
-	Source     kernel.Source
-	Output     Output
+	// Layers are the protocols in exchanges of HTTP that are looked for: see [config.EBPF.Layers].
+	Layers    map[string]bool
+	Rules     *selection.Rules
+	Inventory *process.Inventory
+	Source    kernel.Source
+	Output    Output
 	// MaxConnections bounds the connections that have state; beyond it those idle for longest go, which is counted, and
 	// they are joined anew if they are not. 0: what the kernel side's tables hold by default.
 	MaxConnections int
@@ -95,7 +97,7 @@ type Pipeline struct {
 
 // New makes a pipeline.
 func New(o Options) (*Pipeline, error) {
-	redactor, err := redact.New(o.Config.Redact)
+	redactor, err := redact.New(o.Config.Redact, o.Layers)
 	if err != nil {
 		return nil, err
 	}

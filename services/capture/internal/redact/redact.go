@@ -44,15 +44,16 @@ type room struct {
 
 // New makes a redactor. With cfg.Enable false it blanks nothing but passwords and the like, and still drops what is not
 // needed.
-func New(cfg config.Redact) (*Redactor, error) {
-	return newFor(cfg, all.Speaking(), rooms.List)
+// layers says which protocols in exchanges of HTTP are on, by name: see [config.EBPF.Layers].
+func New(cfg config.Redact, layers map[string]bool) (*Redactor, error) {
+	return newFor(cfg, layers, all.Speaking(), rooms.List)
 }
 
 // newFor makes a redactor for connections that speak a protocol of list.
-func newFor(cfg config.Redact, list []*protocols.Protocol, serve []*edge.Room) (*Redactor, error) {
+func newFor(cfg config.Redact, layers map[string]bool, list []*protocols.Protocol, serve []*edge.Room) (*Redactor, error) {
 	rules := edge.Rules{
 		Enable: cfg.Enable, Literals: cfg.Enable && cfg.Literals, Headers: cfg.Headers, AllowHeaders: cfg.AllowHeaders,
-		QueryParameters: cfg.QueryParameters, AllowQueryParameters: cfg.AllowQueryParameters, Layers: rooms.Layers,
+		QueryParameters: cfg.QueryParameters, AllowQueryParameters: cfg.AllowQueryParameters, Layers: rooms.LayersOf(layers),
 	}
 	if err := rooms.Complete(&rules); err != nil {
 		return nil, fmt.Errorf("capture.redact: %w", err)

@@ -20,7 +20,7 @@ type piece struct {
 
 func newRedactor(tb testing.TB, cfg config.Redact) *Redactor {
 	tb.Helper()
-	r, err := New(cfg)
+	r, err := New(cfg, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestFlag(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", " ", strings.Repeat("a", 65)} {
-		if _, err := New(config.Redact{Headers: []string{name}}); err == nil {
+		if _, err := New(config.Redact{Headers: []string{name}}, nil); err == nil {
 			t.Errorf("header %q taken", name)
 		}
 	}

@@ -62,7 +62,7 @@ func (n *node) Pass(e *edgetest.Event) (out []edgetest.Event) {
 // framed is a redactor that knows a made-up protocol.
 func framed(tb testing.TB) *Redactor {
 	tb.Helper()
-	r, err := newFor(on, append(all.Speaking(), &edgetest.Framed), append(slices.Clone(rooms.List), &edgetest.FramedEdge))
+	r, err := newFor(on, nil, append(all.Speaking(), &edgetest.Framed), append(slices.Clone(rooms.List), &edgetest.FramedEdge))
 	if err != nil {
 		tb.Fatal(err)
 	}
