@@ -36,6 +36,9 @@ func screenSignature(value []byte, blank func([]byte)) {
 		return
 	}
 	s, from, to, ok := scopeOf(value)
+	if n < len(value) {
+		n++ // the space behind it
+	}
 	if !ok {
 		blank(value[n:])
 		return
@@ -46,7 +49,7 @@ func screenSignature(value []byte, blank func([]byte)) {
 	if !isRegion(s.Region) {
 		blank(s.Region)
 	}
-	blank(value[to:])
+	blank(value[min(to+1, len(value)):]) // what ends the scope is shown
 }
 
 // isRequest reports whether a value has the form of the id of a request: capitals and digits, or a UUID.

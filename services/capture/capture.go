@@ -159,7 +159,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 	options := pipeline.Options{
 		Node: with.node, Epoch: uint64(time.Now().UnixNano()), Partitions: env.Config.Bus.Partitions, Config: cfg,
 		Layers: env.Config.EBPF.Layers(),
-		Rules: with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
+		Rules:  with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
 	}
 	services := announce.New(with.node)
 	options.Services = services.Offer

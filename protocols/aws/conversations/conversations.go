@@ -39,8 +39,8 @@ func List() []edgetest.Conversation {
 		},
 		Secrets: []string{keyID, signature, session, body, upload, "x9f8q7w6"},
 		Kept: []string{
-			"/20261201/us-east-1/dynamodb/aws4_request****", "X-Amz-Target: DynamoDB_20120810.GetItem", "x-amzn-ErrorType: ResourceNotFoundException*",
-			"6d2f1f7b-9b5b-4b0e-8a4c-0c8f5f1e2d3c", "/20261201/us-east-1/s3/aws4_request****", "?partNumber=2&uploadId=***",
+			"/20261201/us-east-1/dynamodb/aws4_request,***", "X-Amz-Target: DynamoDB_20120810.GetItem", "x-amzn-ErrorType: ResourceNotFoundException*",
+			"6d2f1f7b-9b5b-4b0e-8a4c-0c8f5f1e2d3c", "/20261201/us-east-1/s3/aws4_request,***", "?partNumber=2&uploadId=***",
 			"X-Amz-Algorithm=", "x-amz-request-id: 4442587FB7D0A2F9",
 		},
 		Shown: 7,
