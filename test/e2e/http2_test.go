@@ -156,14 +156,17 @@ func calls(list []*spans.Span, pid, kind int) map[string]int {
 }
 
 // uncertain takes out of a line what the client cannot know of a call that ended before its request was sent: how many
-// messages left, and of one that it gave up whether its time was over, which no message on the wire says.
+// messages left, and of one with a timeout that it gave up the status, which only the wire of a server that was quicker
+// says.
 func uncertain(line string) string {
 	method, rest, _ := strings.Cut(line, " ")
 	switch status, _, _ := strings.Cut(rest, " "); {
 	case strings.HasSuffix(method, "/Nothing"):
 		return method + " " + status
-	case strings.HasSuffix(method, "/Sleep") && (status == "CANCELLED" || status == "DEADLINE_EXCEEDED"):
-		return method + " given up"
+	case strings.HasSuffix(method, "/Sleep") && (status == "" || status == "DEADLINE_EXCEEDED"):
+		return method + " time is over"
+	case strings.HasSuffix(method, "/Sleep") && status == "CANCELLED":
+		return method + " cancelled"
 	}
 	return line
 }

@@ -65,7 +65,7 @@ func (c Code) failed(client bool) bool {
 
 // Layout of a call in [decode.Exchange.Scratch].
 const (
-	atTimeout  = 0                         // ns, 0: none
+	atTimeout  = 0                         // not 0: the client may have said for how long it waits
 	atMessages = 8                         // of the request, of the response
 	callSize   = atMessages + 2*streamSize //
 	streamSize = 4 + 4 + 1 + 1
@@ -77,8 +77,9 @@ const (
 	flagCompressed = 2
 )
 
-// Begin makes x a call. path is that of the request, empty if it is not known.
-func Begin(x *decode.Exchange, path, timeout []byte) {
+// Begin makes x a call. path is that of the request, empty if it is not known. timeout says that the client may have
+// said for how long it waits (grpc-timeout).
+func Begin(x *decode.Exchange, path []byte, timeout bool) {
 	x.Said.Family, x.Said.Protocol = decode.RPC, grpc.Number
 	x.Said.Attributes.String(attrSystem, "grpc")
 	method := bytes.TrimPrefix(path, []byte{'/'})
@@ -89,36 +90,9 @@ func Begin(x *decode.Exchange, path, timeout []byte) {
 		x.Said.Operation = append(x.Said.Operation[:0], "grpc"...)
 	}
 	x.Scratch = append(x.Scratch[:0], make([]byte, callSize)...)
-	binary.LittleEndian.PutUint64(x.Scratch[atTimeout:], uint64(timeoutOf(timeout)))
-}
-
-// timeoutOf reads a grpc-timeout, in ns; 0 if it is none.
-func timeoutOf(value []byte) int64 {
-	if len(value) < 2 || len(value) > 9 {
-		return 0
+	if timeout {
+		x.Scratch[atTimeout] = 1
 	}
-	n := int64(0)
-	for _, c := range value[:len(value)-1] {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = n*10 + int64(c-'0')
-	}
-	switch value[len(value)-1] {
-	case 'H':
-		return n * 3600e9
-	case 'M':
-		return n * 60e9
-	case 'S':
-		return n * 1e9
-	case 'm':
-		return n * 1e6
-	case 'u':
-		return n * 1e3
-	case 'n':
-		return n
-	}
-	return 0
 }
 
 // Is reports whether x is a call.
@@ -209,25 +183,32 @@ func OfHTTP(status int) Code {
 	return Unknown
 }
 
-// OfReset gives the status of a call that RST_STREAM ended, by its error code and when it came, in node time. A client
-// that gives up when its time is over says CANCEL as well.
-func OfReset(x *decode.Exchange, code uint32, at int64) Code {
+// OfReset gives the status of a call that RST_STREAM ended, by its error code. A client that gives up says CANCEL, be
+// it that its program cancelled the call or that its time was over: what its program is told is only known where the
+// call has no grpc-timeout. When the time began is not on the wire, because a head may wait in the client before it is
+// sent, so comparing times would be a guess.
+func OfReset(x *decode.Exchange, code uint32) (status Code, known bool) {
 	switch code {
 	case 0x7: // REFUSED_STREAM
-		return Unavailable
+		return Unavailable, true
 	case 0x8: // CANCEL
-		timeout := int64(binary.LittleEndian.Uint64(x.Scratch[atTimeout:]))
-		// The time began a little before the head was sent.
-		if slack := timeout/100 + 5e6; timeout > 0 && at-x.Start >= timeout-slack {
-			return DeadlineExceeded
-		}
-		return Cancelled
+		return Cancelled, binary.LittleEndian.Uint64(x.Scratch[atTimeout:]) == 0
 	case 0xb: // ENHANCE_YOUR_CALM
-		return ResourceExhausted
+		return ResourceExhausted, true
 	case 0xc: // INADEQUATE_SECURITY
-		return PermissionDenied
+		return PermissionDenied, true
 	}
-	return Internal
+	return Internal, true
+}
+
+// Reset says that RST_STREAM ended a call. A status that is not known is left out; at a client the error is then the
+// name of the code, CANCEL: the call failed, one way or the other. At a server it is none that is known to be its own.
+func Reset(x *decode.Exchange, code uint32, name string, client bool) {
+	if status, known := OfReset(x, code); known {
+		Status(x, status, client)
+	} else if client {
+		x.Said.ErrorType = append(x.Said.ErrorType[:0], name...)
+	}
 }
 
 // End adds what is known when a call ends.

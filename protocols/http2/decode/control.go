@@ -28,16 +28,16 @@ func (p *parser) reset(c *decode.Conn, s *stream.Stream, id uint32, b []byte) {
 		p.finish(c, c.Requests, x)
 		return
 	}
+	name := "INTERNAL_ERROR" // section 7: unknown codes are like it
+	if int(code) < len(errorNames) {
+		name = errorNames[code]
+	}
 	switch {
-	case grpc.Is(x):
-		if x.Flags&flagCode == 0 {
-			grpc.Status(x, grpc.OfReset(x, code, at), c.Client)
-			x.Flags |= flagCode
-		}
-	case int(code) < len(errorNames):
-		x.Said.ErrorType = append(x.Said.ErrorType[:0], errorNames[code]...)
-	default:
-		x.Said.ErrorType = append(x.Said.ErrorType[:0], "INTERNAL_ERROR"...) // section 7: unknown codes are like it
+	case !grpc.Is(x):
+		x.Said.ErrorType = append(x.Said.ErrorType[:0], name...)
+	case x.Flags&flagCode == 0:
+		grpc.Reset(x, code, name, c.Client)
+		x.Flags |= flagCode
 	}
 	grpc.End(x)
 	c.Abandon(x, decode.Complete, at)

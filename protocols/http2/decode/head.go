@@ -178,7 +178,7 @@ func (p *parser) describe(x *decode.Exchange, h *head, client bool) {
 	if room.IsContent(h.values[kindType]) {
 		a.String(attrProtocol, "http")
 		a.String(attrVersion, "2")
-		grpc.Begin(x, h.values[kindPath], h.values[kindTimeout])
+		grpc.Begin(x, h.values[kindPath], len(h.values[kindTimeout]) > 0 || h.unknown)
 	} else {
 		p.offer(x, h, host, client)
 		describeHTTP(x, h, host, client)
@@ -271,7 +271,7 @@ func (p *parser) response(c *decode.Conn, s *stream.Stream, m *work, x *decode.E
 			x.Said.Attributes = decode.Attributes{}
 			x.Said.Attributes.String(attrProtocol, "http")
 			x.Said.Attributes.String(attrVersion, "2")
-			grpc.Begin(x, x.Said.Path, nil)
+			grpc.Begin(x, x.Said.Path, true)
 			x.Said.Attributes.Yes(attrUnknown)
 		}
 		if status != 0 && !grpc.Is(x) {

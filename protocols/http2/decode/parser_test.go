@@ -155,9 +155,12 @@ func TestResets(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
-		for _, kind := range []string{"text/plain", "application/grpc"} {
+		for i, kind := range []string{"text/plain", "application/grpc", "application/grpc"} {
 			r, _ := http.NewRequestWithContext(ctx, "POST", "http://shop.example/hang", strings.NewReader("abcd"))
 			r.Header.Set("Content-Type", kind)
+			if i == 2 { // the client may be told DEADLINE_EXCEEDED, or CANCELLED: the wire does not say
+				r.Header.Set("Grpc-Timeout", "50m")
+			}
 			if _, err := c.Do(r); err == nil {
 				t.Error("no timeout")
 			}
@@ -175,6 +178,7 @@ func TestResets(t *testing.T) {
 		"FAMILY_HTTP GET body 0/3 http.request.method=GET url.full=http://shop.example/abort http.response.status_code=200 error INTERNAL_ERROR",
 		"FAMILY_HTTP POST body 4/0 http.request.method=POST url.full=http://shop.example/hang error CANCEL",
 		"FAMILY_RPC hang body 4/0 rpc.system.name=grpc rpc.method=hang rpc.response.status_code=CANCELLED error CANCELLED",
+		"FAMILY_RPC hang body 4/0 rpc.system.name=grpc rpc.method=hang error CANCEL",
 		"FAMILY_HTTP GET body 0/0 http.request.method=GET url.full=http://shop.example/status/200 http.response.status_code=200",
 	}
 	want = sorted(want)

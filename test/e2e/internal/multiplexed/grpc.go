@@ -138,8 +138,13 @@ type caller struct {
 }
 
 func (c *caller) call(method string, size, n int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if method != "Cancel" { // that has no timeout, so that nothing else can have ended it
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, 30*time.Second)
+		defer stop()
+	}
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer plantedplantedplanted"+strconv.Itoa(n))
 	path := "/" + service + "/" + method
 	in, out := wrapperspb.Bytes([]byte(strings.Repeat("m", size))), &bytesValue{}
