@@ -297,6 +297,8 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 	if (token) {
 		c->facts.protocol = w->token = token;
 		d->budget = message_bytes;
+		if (token == PROTOCOL_PENDING) /* the answer may be what tells, whatever is found on the way to it */
+			c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
 		if (FOUND_FRAMED(found))
 			begin_frames(w, c, d, found, joined);
 		return is_shipped(token);

@@ -88,6 +88,9 @@ type Protocol struct {
 	// Decoded says that the node ships the protocol and the decoder has a parser for it. Others are recognised so
 	// that they are not taken for one of these, and the connection is given up at once.
 	Decoded bool
+	// OpeningOnly says that only the beginnings of connections are read. A connection that was not seen from its
+	// beginning is recognised all the same, so that it is not taken for another's, and given up.
+	OpeningOnly bool
 	// Order is how responses find their requests.
 	Order Order
 	// Opener is who speaks first.

@@ -145,7 +145,7 @@ func Recognise(b []byte, from protocols.End, how protocols.Evidence) (*protocols
 // Among is [Recognise] for a list of protocols other than [Speaking].
 func Among(list []*protocols.Protocol, b []byte, from protocols.End, how protocols.Evidence) (*protocols.Protocol, protocols.Guess) {
 	p, g := protocols.Recognise(list, b, from, how)
-	if p != nil && !p.Decoded {
+	if p != nil && (!p.Decoded || p.OpeningOnly) {
 		return p, protocols.No
 	}
 	return p, g

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 
+	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/sql"
@@ -29,6 +30,16 @@ type scanner struct {
 	// syntax holds what the server said of its settings.
 	syntax  sql.Syntax
 	blanker sql.Blanker
+	// encrypted is how many bytes of what is scanned came before the encryption that the server agrees to; 0: it does not.
+	encrypted int
+}
+
+// Successor implements [edge.Successor].
+func (s *scanner) Successor() (number millracev1.Protocol, read int) {
+	if s.encrypted == 0 {
+		return 0, 0
+	}
+	return millracev1.Protocol_PROTOCOL_TLS, s.encrypted
 }
 
 // way is one direction.
@@ -98,6 +109,9 @@ func (s *scanner) scan(from protocols.End, b []byte, i int, w *edge.Writer) edge
 			switch b[i] {
 			case 'S', 'G':
 				w.Keep(i, i+1)
+				if b[i] == 'S' { // that of GSSAPI has a form of its own
+					s.encrypted = i + 1
+				}
 				return edge.Opaque
 			case 'N':
 				s.answers--

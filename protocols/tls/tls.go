@@ -1,4 +1,3 @@
-// Package tls knows TLS records by their first bytes, so that ciphertext is never copied.
 package tls
 
 import (
@@ -8,14 +7,38 @@ import (
 
 // Protocol is TLS (RFC 8446, section 5.1).
 var Protocol = protocols.Protocol{
-	Number: millracev1.Protocol_PROTOCOL_TLS,
-	Name:   "tls",
+	Number:  millracev1.Protocol_PROTOCOL_TLS,
+	Name:    "tls",
+	Decoded: true,
+	// What is encrypted is never copied: the kernel side ships nothing of this protocol, whatever the table says.
+	OpeningOnly: true,
 	Matches: []protocols.Match{
-		// change_cipher_spec, alert, handshake and application data (0x14 to 0x17); versions 3.0 to 3.3, and 3.4.
-		protocols.Match{}.Then(0xfc, 0x14).Then(0xff, 3).Then(0xfc, 0),
-		protocols.Match{}.Then(0xfc, 0x14).Then(0xff, 3).Then(0xff, 4),
+		// The hellos, and an alert in place of the server's. They may come in parts, so more than this cannot be asked.
+		// A change of cipher comes with the second hello that a server may ask for.
+		record(0xfc, handshake&0xfc).AtOpening(), draft(0xfc, handshake&0xfc).AtOpening(),
+		// What is encrypted, or may be.
+		record(0xff, applicationData), draft(0xff, applicationData),
+		record(0xfc, handshake&0xfc).Midway(), draft(0xfc, handshake&0xfc).Midway(),
 	},
 	Recognise: recognise,
+}
+
+// Types of records.
+const (
+	changeCipher    = 20
+	alert           = 21
+	handshake       = 22
+	applicationData = 23
+)
+
+// record matches a record of versions 3.0 to 3.3 (SSL 3.0 to TLS 1.2, and what TLS 1.3 says in its place), draft one of
+// version 3.4, which drafts of TLS 1.3 had.
+func record(mask, kind byte) protocols.Match {
+	return protocols.Match{}.Then(mask, kind).Then(0xff, 3).Then(0xfc, 0)
+}
+
+func draft(mask, kind byte) protocols.Match {
+	return protocols.Match{}.Then(mask, kind).Then(0xff, 3).Then(0xff, 4)
 }
 
 func recognise(b []byte, _ protocols.End, _ protocols.Evidence) protocols.Guess {

@@ -15,6 +15,7 @@ import (
 	mysql "millrace.dev/protocols/mysql/decode"
 	postgres "millrace.dev/protocols/postgres/decode"
 	redis "millrace.dev/protocols/redis/decode"
+	tls "millrace.dev/protocols/tls/decode"
 )
 
 // List holds the decoder's half of each protocol. Each is recognised by the entry of the same number in the list of
@@ -29,6 +30,7 @@ var List = []decode.Protocol{
 	dns.Protocol,
 	memcached.Protocol,
 	mysql.Protocol,
+	tls.Protocol,
 }
 
 // Layers are the protocols that are spoken in exchanges of HTTP, one line each. The first that is sure of an exchange

@@ -15,6 +15,7 @@ import (
 	"millrace.dev/protocols/mysql"
 	"millrace.dev/protocols/postgres"
 	"millrace.dev/protocols/redis"
+	"millrace.dev/protocols/tls"
 )
 
 // List holds the node's half of each protocol that has a scanner. Each is recognised by its entry in the list of
@@ -29,6 +30,7 @@ var List = []*edge.Room{
 	&kafka.Edge,
 	&postgres.Edge,
 	&redis.Edge,
+	&tls.Edge,
 }
 
 // Layers are the node's halves of protocols that are spoken in exchanges of HTTP.

@@ -30,7 +30,7 @@ type parser struct {
 	user, database    []byte
 	answers           int // requests for encryption that wait for their byte
 	starting          bool
-	opaque            bool
+	opaque, encrypted bool
 	answered          bool // a response was understood: this is PostgreSQL
 	failures          int
 	items             []item
@@ -75,11 +75,15 @@ func newParser(o decode.Options) decode.Parser {
 
 // Parse implements [decode.Parser].
 func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
-	for p.request(c) {
-		continue
-	}
-	for !p.opaque && p.reply(c) {
-		continue
+	for again := true; again; {
+		for p.request(c) {
+			continue
+		}
+		waited := p.answers > 0
+		for !p.opaque && p.reply(c) {
+			continue
+		}
+		again = waited && p.answers == 0 && !p.opaque
 	}
 	if ending != decode.Open {
 		p.end(c)
@@ -91,6 +95,15 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 		return decode.GiveUp
 	}
 	return decode.Continue
+}
+
+// Successor implements [decode.Successor]: behind a request for encryption that the server agrees to. Opaque is never
+// said twice, so the snapshot needs no word of it.
+func (p *parser) Successor() millracev1.Protocol {
+	if p.encrypted {
+		return millracev1.Protocol_PROTOCOL_TLS
+	}
+	return millracev1.Protocol_PROTOCOL_UNSPECIFIED
 }
 
 // end acts on the end of the connection: of a unit without an Execute nothing is known.

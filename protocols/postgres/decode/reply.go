@@ -60,7 +60,8 @@ func (p *parser) answer(c *decode.Conn) bool {
 	}
 	switch s.Bytes()[0] {
 	case 'S', 'G':
-		p.opaque = true
+		p.opaque, p.encrypted = true, s.Bytes()[0] == 'S'
+		s.Skip(1)
 	case 'N':
 		p.answers--
 		s.Skip(1)

@@ -12,6 +12,9 @@ import (
 // request reads on in what the client sends. It reports whether there may be more.
 func (p *parser) request(c *decode.Conn) bool {
 	s, r := c.Requests, &p.requests
+	if p.answers > 0 && !r.reading {
+		return false // what follows may be encrypted
+	}
 	if r.lost || s.Joined && r.first {
 		r.first = false
 		return p.findRequest(c)

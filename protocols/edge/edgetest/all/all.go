@@ -15,6 +15,7 @@ import (
 	mysql "millrace.dev/protocols/mysql/conversations"
 	postgres "millrace.dev/protocols/postgres/conversations"
 	redis "millrace.dev/protocols/redis/conversations"
+	tls "millrace.dev/protocols/tls/conversations"
 )
 
 // Conversations gives those of each protocol, by its name.
@@ -29,5 +30,6 @@ func Conversations() map[string][]edgetest.Conversation {
 		"mysql":      mysql.List(),
 		"postgresql": postgres.List(),
 		"redis":      redis.List(),
+		"tls":        tls.List(),
 	}
 }

@@ -110,7 +110,7 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 	for ; c.unframed < c.redact.DirectionsGivenUp(); c.unframed++ {
 		p.counters.giveUpDirection(redact.CauseUnframed, taken)
 	}
-	verdict, framing := millracev1.Protocol_PROTOCOL_UNSPECIFIED, edge.FramingUsual
+	verdict, framing, again := millracev1.Protocol_PROTOCOL_UNSPECIFIED, edge.FramingUsual, false
 	if cause != c.cause || taken != c.taken {
 		framing = c.redact.Framing()
 	}
@@ -122,9 +122,11 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 		return
 	case cause != redact.CauseNone:
 		verdict = millracev1.Protocol_PROTOCOL_UNKNOWN
-		if taken != nil && !taken.Decoded {
+		if taken != nil && (!taken.Decoded || taken.OpeningOnly) {
 			verdict = taken.Number
 		}
+	case taken.OpeningOnly: // whose number would stop the copying: the kernel side has to look for its first bytes
+		again = k.Hint != millracev1.Protocol_PROTOCOL_UNSPECIFIED
 	case k.Hint != taken.Number || framing == edge.FramingOther:
 		verdict = taken.Number
 	}
@@ -132,7 +134,7 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 		p.counters.giveUp(cause, taken)
 	}
 	c.cause, c.taken = cause, taken
-	if verdict == 0 {
+	if verdict == millracev1.Protocol_PROTOCOL_UNSPECIFIED && !again {
 		return
 	}
 	if err := p.Source.SetVerdict(k.Socket, verdict, framing == edge.FramingOther); err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"millrace.dev/lib/config"
@@ -47,7 +48,11 @@ func TestVerdicts(t *testing.T) {
 		f.send(k, 0, "PING\n")
 		f.receive(k, 0, "PONG\n")
 	})
-	step(millracev1.Protocol_PROTOCOL_TLS, 0, func(k *kernel.Connection) { f.send(k, 0, "\x16\x03\x01") })
+	step(millracev1.Protocol_PROTOCOL_TLS, 2, func(k *kernel.Connection) { // not before both hellos were seen
+		hello := "\x01\x00\x00\x29\x03\x03" + strings.Repeat("r", 32) + "\x00\x00\x02\x13\x01\x01\x00"
+		f.send(k, 0, "\x16\x03\x01\x00\x2d"+hello)
+		f.receive(k, 0, "\x15\x03\x03\x00\x02\x02\x28")
+	})
 	step(millracev1.Protocol_PROTOCOL_HTTP1, 2, func(k *kernel.Connection) {
 		f.send(k, 0, "XY")
 		f.send(k, 2, "Z / HTTP/1.1\r\n\r\n")
@@ -79,7 +84,7 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%d given up for %v, taken for nothing; want %d", got, want.cause, want.n)
 		}
 	}
-	if a, b := f.counters.GivenUp(redact.CauseUnconfirmed, &redis.Protocol), f.counters.GivenUp(redact.CauseUnknown, &tls.Protocol); a != 1 || b != 1 {
+	if a, b := f.counters.GivenUp(redact.CauseUnconfirmed, &redis.Protocol), f.counters.GivenUp(redact.CauseUpgraded, &tls.Protocol); a != 1 || b != 1 {
 		t.Errorf("%d given up as Redis without an answer, %d as TLS", a, b)
 	}
 	if slices.Contains(f.source.verdicts, millracev1.Protocol_PROTOCOL_UNKNOWN) {

@@ -206,7 +206,7 @@ var conversations = []conversation{
 	{
 		"neither protocol",
 		[]piece{send("\x16\x03\x01abc"), receive("secret"), send("GET / HTTP/1.1\r\n\r\n")},
-		[]string{"~~~~~~", "~~~~~~", strings.Repeat("~", 18)},
+		[]string{"\x16\x03\x01*~~", "~~~~~~", strings.Repeat("~", 18)},
 	},
 }
 

@@ -224,7 +224,7 @@ func (w *worker) giveUpUnknown(c *connection, taken *protocols.Protocol) {
 	reason := given{"unknown protocol", 0}
 	if taken != nil {
 		reason.protocol = taken.Number
-		if taken.Decoded {
+		if taken.Decoded && !taken.OpeningOnly {
 			reason.reason = "not confirmed"
 		}
 	}
