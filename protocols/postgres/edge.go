@@ -109,7 +109,8 @@ func (s *scanner) scan(from protocols.End, b []byte, i int, w *edge.Writer) edge
 			switch b[i] {
 			case 'S', 'G':
 				w.Keep(i, i+1)
-				if b[i] == 'S' { // that of GSSAPI has a form of its own
+				// That of GSSAPI has a form of its own. Behind the byte it is the client's turn.
+				if b[i] == 'S' && i+1 == len(b) {
 					s.encrypted = i + 1
 				}
 				return edge.Opaque

@@ -60,7 +60,7 @@ func (p *parser) answer(c *decode.Conn) bool {
 	}
 	switch s.Bytes()[0] {
 	case 'S', 'G':
-		p.opaque, p.encrypted = true, s.Bytes()[0] == 'S'
+		p.opaque, p.encrypted = true, string(s.Bytes()) == "S" // behind the byte it is the client's turn
 		s.Skip(1)
 	case 'N':
 		p.answers--

@@ -168,9 +168,9 @@ func TestGivenUpMakeRoom(t *testing.T) {
 	const capacity = 64
 	r, join := fenced(t, Options{MaxConnections: capacity})
 	strange, client, server := join(), join(), join()
-	// A record of TLS is given up at once.
-	hello := append([]byte{0x16, 3, 1, 0, 100, 1, 0, 0, 96, 3, 3}, make([]byte, 94)...)
-	strange.do(command{Do: "hoard", Times: capacity, Data: hello})
+	// A record of TLS that is no hello is given up at once.
+	secret := append([]byte{0x17, 3, 3, 0, 100}, make([]byte, 100)...)
+	strange.do(command{Do: "hoard", Times: capacity, Data: secret})
 	if table := tableNamed(t, r.Kernel, "connections"); table.Entries != capacity || table.Refused.Events == 0 {
 		t.Fatalf("the table is not full: %+v", table)
 	}

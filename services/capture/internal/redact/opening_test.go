@@ -38,8 +38,6 @@ var foreign = map[string][]piece{
 	"rtsp":                      lines(">OPTIONS * RTSP/1.0\r\nAuthorization: " + planted + "\r\n\r\n"),
 	"icap":                      lines(">REQMOD icap://h ICAP/1.0\r\n\r\n", ">GET / HTTP/1.1\r\nAuthorization: "+planted+"\r\n\r\n"),
 	"icecast":                   lines(">SOURCE /live ICE/1.0\r\nAuthorization: "+planted+"\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\n", ">"+planted),
-	"tls":                       lines(">\x16\x03\x01"+planted, "<\x16\x03\x03"+planted),
-	"tls behind a preface":      lines(">PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", ">\x16\x03\x01"+planted),
 	"smtp behind a preface":     lines(">PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nEHLO " + planted + "\r\n"),
 }
 
@@ -67,6 +65,27 @@ func TestForeign(t *testing.T) {
 				if h.c.GivenUp() == CauseNone || h.r.withheld != 0 || h.c.opening != nil {
 					t.Errorf("%s, %v, in pieces of %d: given up for %q, %d bytes withheld", name, role, size, h.c.GivenUp(), h.r.withheld)
 				}
+			}
+		}
+	}
+}
+
+// TestMalformedHello: of what begins as a record of TLS and is no hello, the beginning is all that leaves.
+func TestMalformedHello(t *testing.T) {
+	t.Parallel()
+	for _, preface := range []string{"", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n"} {
+		for _, size := range []int{1, 2, 3, 7, 1000} {
+			h := newClient(t, on)
+			left := ""
+			for _, p := range lines(">"+preface+"\x16\x03\x01"+planted, "<\x16\x03\x03"+planted) {
+				for rest := p.text; rest != ""; {
+					n := min(size, len(rest))
+					left += h.piece(piece{p.kind, rest[:n]})
+					rest = rest[n:]
+				}
+			}
+			if left = strings.NewReplacer("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "", "\x16\x03\x01", "", "\x16\x03\x03", "").Replace(left); strings.Trim(left, "~*") != "" {
+				t.Errorf("behind %q in pieces of %d: %q leaves", preface, size, left)
 			}
 		}
 	}
