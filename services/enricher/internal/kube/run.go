@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -19,19 +20,22 @@ import (
 // component is what /readyz calls the watches.
 const component = "kubernetes"
 
+var errListing = errors.New("pods, nodes, services, replicasets and jobs are being listed")
+
 // Start watches the cluster until ctx ends, if there is one. It returns who may be asked by a partition, nil where
 // there is no cluster, when everything was listed, or when that took longer than is allowed: then the service goes on
 // without names, is not ready, and says why. stop ends the watches and waits until they have.
 func Start(ctx context.Context, env *service.Env) (asker func(partition int) join.Asker, stop func(), err error) {
 	cfg := env.Config.Attributes.Kubernetes
-	connection, err := Connect(cfg)
-	if err != nil || connection == nil {
-		return nil, func() {}, err
-	}
 	state, err := newState(env)
 	if err != nil {
 		return nil, func() {}, err
 	}
+	connection, err := Connect(cfg)
+	if err != nil || connection == nil {
+		return nil, func() {}, err
+	}
+	env.Telemetry.SetReady(component, errListing)
 	hub := NewHub(func(ctx context.Context, partition int, batch *millracev1.LinkBatch) error {
 		return publish(ctx, env.Bus, partition, batch)
 	})
@@ -94,7 +98,9 @@ func newState(env *service.Env) (*state, error) {
 	if err := env.Telemetry.Registry.Register(s.errors); err != nil {
 		return nil, fmt.Errorf("register metrics of Kubernetes: %w", err)
 	}
-	env.Telemetry.SetReady(component, fmt.Errorf("pods, nodes, services, replicasets and jobs are being listed"))
+	for _, kind := range []string{kindPods, kindNodes, kindServices, kindReplicaSets, kindJobs} {
+		s.errors.WithLabelValues(kind)
+	}
 	return s, nil
 }
 
