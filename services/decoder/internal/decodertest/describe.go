@@ -25,7 +25,8 @@ func Without(x *millracev1.Exchange, name string) {
 }
 
 // Describe gives the attributes of x, whose names are in its batch, numbers that are the same in all outputs, and puts
-// them in their order. What is described by attributes gets the detail that says the same, for tests to look into.
+// them in their order. What older versions described by a detail gets the detail that says the same, for tests to look
+// into.
 func Describe(x *millracev1.Exchange, of []string) {
 	values := map[string]*millracev1.Attribute{}
 	names.Lock()
@@ -42,10 +43,10 @@ func Describe(x *millracev1.Exchange, of []string) {
 	if x.Detail != nil {
 		return
 	}
-	switch x.Family {
-	case millracev1.Family_FAMILY_HTTP:
+	switch x.Protocol {
+	case millracev1.Protocol_PROTOCOL_HTTP1:
 		x.Detail = &millracev1.Exchange_Http{Http: asHTTP(x, values)}
-	case millracev1.Family_FAMILY_DATABASE:
+	case millracev1.Protocol_PROTOCOL_REDIS:
 		x.Detail = &millracev1.Exchange_Redis{Redis: asRedis(x, values)}
 	default:
 	}
