@@ -37,8 +37,13 @@ func (c *cloud) add(other cloud) {
 		to   *string
 		from string
 	}{
-		{&c.provider, other.provider}, {&c.instance, other.instance}, {&c.size, other.size}, {&c.image, other.image},
-		{&c.region, other.region}, {&c.zone, other.zone}, {&c.account, other.account},
+		{&c.provider, other.provider},
+		{&c.instance, other.instance},
+		{&c.size, other.size},
+		{&c.image, other.image},
+		{&c.region, other.region},
+		{&c.zone, other.zone},
+		{&c.account, other.account},
 	} {
 		if *field.to == "" {
 			*field.to = field.from
