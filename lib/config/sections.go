@@ -67,12 +67,12 @@ type Attributes struct {
 
 // KubernetesAttributes is metadata of pods and what owns them.
 type KubernetesAttributes struct {
-	// Enable Kubernetes metadata: autodetect (where there is a Kubernetes API), true or false.
+	// Enable Kubernetes metadata: autodetect (in a pod, or with `kubeconfig_path`), true or false.
 	Enable string `yaml:"enable" oneof:"autodetect true false"`
 	// ClusterName is k8s.cluster.name. Empty: none is given, since clusters do not know their names.
 	ClusterName string `yaml:"cluster_name"`
 	// KubeconfigPath is a kubeconfig file for an enricher outside of the cluster. Empty: the service account of the pod,
-	// else the file that the variable KUBECONFIG names.
+	// else, where `enable` is true, the file that the variable KUBECONFIG names.
 	KubeconfigPath string `yaml:"kubeconfig_path"`
 	// InformersSyncTimeout is how long the enricher waits at its start for what the cluster knows; then it begins
 	// without, and says so in /readyz.

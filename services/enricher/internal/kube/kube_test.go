@@ -408,6 +408,14 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%s: %v, %v", enable, connection, err)
 		}
 	}
+	// Somebody's shell points to a cluster: that is no reason to watch it.
+	t.Setenv("KUBECONFIG", "/nonexistent/of-a-shell")
+	if connection, err := Connect(config.KubernetesAttributes{Enable: "autodetect"}); connection != nil || err != nil {
+		t.Errorf("KUBECONFIG is used: %v, %v", connection, err)
+	}
+	if _, err := Connect(config.KubernetesAttributes{Enable: "true"}); err == nil || !strings.Contains(err.Error(), "of-a-shell") {
+		t.Errorf("KUBECONFIG is not used where Kubernetes is insisted on: %v", err)
+	}
 	if _, err := Connect(config.KubernetesAttributes{Enable: "autodetect", KubeconfigPath: "/nonexistent"}); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Errorf("a file that is not there: %v", err)
 	}
