@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/decode"
+	"millrace.dev/protocols/decode/all"
 )
 
 // names are those of attributes of all outputs, so that exchanges of several can be compared.
@@ -43,10 +45,13 @@ func Describe(x *millracev1.Exchange, of []string) {
 	if x.Detail != nil {
 		return
 	}
-	switch x.Protocol {
-	case millracev1.Protocol_PROTOCOL_HTTP1:
+	if !slices.ContainsFunc(all.List, func(p decode.Protocol) bool { return p.Detail != nil && p.Number == x.Protocol }) {
+		return
+	}
+	switch x.Family {
+	case millracev1.Family_FAMILY_HTTP:
 		x.Detail = &millracev1.Exchange_Http{Http: asHTTP(x, values)}
-	case millracev1.Protocol_PROTOCOL_REDIS:
+	case millracev1.Family_FAMILY_DATABASE:
 		x.Detail = &millracev1.Exchange_Redis{Redis: asRedis(x, values)}
 	default:
 	}
