@@ -13,6 +13,10 @@ GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 CONFIG   ?=
 KERNELS  ?=
 PATHS    ?= 50000
+CLUSTER  ?= $(abspath $(wildcard ../shared/cluster))
+# A folder with api-only.sh, where its programs are built: see lib/kubetest.
+KT_HOME  ?= $(HOME)/.cache/kt
+export TEST_KUBE ?= $(if $(wildcard $(KT_HOME)/bin/kube-apiserver),$(CLUSTER))
 TEST_PCAPS ?= $(abspath $(wildcard ../shared/pcaps))
 
 BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
@@ -33,6 +37,8 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 PROGRAMS := millrace millrace-capture millrace-decoder millrace-enricher millrace-exporter
 ARCHITECTURES := amd64 arm64
+comma := ,
+space := $(subst ,, )
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
 TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql \
@@ -85,7 +91,8 @@ images: release-binaries $(TOOLS)/cyclonedx-gomod ## Container images for amd64 
 	    -output $(BIN)/release/sboms/$$program-$$arch.cdx.json $(BIN)/release/$$arch/$$program 2>/dev/null; \
 	done; done
 	cd deploy && GOWORK=off go run ./images -binaries $(BIN)/release -sboms $(BIN)/release/sboms -license ../LICENSE \
-	  -version $(VERSION) -revision $(REVISION) -created $(SOURCE_DATE_EPOCH) -registry $(REGISTRY) -o $(BIN)/images
+	  -version $(VERSION) -revision $(REVISION) -created $(SOURCE_DATE_EPOCH) -registry $(REGISTRY) \
+	  -architectures $(subst $(space),$(comma),$(ARCHITECTURES)) -o $(BIN)/images
 
 test-images: images ## Load the images again, look into them, run what is in them, and build them a second time (root)
 	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images

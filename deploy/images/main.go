@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -36,6 +38,16 @@ func run() error {
 	flag.StringVar(&license, "license", "LICENSE", "`file` of the licence")
 	flag.StringVar(&registry, "registry", "localhost", "registry and path before the images' names")
 	flag.StringVar(&out, "o", "", "`folder` to write to")
+	flag.Func("architectures", "`list` of architectures instead of all, separated by commas", func(list string) error {
+		only := strings.Split(list, ",")
+		for _, arch := range only {
+			if !slices.Contains(architectures, arch) {
+				return fmt.Errorf("%q is none of %v", arch, architectures)
+			}
+		}
+		architectures = only
+		return nil
+	})
 	flag.StringVar(&tree, "base", "", "write the files that all images have to this `folder`, for the Dockerfile, and nothing else")
 	flag.Parse()
 	if tree != "" {

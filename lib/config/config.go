@@ -120,7 +120,9 @@ type Capture struct {
 	// watched, or may be. About 250 bytes of kernel memory each, and some hundred more in capture. Those beyond are
 	// counted as lost, and readiness says so. 0: one for each 512 KiB of the machine's memory, from 16384 to 262144.
 	MaxConnections int `yaml:"max_connections" range:"0..16777216"`
-	// CgroupPrefix restricts capture to processes below this cgroup path. Empty: all.
+	// CgroupPrefix restricts capture to processes below this cgroup path, in the hierarchy of version 2. Empty: all. It
+	// is for machines that are several nodes of a cluster, which share one kernel: each node's capture would report the
+	// processes of all of them.
 	CgroupPrefix string `yaml:"cgroup_prefix"`
 	// DropPrivileges takes from the process, once capture has started, the capabilities that it no longer needs, the
 	// way to new ones, and system calls that no part of Millrace makes. In the all-in-one that goes for all parts.

@@ -53,9 +53,16 @@ var errStopTimeout = errors.New("did not stop within 20 s")
 func Main(name string, run Run) int { return mainOf(command{name: name, run: run}) }
 
 // MainBeforeBus is [Main] for a service that works before there is a connection to NATS: it runs at once, and its
-// [Env.Connection] waits for a server.
-func MainBeforeBus(name string, run Run) int {
-	return mainOf(command{name: name, run: run, beforeBus: true})
+// [Env.Connection] waits for a server. tools are what the program can do besides, one of them instead of the service.
+func MainBeforeBus(name string, run Run, tools ...Tool) int {
+	return mainOf(command{name: name, run: run, beforeBus: true, tools: tools})
+}
+
+// Tool is something that a service's program does when it is called with the tool's name, with the configuration of the
+// service, and then ends. What Run returns is the reason why the exit code is [ExitFailure].
+type Tool struct {
+	Name, About string
+	Run         func(ctx context.Context, cfg *config.Config, out io.Writer) error
 }
 
 func mainOf(c command) int {
@@ -71,6 +78,7 @@ type command struct {
 	name           string
 	run            Run
 	beforeBus      bool // run is called before there is a connection to NATS
+	tools          []Tool
 	args           []string
 	environ        []string
 	stdout, stderr io.Writer
@@ -78,9 +86,12 @@ type command struct {
 }
 
 func (c command) main(ctx context.Context) int {
-	path, code, done := c.parse()
+	path, tool, code, done := c.parse()
 	if done {
 		return code
+	}
+	if tool != nil {
+		return c.use(ctx, path, tool)
 	}
 	cfg, tel, err := c.prepare(path)
 	if err != nil {
@@ -92,6 +103,20 @@ func (c command) main(ctx context.Context) int {
 		return ExitFailure
 	}
 	tel.Log.Info("stopped")
+	return ExitOK
+}
+
+// use runs a tool.
+func (c command) use(ctx context.Context, path string, tool *Tool) int {
+	cfg, err := config.Load(path, c.environ)
+	code := ExitUsage
+	if err == nil {
+		code, err = ExitFailure, tool.Run(ctx, cfg, c.stdout)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(c.stderr, "millrace-%s %s: %v\n", c.name, tool.Name, err)
+		return code
+	}
 	return ExitOK
 }
 
@@ -130,33 +155,41 @@ func (c command) prepare(path string) (*config.Config, *telemetry.Telemetry, err
 	return cfg, tel, nil
 }
 
-// parse reads the command line. done: there is nothing to run, code is the exit code.
-func (c command) parse() (path string, code int, done bool) {
+// parse reads the command line. done: there is nothing to run, code is the exit code. tool is nil for the service.
+func (c command) parse() (path string, tool *Tool, code int, done bool) {
 	flags := flag.NewFlagSet("millrace-"+c.name, flag.ContinueOnError)
 	flags.SetOutput(c.stderr)
 	flags.Usage = func() {
-		_, _ = fmt.Fprintf(flags.Output(), "Usage: millrace-%s [--config file]\n       millrace-%s version\n\n"+
-			"Runs the %s of Millrace. Every key of the configuration has an environment variable, for example %s for bus.url.\n\n",
-			c.name, c.name, c.name, config.EnvironmentName("bus.url"))
+		_, _ = fmt.Fprintf(flags.Output(), "Usage: millrace-%s [--config file]\n       millrace-%s version\n", c.name, c.name)
+		for _, t := range c.tools {
+			_, _ = fmt.Fprintf(flags.Output(), "       millrace-%s [--config file] %s    %s\n", c.name, t.Name, t.About)
+		}
+		_, _ = fmt.Fprintf(flags.Output(), "\nRuns the %s of Millrace. Every key of the configuration has an environment variable, for example %s for bus.url.\n\n",
+			c.name, config.EnvironmentName("bus.url"))
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&path, "config", lookup(c.environ, config.EnvConfig), "configuration `file` in YAML (default: "+config.EnvConfig+", else none)")
 	version := flags.Bool("version", false, "print the version and exit")
 	switch err := flags.Parse(c.args); {
 	case errors.Is(err, flag.ErrHelp):
-		return "", ExitOK, true
+		return "", nil, ExitOK, true
 	case err != nil:
-		return "", ExitUsage, true
+		return "", nil, ExitUsage, true
 	}
 	if *version || flags.NArg() == 1 && flags.Arg(0) == "version" {
 		_, _ = fmt.Fprintf(c.stdout, "millrace-%s %s\n", c.name, Version())
-		return "", ExitOK, true
+		return "", nil, ExitOK, true
+	}
+	for i := range c.tools {
+		if flags.NArg() == 1 && flags.Arg(0) == c.tools[i].Name {
+			return path, &c.tools[i], ExitOK, false
+		}
 	}
 	if flags.NArg() > 0 {
 		_, _ = fmt.Fprintf(c.stderr, "millrace-%s: unexpected argument %q; settings go into the configuration file\n", c.name, flags.Arg(0))
-		return "", ExitUsage, true
+		return "", nil, ExitUsage, true
 	}
-	return path, ExitOK, false
+	return path, nil, ExitOK, false
 }
 
 // serve runs the service with everything it needs, and takes it down again.

@@ -179,6 +179,11 @@ func TestExitCodes(t *testing.T) {
 		{name: "taken address", environ: []string{url, "MILLRACE_TELEMETRY_LISTEN=" + taken.Addr().String()}, code: ExitFailure, want: "is taken by another process"},
 		{name: "partitions", environ: []string{url, "MILLRACE_BUS_PARTITIONS=7"}, code: ExitFailure, want: "number of partitions differs"},
 		{name: "failure", environ: []string{url}, run: func(context.Context, *Env) error { return errors.New("broken") }, code: ExitFailure, want: "error=broken"},
+		{name: "tool", args: []string{"look"}, code: ExitOK, want: "5 s"},
+		{name: "tool that fails", args: []string{"fail"}, code: ExitFailure, want: "millrace-test fail: nothing there"},
+		{name: "tool, wrong configuration", args: []string{"--config", "/nonexistent", "look"}, code: ExitUsage, want: "/nonexistent"},
+		{name: "tool and more", args: []string{"look", "twice"}, code: ExitUsage, want: `unexpected argument "look"`},
+		{name: "tools in the help", args: []string{"-h"}, code: ExitOK, want: "millrace-test [--config file] look    says what it sees"},
 		{name: "early end", environ: []string{url}, run: works, code: ExitFailure, want: "ended by itself"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,7 +198,13 @@ func TestExitCodes(t *testing.T) {
 				}
 			}
 			var out output
-			c := command{name: "test", args: tt.args, environ: tt.environ, run: tt.run, stdout: &out, stderr: &out, stopTimeout: time.Second}
+			c := command{name: "test", args: tt.args, environ: tt.environ, run: tt.run, stdout: &out, stderr: &out, stopTimeout: time.Second, tools: []Tool{
+				{Name: "look", About: "says what it sees", Run: func(_ context.Context, _ *config.Config, out io.Writer) error {
+					_, err := io.WriteString(out, "5 s")
+					return err
+				}},
+				{Name: "fail", Run: func(context.Context, *config.Config, io.Writer) error { return errors.New("nothing there") }},
+			}}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			if code := c.main(ctx); code != tt.code {

@@ -131,11 +131,17 @@ func (r *doctor) cgroup(prefix string) {
 	switch {
 	case unified:
 		r.say("ok", "cgroup", "version 2")
-	case prefix != "":
-		r.say("limited", "cgroup", "version 1 or mixed: capture.cgroup_prefix needs version 2")
 	default:
-		r.say("ok", "cgroup", "version 1 or mixed: containers are found; capture.cgroup_prefix would need version 2")
+		r.say("ok", "cgroup", "version 1 or mixed: containers are found")
 	}
+	if prefix == "" {
+		return
+	}
+	if err := kernel.CheckCgroup(prefix); err != nil {
+		r.say("missing", "capture.cgroup_prefix", err.Error())
+		return
+	}
+	r.say("ok", "capture.cgroup_prefix", "processes below "+prefix+" alone are looked at")
 }
 
 // privileges says what capture keeps. What Go probes need is known when they are loaded.

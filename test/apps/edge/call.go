@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +28,8 @@ func parseCalls(text string) (groups [][]call, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("call %q: %w", one, err)
 			}
-			if target.Scheme != "http" && target.Scheme != "redis" || target.Host == "" {
-				return nil, fmt.Errorf("call %q: want http://HOST:PORT/PATH or redis://HOST:PORT", one)
+			if !slices.Contains([]string{"http", "redis", "grpc"}, target.Scheme) || target.Host == "" {
+				return nil, fmt.Errorf("call %q: want http://HOST:PORT/PATH, redis://HOST:PORT or grpc://HOST:PORT", one)
 			}
 			calls = append(calls, call{target})
 		}
@@ -40,8 +41,11 @@ func parseCalls(text string) (groups [][]call, err error) {
 }
 
 func (s *service) make(id string, c call) error {
-	if c.target.Scheme == "redis" {
+	switch c.target.Scheme {
+	case "redis":
 		return s.stores.remember(c.target.Host, id)
+	case "grpc":
+		return s.channels.take(c.target.Host, id)
 	}
 	target := *c.target
 	query := target.Query()

@@ -26,7 +26,7 @@ func TestParseCalls(t *testing.T) {
 	if groups, err := parseCalls(""); err != nil || len(groups) != 0 {
 		t.Errorf("%v, %v", groups, err)
 	}
-	for _, wrong := range []string{"ftp://a/b", "http://", "a", "http://a b/", "redis:///x"} {
+	for _, wrong := range []string{"ftp://a/b", "http://", "a", "http://a b/", "redis:///x", "grpc://"} {
 		if _, err := parseCalls(wrong); err == nil {
 			t.Errorf("%q was accepted", wrong)
 		}

@@ -9,8 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 func main() {
@@ -26,6 +29,7 @@ func run() error {
 	redis := flag.String("redis", "", "address of a Redis to write to and read from after the calls, in the serving goroutine")
 	depth := flag.Int("depth", 1, "goroutines between the serving one and the one that makes a parallel call")
 	delay := flag.Duration("delay", 0, "time that a request takes besides its calls")
+	grpcListen := flag.String("grpc", "", "address to serve gRPC at besides: "+takeMethod+", which makes the same calls")
 	idle := flag.Int("idle", 4, "idle connections kept for each host: fewer than concurrent calls mixes pooled and fresh ones")
 	flag.Parse()
 
@@ -41,7 +45,7 @@ func run() error {
 		return err
 	}
 	service := &service{
-		groups: groups, depth: *depth, delay: *delay, stores: newStores(*idle),
+		groups: groups, depth: *depth, delay: *delay, stores: newStores(*idle), channels: channels{open: map[string]*grpc.ClientConn{}},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *idle}, Timeout: 30 * time.Second},
 	}
 	stop := make(chan os.Signal, 1)
@@ -50,17 +54,33 @@ func run() error {
 		<-stop
 		os.Exit(0)
 	}()
+	if *grpcListen != "" {
+		if err := service.serveGRPC(*grpcListen); err != nil {
+			return err
+		}
+	}
 	fmt.Println("listening", listener.Addr())
 	return http.Serve(listener, service)
 }
 
 // service answers requests.
 type service struct {
-	groups [][]call
-	depth  int
-	delay  time.Duration
-	client *http.Client
-	stores *stores
+	groups   [][]call
+	depth    int
+	delay    time.Duration
+	client   *http.Client
+	stores   *stores
+	channels channels
+	// served and made count requests that were answered in full and calls that were, for countsPath.
+	served, made atomic.Int64
+}
+
+// countsPath says what the service has counted of itself, and is not counted.
+const countsPath = "/-/counts"
+
+type counts struct {
+	Served int64 `json:"served"`
+	Made   int64 `json:"made"`
 }
 
 type answer struct {
@@ -70,23 +90,36 @@ type answer struct {
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := answer{ID: r.URL.Query().Get("id")}
-	if s.delay > 0 {
-		time.Sleep(s.delay)
-	}
-	for _, group := range s.groups {
-		if err := s.together(a.ID, group); err != nil {
-			a.Error = err.Error()
-			break
-		}
-		a.Calls += len(group)
-	}
 	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == countsPath {
+		// The client may have gone; there is nobody to tell.
+		_ = json.NewEncoder(w).Encode(counts{s.served.Load(), s.made.Load()})
+		return
+	}
+	a := s.work(r.URL.Query().Get("id"))
 	if a.Error != "" {
 		w.WriteHeader(http.StatusBadGateway)
 	}
 	// The client may have gone; there is nobody to tell.
 	_ = json.NewEncoder(w).Encode(a)
+}
+
+// work is what a request makes the service do.
+func (s *service) work(id string) answer {
+	a := answer{ID: id}
+	if s.delay > 0 {
+		time.Sleep(s.delay)
+	}
+	for _, group := range s.groups {
+		if err := s.together(id, group); err != nil {
+			a.Error = err.Error()
+			return a
+		}
+		a.Calls += len(group)
+		s.made.Add(int64(len(group)))
+	}
+	s.served.Add(1)
+	return a
 }
 
 // together makes the calls of a group: one by the serving goroutine itself, several in parallel.

@@ -17,10 +17,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -48,6 +50,7 @@ func main() {
 	concurrency := flag.Int("concurrency", 1, "requests at a time")
 	count := flag.Int("count", 1, "requests in all")
 	id := flag.String("id", "", "prefix of the requests' ids")
+	stay := flag.Bool("stay", false, "after the report, wait for a signal to end: for surroundings that start again what has ended")
 	keepAlive := flag.Bool("keepalive", true, "use connections again")
 	timeout := flag.Duration("timeout", 30*time.Second, "longest wait for an answer")
 	flag.Parse()
@@ -65,6 +68,11 @@ func main() {
 	})
 	// Standard output may be closed; the exit status still tells.
 	_ = json.NewEncoder(os.Stdout).Encode(result)
+	if *stay {
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+		<-stop
+	}
 	if result.Failed > 0 {
 		os.Exit(1)
 	}

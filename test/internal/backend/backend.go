@@ -78,27 +78,29 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 		return // The sender went away in the middle.
 	}
 	w.Header().Set("Content-Type", "application/json")
-	switch r.URL.Path {
-	case "/v1/traces":
-		found, err := spans.Parse(body)
-		if err != nil {
-			b.fail(err)
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		b.take(found)
-	case "/v1/metrics":
-		if err := b.measure(body); err != nil {
-			b.fail(err)
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-	default:
-		b.fail(fmt.Errorf("request for %s", r.URL.Path))
-		http.NotFound(w, r)
+	if err := b.Take(r.URL.Path, body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	_, _ = io.WriteString(w, "{}")
+}
+
+// Take takes a request that came another way: what was sent to path.
+func (b *Backend) Take(path string, body []byte) error {
+	err := fmt.Errorf("request for %s", path)
+	switch path {
+	case "/v1/traces":
+		var found []*spans.Span
+		if found, err = spans.Parse(body); err == nil {
+			b.take(found)
+		}
+	case "/v1/metrics":
+		err = b.measure(body)
+	}
+	if err != nil {
+		b.fail(err)
+	}
+	return err
 }
 
 func (b *Backend) fail(err error) {

@@ -8,4 +8,8 @@ import (
 	"millrace.dev/services/capture"
 )
 
-func main() { os.Exit(service.MainBeforeBus("capture", capture.Run)) }
+func main() {
+	os.Exit(service.MainBeforeBus("capture", capture.Run, service.Tool{
+		Name: "doctor", About: "says what this kernel and these capabilities allow, and what is lost without them", Run: capture.Doctor,
+	}))
+}

@@ -108,19 +108,52 @@ func cgroupID(path string) (id uint64, level uint32, err error) {
 	return stat.Ino, level, nil
 }
 
-// cgroupRoot finds where the unified hierarchy is mounted.
+// CheckCgroup says why the cgroup at path is none that [Options].CgroupPrefix may name; nil: it is one.
+func CheckCgroup(path string) error {
+	_, _, err := cgroupID(path)
+	return err
+}
+
+// cgroupRootInode is that of the root of the unified hierarchy, as the ids of cgroups are inodes and the first one is 1
+// (__kernfs_new_node in fs/kernfs/dir.c).
+const cgroupRootInode = 1
+
+// cgroupRoot finds where the root of the unified hierarchy is mounted: here, else in the mount namespace of process 1.
+// What a container has as /sys/fs/cgroup is a part of the hierarchy, whatever the name of its root.
 func cgroupRoot() (string, error) {
-	file, err := os.Open("/proc/self/mountinfo")
+	for _, at := range []struct{ mounts, root string }{{"/proc/self/mountinfo", ""}, {"/proc/1/mountinfo", "/proc/1/root"}} {
+		mounts, err := cgroupMounts(at.mounts)
+		if err != nil {
+			return "", err
+		}
+		for _, path := range mounts {
+			var stat unix.Stat_t
+			if unix.Stat(at.root+path, &stat) == nil && stat.Ino == cgroupRootInode {
+				return at.root + path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%w: the root of the hierarchy is not mounted; leave capture.cgroup_prefix empty, mount cgroup2, or run capture with "+
+		"the PID namespace of the machine", ErrNoCgroup)
+}
+
+// cgroupMounts lists the mount points of cgroup2 in a mountinfo.
+func cgroupMounts(mountinfo string) (paths []string, err error) {
+	file, err := os.Open(mountinfo)
 	if err != nil {
-		return "", fmt.Errorf("find the cgroup hierarchy: %w", err)
+		return nil, fmt.Errorf("find the cgroup hierarchy: %w", err)
 	}
 	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
 		mount, kind, found := strings.Cut(lines.Text(), " - ")
 		fields := strings.Fields(mount)
 		if found && strings.HasPrefix(kind, "cgroup2 ") && len(fields) > 4 {
-			return fields[4], nil
+			paths = append(paths, fields[4])
 		}
 	}
-	return "", fmt.Errorf("%w: the hierarchy is not mounted; leave capture.cgroup_prefix empty or mount cgroup2", ErrNoCgroup)
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("find the cgroup hierarchy: %w", err)
+	}
+	return paths, nil
 }
