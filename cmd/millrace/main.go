@@ -56,6 +56,7 @@ func root() *cobra.Command {
 		partitionsCommand(),
 		natsCommand(),
 		configCommand(),
+		releaseCommand(),
 	)
 	return c
 }

@@ -30,7 +30,7 @@ func natsCommand() *cobra.Command {
 
 DIR/keys is secret: whoever has it can issue credentials. Nothing of Millrace needs it at run time.`,
 	}
-	c.AddCommand(natsInitCommand(), natsCredentialsCommand(), natsUpdateCommand(), natsRevokeCommand(), natsSetupCommand(), natsRolesCommand())
+	c.AddCommand(natsInitCommand(), natsCredentialsCommand(), natsUpdateCommand(), natsRevokeCommand(), natsSetupCommand(), natsRolesCommand(), natsAccountCommand())
 	return c
 }
 
@@ -151,6 +151,26 @@ func natsRevokeCommand() *cobra.Command {
 				return fmt.Errorf("read credentials: %w", err)
 			}
 			return o.Revoke(credentials)
+		},
+	}
+}
+
+func natsAccountCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "account DIR",
+		Short: "Print the public key of the account",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := operator.Open(args[0])
+			if err != nil {
+				return err
+			}
+			account, err := o.Account()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), account)
+			return err
 		},
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"millrace.dev/lib/bus"
 	"millrace.dev/lib/bus/access"
 )
 
@@ -179,53 +178,18 @@ func (o *Operator) Issue(role, node string, lifetime time.Duration) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	name := role
-	switch {
-	case r.PerNode && node == "":
-		return nil, fmt.Errorf("credentials of role %s are for one node: name it", role)
-	case !r.PerNode && node != "":
-		return nil, fmt.Errorf("credentials of role %s are not for one node", role)
-	case r.PerNode:
-		name = bus.Token(node) // Part of the permissions.
+	account, err := public(o.account)
+	if err != nil {
+		return nil, err
 	}
-	return o.user(name, lifetime, o.roles[role], true)
+	issuer := Issuer{role: r, account: account, signer: o.roles[role]}
+	return issuer.Issue(node, lifetime)
 }
 
 // IssueSystem makes a credential for the server's own account: monitoring with `nats server`. It sees nothing of
 // Millrace's.
 func (o *Operator) IssueSystem(lifetime time.Duration) ([]byte, error) {
-	return o.user(systemUser, lifetime, o.system, false)
-}
-
-func (o *Operator) user(name string, lifetime time.Duration, signer nkeys.KeyPair, scoped bool) ([]byte, error) {
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, fmt.Errorf("make user key: %w", err)
-	}
-	key, err := public(pair)
-	if err != nil {
-		return nil, err
-	}
-	claims := jwt.NewUserClaims(key)
-	claims.Name = name
-	if scoped {
-		claims.SetScoped(true)
-		if claims.IssuerAccount, err = public(o.account); err != nil {
-			return nil, err
-		}
-	}
-	if lifetime > 0 {
-		claims.Expires = time.Now().Add(lifetime).Unix()
-	}
-	token, err := claims.Encode(signer)
-	if err != nil {
-		return nil, fmt.Errorf("sign user: %w", err)
-	}
-	seed, err := pair.Seed()
-	if err != nil {
-		return nil, fmt.Errorf("user key: %w", err)
-	}
-	return jwt.FormatUserConfig(token, seed)
+	return user(systemUser, "", lifetime, o.system)
 }
 
 // Revoke ends a credential, given as the contents of its file, once the servers have read [ServerFile] again.

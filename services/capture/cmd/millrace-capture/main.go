@@ -9,6 +9,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "credential" {
+		os.Exit(fetch(os.Args[2:]))
+	}
 	os.Exit(service.MainBeforeBus("capture", capture.Run, service.Tool{
 		Name: "doctor", About: "says what this kernel and these capabilities allow, and what is lost without them", Run: capture.Doctor,
 	}))
