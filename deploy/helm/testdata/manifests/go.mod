@@ -1,4 +1,4 @@
-module millrace.dev/deploy/helm/manifests
+module millrace.dev/deploy/helm/testdata/manifests
 
 go 1.26.0
 
