@@ -128,8 +128,8 @@ func (a *API) fill(ctx context.Context, namespace, name string, was *secret, dat
 // bearer is what a token says of its pod, by the API.
 type bearer struct{ user, node string }
 
-// nodeExtra is where the review of a token that is bound to a pod names the pod's node:
-// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#additional-metadata-in-pod-bound-tokens
+// nodeExtra is where the review of a token that is bound to a pod names the node of the pod:
+// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin
 const nodeExtra = "authentication.kubernetes.io/node-name"
 
 // review asks whose token it is. The token must have been made for the audience.

@@ -1,6 +1,6 @@
-// Command manifests says what is wrong with manifests, by the types of one version of Kubernetes: fields that it does not
-// know, values of another type, fields given twice. Pods must keep to the `restricted` Pod Security Standard, except
-// those of capture. It reads YAML documents from standard input.
+// Command manifests says what is wrong with manifests, by the types of one version of Kubernetes: fields that it does
+// not know, values of another type, fields given twice. Pods must keep to the `restricted` Pod Security Standard,
+// except those of capture. It reads YAML documents from standard input.
 //
 // The version is the one of the go.mod: kubernetes-1.N.mod beside it are for older ones (go build -modfile).
 package main
