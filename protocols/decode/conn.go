@@ -46,18 +46,17 @@ type Conn struct {
 	head int
 	held int // see Held
 	// pushed is how many of them began in Responses.
-	pushed int
-	byID   map[uint64]*Exchange // open exchanges with an id, where Order is ByID
-	// synced: requests and responses are known to correspond one to one. Not so after a join or a gap.
-	synced bool
-	// pipelined: the client was seen to send a request before the response to the one before it.
-	pipelined bool
+	pushed  int
+	byID    map[uint64]*Exchange // open exchanges with an id, where Order is ByID
+	pairing pairing
 }
 
 // Attach makes c ready for a parser.
 func (c *Conn) Attach() {
-	c.synced = !c.Requests.Joined && !c.Responses.Joined
-	c.pipelined = false
+	c.pairing = pairing{}
+	if c.Requests.Joined || c.Responses.Joined {
+		c.pairing.step = joined
+	}
 }
 
 // Open is the number of exchanges that wait.
@@ -117,11 +116,11 @@ func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
 	} else {
 		if c.Open() >= MaxOpen {
 			c.FinishAll(Lost, m.End)
-			c.synced = false
+			c.fallOut(true)
 		}
 		// A later send does not prove it: the response in between may be lost, which shows only later.
 		if x := c.Newest(); x != nil && x.serial == m.Serial && !x.Pushed && s == c.Requests {
-			c.pipelined = true
+			c.pairing.pipelined = true
 		}
 		s.TakeLost() // what was lost before this request is not its own
 	}
@@ -134,6 +133,7 @@ func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
 	x.Start = m.Begin
 	x.First = m.Actor
 	x.serial = m.Serial
+	x.doubtful = c.pairing.step != inStep
 	if s == c.Responses {
 		x.Pushed = true
 		c.pushed++
@@ -202,38 +202,12 @@ func (x *Exchange) RequestDone() bool { return x.requestDone }
 // ResponseDone reports whether the end of the response was seen.
 func (x *Exchange) ResponseDone() bool { return x.responseDone }
 
-// Match says to which exchange the response at the position of Responses belongs. With orphan it belongs to none: it
-// answers a request that was not seen, and is to be read and dropped. With neither, wait for a request.
-func (c *Conn) Match() (x *Exchange, orphan bool) {
-	m := c.Responses.Meta()
-	for {
-		if x = c.Oldest(); x != nil && x.Pushed {
-			x = c.due(false, 0)
-		}
-		if x == nil || x.responseDone {
-			return nil, false
-		}
-		if c.synced {
-			break
-		}
-		// A response cannot begin before its request.
-		if m.Begin < x.Start && m.End < x.Start {
-			return nil, true
-		}
-		// A client that waits for each response has, with its next request, received this one's.
-		if next := c.due(false, 1); c.pipelined || next == nil || next.Start > m.Begin {
-			break
-		}
-		c.Abandon(x, Lost, m.Begin)
-	}
-	return x, false
-}
-
 // BeginResponse says that the byte at the position of Responses is the first of the response to x (or of an interim
 // one).
 func (c *Conn) BeginResponse(x *Exchange) {
 	s := c.Answering(x)
 	m := s.Meta()
+	c.doubt(x, m.Begin)
 	if x.ResponseStart == 0 {
 		x.ResponseStart = m.Begin
 		if c.Order != protocols.ByID {
@@ -261,10 +235,8 @@ func (c *Conn) EndInterim(x *Exchange) {
 func (c *Conn) EndResponse(x *Exchange) {
 	c.EndInterim(x)
 	x.responseDone = true
-	if c.synced && c.Open() > 1 && c.Order != protocols.ByID {
-		if next := c.due(false, 1); next != nil && next.Start < x.ResponseStart {
-			c.pipelined = true
-		}
+	if c.Order != protocols.ByID {
+		c.answers(x)
 	}
 	c.settleLost(c.Answering(x), x)
 	c.Sink.Responded(c, x)
@@ -273,16 +245,9 @@ func (c *Conn) EndResponse(x *Exchange) {
 	}
 }
 
-// Pipelined reports whether the client was seen to send a request before the response to the one before it.
-func (c *Conn) Pipelined() bool { return c.pipelined }
-
-// Synced reports whether requests and responses are known to correspond.
-func (c *Conn) Synced() bool { return c.synced }
-
 // AppendState writes the open exchanges to w.
 func (c *Conn) AppendState(w *snapshot.Writer) {
-	w.Bool(c.synced)
-	w.Bool(c.pipelined)
+	c.pairing.appendState(w)
 	w.Uint(uint64(c.Open()))
 	c.Each(func(x *Exchange) { x.appendState(w) })
 }
@@ -290,7 +255,7 @@ func (c *Conn) AppendState(w *snapshot.Writer) {
 // RestoreState reads what AppendState wrote into a Conn without exchanges, in a snapshot of the given version. detail
 // is given the details of exchanges, which snapshots before version 11 have.
 func (c *Conn) RestoreState(r *snapshot.Reader, version uint64, detail func(x *Exchange, field uint8, message []byte)) {
-	c.synced, c.pipelined = r.Bool(), r.Bool()
+	c.pairing.restoreState(r, version)
 	for range r.Items() {
 		x := c.Sink.New()
 		x.reset()

@@ -4,17 +4,12 @@ import (
 	"slices"
 
 	"millrace.dev/protocols"
-	"millrace.dev/protocols/decode/stream"
 )
 
 func (c *Conn) complete(x *Exchange) {
 	x.Outcome = Complete
 	x.End = max(x.RequestEnd, x.ResponseTime)
 	c.finish(x)
-	// With nothing left that could be out of step, the directions are in step from here on.
-	if c.Order != protocols.ByID && !c.synced && c.head == len(c.open) && !c.Requests.Waiting() && !c.Responses.Waiting() {
-		c.synced = c.Responses.Next() == stream.None
-	}
 }
 
 // FinishOneWay ends an exchange that has no response. Its request must have ended.
@@ -22,6 +17,19 @@ func (c *Conn) FinishOneWay(x *Exchange) {
 	x.Outcome = OneWay
 	x.End = x.RequestEnd
 	c.finish(x)
+}
+
+// EndOneWay says that the last byte that was taken ends the request of x, which has no response. If one was taken for
+// its response all the same, that answered another.
+func (c *Conn) EndOneWay(x *Exchange) {
+	if x.responseDone {
+		x.Estimated = true
+		c.Doubt()
+		c.EndRequest(x)
+		return
+	}
+	c.EndRequest(x)
+	c.FinishOneWay(x)
 }
 
 // Abandon ends x with what was seen of it. Where Order is FIFO, x must be the oldest.
@@ -32,6 +40,9 @@ func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
 	}
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
+	if outcome == Lost {
+		c.pairing.trial = 0
+	}
 	c.finish(x)
 }
 
@@ -75,19 +86,24 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if x.responseDone { // only the end of the request was missed
 		outcome, at = Complete, x.ResponseTime
 	}
+	x.GivenUp = true
+	c.report(x, outcome, at)
+	x.GivenUp = false
+}
+
+// report ends x for the sink with what was seen so far, to which what follows is added.
+func (c *Conn) report(x *Exchange, outcome Outcome, at int64) {
 	if !x.started && !x.Ignore {
 		c.Started(x)
 	}
-	// With what was seen so far, to which what follows is added.
 	request, response := c.arrived(x)
 	x.RequestBytes += request
 	x.ResponseBytes += response
 	x.Outcome = outcome
 	x.End = max(at, x.Start)
 	x.Concurrent = x.Concurrent || c.Requests.Concurrent || c.Responses.Concurrent
-	x.reported, x.GivenUp = true, true
+	x.reported = true
 	c.Sink.Finished(c, x)
-	x.GivenUp = false
 	x.RequestBytes -= request
 	x.ResponseBytes -= response
 }
@@ -112,33 +128,6 @@ func (c *Conn) Drop() {
 		x.Ignore = true
 	}
 	c.FinishAll(Lost, 0)
-}
-
-// RequestGap says that requests, or a part of one, may have been missed.
-func (c *Conn) RequestGap() {
-	c.synced = false
-	if c.Order == protocols.ByID {
-		c.doubtSizes(c.Requests)
-	}
-}
-
-// ResponseGap says that responses, or a part of one, may have been missed. What cannot be matched any more is ended.
-// Where Order is ByID that is nothing: what comes later names its exchange.
-func (c *Conn) ResponseGap() {
-	c.synced = false
-	if c.Order == protocols.ByID {
-		c.doubtSizes(c.Responses)
-		return
-	}
-	at := c.Responses.Last().End
-	if c.pipelined {
-		c.FinishAll(Lost, at)
-		c.pipelined = false
-		return
-	}
-	if x := c.due(false, 0); x != nil && x.Responding() && !x.responseDone {
-		c.Abandon(x, Lost, at)
-	}
 }
 
 func (c *Conn) finish(x *Exchange) {
@@ -166,6 +155,7 @@ func (c *Conn) finish(x *Exchange) {
 		}
 		c.open = slices.Delete(c.open, i, i+1)
 	}
+	x.Ignore = x.Ignore || x.withheld // whatever the response said
 	// What ends without a response was reported as that already.
 	if x.Completes = x.reported && x.responseDone; !x.reported || x.Completes {
 		x.reported = true

@@ -192,6 +192,8 @@ type Exchange struct {
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
 	responding                                   bool
 	requestCounted, responseCounted              bool   // sizes are what Take counted
+	doubtful                                     bool   // which response is its own is not known
+	withheld                                     bool   // it was reported as lost for that
 	serial                                       uint64 // event of the request's first byte
 	held                                         int    // counted in Conn.held
 }
@@ -296,6 +298,8 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8
 		known = bitsBefore9
 	case version < 10:
 		known = bitsBefore10
+	case version < 12:
+		known = bitsBefore12
 	}
 	if version >= 7 {
 		x.DoubtAt = r.Int()
@@ -313,14 +317,15 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8
 }
 
 // bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8,
-// bitsBefore10 those of version 9.
-const bitsBefore7, bitsBefore9, bitsBefore10 = 11, 13, 14
+// bitsBefore10 those of version 9, bitsBefore12 those of versions 10 and 11.
+const bitsBefore7, bitsBefore9, bitsBefore10, bitsBefore12 = 11, 13, 14, 18
 
-func (x *Exchange) bits() [18]*bool {
-	return [18]*bool{
+func (x *Exchange) bits() [20]*bool {
+	return [20]*bool{
 		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
 		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
 		&x.ContextUnknown, &x.CauseUnknown, &x.HostForwarded,
 		&x.Pushed, &x.Missed, &x.requestCounted, &x.responseCounted,
+		&x.doubtful, &x.withheld,
 	}
 }

@@ -91,7 +91,7 @@ func TestHTTP(t *testing.T) {
 			e.answer(ok)
 			e.ask(get("/b"))
 			e.answer(ok)
-		}, []string{"GET /" + strings.Repeat("x", 8191) + " 200 COMPLETE req=1000019/0 resp=40/2 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2"}},
+		}, []string{"GET /" + strings.Repeat("x", 8191) + " 200 COMPLETE req=1000019/0 resp=40/2 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2 estimated"}},
 		{"body in holes", func(e ends) {
 			e.ask("POST /p HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n")
 			e.c.Hole(send, 5000000)
@@ -192,14 +192,14 @@ func TestHTTP(t *testing.T) {
 			e.answer(ok)
 			e.ask(get("/b"))
 			e.answer(ok)
-		}, []string{"GET /a 200 COMPLETE req=28/0 resp=40/2", "GET /b 200 COMPLETE req=28/0 resp=40/2"}},
+		}, []string{"GET /a 200 COMPLETE req=28/0 resp=40/2 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2 estimated"}},
 		{"joined before a response", func(e ends) {
 			e.c.JoinAt(500, 900)
 			e.s.JoinAt(900, 500)
 			e.answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 			e.ask(get("/a"))
 			e.answer(ok)
-		}, []string{"GET /a 200 COMPLETE req=28/0 resp=40/2"}},
+		}, []string{"GET /a 200 COMPLETE req=28/0 resp=40/2 estimated"}},
 		{"binary chatter", func(e ends) {
 			for range 50 {
 				e.ask("\x00\x01\x02GET / HTTP/1.1\r\n\r\n")
@@ -219,7 +219,7 @@ func TestHTTP(t *testing.T) {
 			e.answer("xyz\r\n0\r\n\r\n")
 			e.ask(get("/b"))
 			e.answer(ok)
-		}, []string{"GET /a 200 COMPLETE req=28/0 resp=4062/4010 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2"}},
+		}, []string{"GET /a 200 COMPLETE req=28/0 resp=4062/4010 estimated", "GET /b 200 COMPLETE req=28/0 resp=40/2 estimated"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

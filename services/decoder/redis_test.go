@@ -165,7 +165,7 @@ func TestRedis(t *testing.T) {
 			e.answer("$1\r\nb\r\n$1\r\nv\r\n")
 			e.ask(resp("GET", "m"))
 			e.answer("$-1\r\n")
-		}, []string{"LRANGE|LRANGE l 0 -1 db0 LOST", "GET|GET k db0 LOST", "GET|GET m db-1 COMPLETE"}},
+		}, []string{"LRANGE|LRANGE l 0 -1 db0 LOST", "GET|GET k db0 LOST", "GET|GET m db-1 LOST"}},
 		{"joined, database not known", func(e ends) {
 			e.c.JoinAt(50, 60)
 			e.s.JoinAt(60, 50)

@@ -181,7 +181,7 @@ func TestDisorderAndLoss(t *testing.T) {
 			e.s.Send(ok)
 			e.s.Receive(get("/d"))
 			e.s.Send(ok)
-		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /c 200 COMPLETE req=19/0 resp=49/10; GET /d 200 COMPLETE req=19/0 resp=49/10"},
+		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /c 200 COMPLETE req=19/0 resp=49/10 estimated; GET /d 200 COMPLETE req=19/0 resp=49/10 estimated"},
 		{"a response is lost", func(tr *decodertest.Traffic, e ends) {
 			e.s.Receive(get("/a"))
 			e.s.Lose(49, 0)
@@ -190,7 +190,7 @@ func TestDisorderAndLoss(t *testing.T) {
 			e.s.Send(ok)
 			e.s.Receive(get("/c"))
 			e.s.Send(ok)
-		}, "GET /a 0 LOST req=19/0 resp=0/0; GET /b 200 COMPLETE req=19/0 resp=49/10 lost=49; GET /c 200 COMPLETE req=19/0 resp=49/10"},
+		}, "GET /a 0 LOST req=19/0 resp=0/0; GET /b 200 COMPLETE req=19/0 resp=49/10 estimated lost=49; GET /c 200 COMPLETE req=19/0 resp=49/10 estimated"},
 		{"both are lost", func(tr *decodertest.Traffic, e ends) {
 			e.s.Receive(get("/a"))
 			e.s.Send(ok)
@@ -198,14 +198,14 @@ func TestDisorderAndLoss(t *testing.T) {
 			tr.Clock += 1e9
 			e.s.Receive(get("/c"))
 			e.s.Send(ok)
-		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /c 200 COMPLETE req=19/0 resp=49/10 lost=49"},
+		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /c 200 COMPLETE req=19/0 resp=49/10 estimated lost=49"},
 		{"garbage in the middle", func(tr *decodertest.Traffic, e ends) {
 			e.s.Receive(get("/a"))
 			e.s.Send(ok)
 			e.s.Receive("\x00\x01garbage\r\n")
 			e.s.Receive(get("/b"))
 			e.s.Send(ok)
-		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /b 200 COMPLETE req=19/0 resp=49/10"},
+		}, "GET /a 200 COMPLETE req=19/0 resp=49/10; GET /b 200 COMPLETE req=19/0 resp=49/10 estimated"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

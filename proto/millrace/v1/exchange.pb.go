@@ -501,7 +501,8 @@ type Exchange struct {
 	// Bytes of the bodies without framing (chunk headers, trailers).
 	RequestBodyBytes  uint64 `protobuf:"varint,17,opt,name=request_body_bytes,json=requestBodyBytes,proto3" json:"request_body_bytes,omitempty"`
 	ResponseBodyBytes uint64 `protobuf:"varint,18,opt,name=response_body_bytes,json=responseBodyBytes,proto3" json:"response_body_bytes,omitempty"`
-	// A size above is a lower or upper estimate, because framing was not captured.
+	// A size above is a lower or upper estimate, because framing was not captured; or bytes were missing before, and the
+	// response may be that to another request.
 	SizesEstimated bool `protobuf:"varint,19,opt,name=sizes_estimated,json=sizesEstimated,proto3" json:"sizes_estimated,omitempty"`
 	// Server exchange that caused this client exchange; absent if none is known.
 	Cause     *ExchangeKey `protobuf:"bytes,20,opt,name=cause,proto3" json:"cause,omitempty"`

@@ -5,34 +5,65 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"millrace.dev/protocols"
 )
 
-// removed leaves out bytes of one piece at a time, at many places: one, a few, and all of the rest.
+// removed leaves out bytes of what one end sends, at many places and of many lengths: within a piece, its rest, and
+// over the pieces that follow.
 func (w *way) removed() {
-	for i, e := range w.pieces() {
-		last := !slices.ContainsFunc(w.c.Pieces[i+1:], func(q Piece) bool { return q.From == e.From })
-		for at := 0; at < len(e.Bytes); at += 1 + len(e.Bytes)/60 {
-			for _, n := range []int{1, 5, len(e.Bytes) - at} {
-				if at+n > len(e.Bytes) || at+n == len(e.Bytes) && last { // that the last words of an end are missing shows nowhere
+	client, server := w.c.Streams()
+	r := rand.New(rand.NewPCG(5, uint64(len(client))))
+	for i, all := range [2]string{client, server} {
+		from := protocols.Client + protocols.End(i)
+		ends := w.ends(from)
+		for at := 0; at < len(all); at += 1 + len(all)/400 {
+			to := slices.IndexFunc(ends, func(end int) bool { return end > at })
+			lengths := []int{1 + at%2*r.IntN(9), 9 + r.IntN(120), ends[min(to+at%2, len(ends)-1)] - at}
+			for k, n := range lengths {
+				if slices.Index(lengths, n) < k || at+n >= len(all) { // that the last words of an end are missing shows nowhere
 					continue
 				}
-				list := w.pieces()
-				var parts []event
-				if at > 0 {
-					head, _ := list[i].cut(at)
-					parts = append(parts, head)
+				name := fmt.Sprintf("client's bytes without %d at %d", n, at)
+				if from == protocols.Server {
+					name = "server's" + strings.TrimPrefix(name, "client's")
 				}
-				if at+n < len(e.Bytes) {
-					_, tail := list[i].cut(at + n)
-					parts = append(parts, tail)
-				}
-				got := w.run(fmt.Sprintf("piece %d without %d bytes at %d", i+1, n, at), slices.Replace(list, i, i+1, parts...), at%11 == 0)
-				if w.Gaps {
-					w.honest(got)
-				}
+				w.honest(w.run(name, w.without(from, at, at+n), (at+k)%5 == 0))
 			}
 		}
 	}
+}
+
+// ends gives the offsets behind the pieces of an end.
+func (w *way) ends(from protocols.End) (ends []int) {
+	n := 0
+	for _, p := range w.c.Pieces {
+		if p.From == from && len(p.Bytes) > 0 {
+			n += len(p.Bytes)
+			ends = append(ends, n)
+		}
+	}
+	return ends
+}
+
+// without gives the pieces but for the bytes between two offsets of what an end sends.
+func (w *way) without(end protocols.End, from, to int) (list []event) {
+	for _, e := range w.pieces() {
+		at := int(e.Offset)
+		if e.From != end || at+len(e.Bytes) <= from || at >= to {
+			list = append(list, e)
+			continue
+		}
+		if at < from {
+			head, _ := e.cut(from - at)
+			list = append(list, head)
+		}
+		if at+len(e.Bytes) > to {
+			_, tail := e.cut(to - at)
+			list = append(list, tail)
+		}
+	}
+	return list
 }
 
 // repeated passes what came once more, at its own place: one piece, and a part of one. Nothing may change.

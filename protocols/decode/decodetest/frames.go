@@ -62,9 +62,8 @@ func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
 		s.PassToEvent()
 		return true
 	}
-	var id, n uint64
-	var kind byte
-	if _, err := fmt.Sscanf(string(b[:frameHead]), "%2d%c%2d", &id, &kind, &n); err != nil {
+	id, n, kind := number(b[0], b[1]), number(b[3], b[4]), b[2]
+	if id > 99 || n > 99 || !strings.ContainsRune("+*!.", rune(kind)) {
 		s.PassToEvent()
 		return true
 	}
@@ -84,6 +83,14 @@ func (p *frames) read(c *decode.Conn, s *stream.Stream) bool {
 		c.End(s, x)
 	}
 	return true
+}
+
+// number gives that of two digits, more than 99 if they are none.
+func number(tens, ones byte) uint64 {
+	if tens < '0' || tens > '9' || ones < '0' || ones > '9' {
+		return 100
+	}
+	return uint64(tens-'0')*10 + uint64(ones-'0')
 }
 
 func (p *frames) AppendState(*decode.Conn, *snapshot.Writer)          {}

@@ -16,8 +16,7 @@ type ended struct {
 	head  string // who, how it ended, sizes
 	times string
 	said  []string
-	// What an exchange of the same key must have in common with it.
-	request, response uint64
+	// Of what is said; and whether the exchange claims that nothing of it is missing.
 	operation, failed string
 	whole             bool
 	at                uint64 // offset, to sort by
@@ -31,9 +30,9 @@ type endedKey struct {
 // describe takes down all of x that is published.
 func describe(x *decode.Exchange) ended {
 	e := ended{
-		key: endedKey{x.Pushed, x.Offset, x.Stream}, at: x.Offset, request: x.RequestBytes, response: x.ResponseBytes,
+		key: endedKey{x.Pushed, x.Offset, x.Stream}, at: x.Offset,
 		operation: string(x.Said.Operation), failed: string(x.Said.ErrorType),
-		whole: x.Outcome == decode.Complete && !x.Estimated && x.LostBytes == 0 && !x.ContextUnknown,
+		whole: x.Outcome == decode.Complete && !x.Estimated && x.LostBytes == 0 && !x.ContextUnknown && !unknownHead(x),
 	}
 	if x.Flow != 0 {
 		e.key = endedKey{stream: x.Flow}
@@ -61,6 +60,18 @@ func describe(x *decode.Exchange) ended {
 	e.said = said(x)
 	return e
 }
+
+// unknownHead reports whether the exchange says that fields of a head are not known (HPACK's table was not seen).
+func unknownHead(x *decode.Exchange) (unknown bool) {
+	x.Said.Attributes.Each(func(n decode.Name, _ *decode.Value) bool {
+		unknown = unknown || n.String() == "millrace.head_unknown"
+		return !unknown
+	})
+	return unknown
+}
+
+// saidOperation begins the line of the operation.
+const saidOperation = "    operation: "
 
 func said(x *decode.Exchange) (lines []string) {
 	s := &x.Said
@@ -133,10 +144,3 @@ func render(all []ended, times bool) (lines []string) {
 
 // claimsAll reports whether the exchange says of itself that nothing of it is missing.
 func (e *ended) claimsAll() bool { return e.whole }
-
-// isOf reports whether e, of a connection of which something is missing, is of the exchange that whole is: what it
-// does not know it may leave out.
-func (e *ended) isOf(whole *ended) bool {
-	return e.request == whole.request && e.response == whole.response &&
-		(e.operation == "" || e.operation == whole.operation) && (e.failed == "" || e.failed == whole.failed)
-}

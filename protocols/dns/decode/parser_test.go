@@ -11,7 +11,7 @@ import (
 	"millrace.dev/protocols/dns/conversations"
 )
 
-var kit = decodetest.Kit{Known: &dns.Protocol, Decode: Protocol, Edge: &dns.Edge, Gaps: true}
+var kit = decodetest.Kit{Known: &dns.Protocol, Decode: Protocol, Edge: &dns.Edge}
 
 func TestKit(t *testing.T) { t.Parallel(); kit.Run(t, conversations.List()...) }
 func FuzzKit(f *testing.F) { kit.Fuzz(f, conversations.List()...) }

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,7 +27,27 @@ func conversations() []decodetest.Conversation {
 		server("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"),
 		client("GET /d HTTP/1.1\r\nHost: h\r\n\r\n"),
 		server("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
-	}}}
+	}}, {Name: "rounds", Pieces: rounds(7, 1, 0)}, {Name: "rounds of pipelines", Pieces: rounds(6, 2, 0)}, {Name: "a window", Pieces: rounds(6, 1, 2)}}
+}
+
+// rounds are rounds in which a client asks n times and waits for all responses, but for as many as window says: those
+// come in the rounds that follow. Each request and each response has another length.
+func rounds(rounds, n, window int) (pieces []decodetest.Piece) {
+	asked, answered := 0, 0
+	for round := range rounds {
+		batch := ""
+		for range n {
+			asked++
+			batch += fmt.Sprintf("GET /%s HTTP/1.1\r\nHost: h\r\n\r\n", strings.Repeat("p", asked))
+		}
+		pieces = append(pieces, decodetest.Client(batch))
+		for answered < asked && (answered < asked-window || round == rounds-1) {
+			answered++
+			pieces = append(pieces, decodetest.Server(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s",
+				200+100*(answered%4), answered, strings.Repeat("x", answered))))
+		}
+	}
+	return pieces
 }
 
 // TestKit reads conversations in every way in which they may come.

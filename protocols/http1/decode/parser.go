@@ -99,9 +99,13 @@ func (p *parser) requests(c *decode.Conn) {
 			if p.gone(c) { // the exchange was ended in the middle of its request
 				d.x = nil
 			}
+			known := d.state != blind
 			done := d.readBody(s)
 			if d.x != nil {
 				d.x.RequestBodyBytes = d.body
+			}
+			if known && d.state == blind { // the next request may begin anywhere
+				c.RequestGap()
 			}
 			if !done {
 				return

@@ -38,9 +38,13 @@ func (p *parser) responses(c *decode.Conn) (released bool) {
 				p.loseResponse(c)
 				continue
 			}
+			known := d.state != blind
 			done := d.readBody(s)
 			if d.x != nil {
 				d.x.ResponseBodyBytes = d.body
+			}
+			if known && d.state == blind { // the next response may begin anywhere
+				c.Doubt()
 			}
 			if !done {
 				return released

@@ -9,7 +9,7 @@ import (
 	"millrace.dev/protocols/http2/conversations"
 )
 
-var kit = decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.Edge, Rules: edge.Rules{Heads: shows{}}, Gaps: true}
+var kit = decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.Edge, Rules: edge.Rules{Heads: shows{}}}
 
 func kitConversations() []decodetest.Conversation {
 	request, response := talkOf(3)

@@ -156,7 +156,7 @@ func (p *parser) fetched(c *decode.Conn, s *stream.Stream, first *decode.Exchang
 		c.End(s, first)
 		return
 	}
-	if apiOf(first) == message.Fetch {
+	if apiOf(first) == message.Fetch && c.Synced() { // else requests of other groups may not have been seen
 		first.Said.Attributes.Text(attrGroup, p.group)
 	}
 	index := -1 // of the topic of the first exchange

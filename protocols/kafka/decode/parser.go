@@ -125,6 +125,9 @@ func (p *parser) read(c *decode.Conn, s *stream.Stream, d *direction, ending dec
 				return true
 			}
 		}
+		if s.Next() == stream.Lost && d.reader.Request { // another group may be in it
+			p.mixed, p.group = true, p.group[:0]
+		}
 		d.take(c, s)
 		if d.reader.AtStart() {
 			p.understood = true
@@ -327,15 +330,19 @@ func (p *parser) cut(c *decode.Conn, d *direction) {
 // produced ends the exchanges of a Produce request: each with what the response says of its topic.
 func (p *parser) produced(c *decode.Conn, s *stream.Stream, d *direction, first *decode.Exchange) {
 	start, end := first.ResponseStart, first.ResponseTime
-	for i := int(first.Flags); i >= 0; i-- { // the first last: it is what the others are found by
+	missed := d.facts.Over || len(d.facts.Topics) > int(first.Flags)+1 // topics that were not read in the request
+	for i := int(first.Flags); i >= 0; i-- {                           // the first last: it is what the others are found by
 		x := d.exchange(c, i)
 		if x == nil {
 			continue
 		}
 		x.ResponseStart, x.ResponseTime = start, end
-		if n := p.answered(x); x != first {
+		n := p.answered(x)
+		if x != first {
 			d.give(first, x, n)
 		}
+		missed = missed || n == 0 // what is said of it counts for the first
+		x.Estimated = x.Estimated || missed
 		c.End(s, x)
 	}
 }

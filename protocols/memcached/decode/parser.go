@@ -178,11 +178,11 @@ func (p *parser) end(c *decode.Conn) {
 	if x == nil || x != c.Newest() {
 		return
 	}
-	c.EndRequest(x)
-	switch {
-	case p.line.NoReply, log, p.line.Command.Answer == memcached.Nothing:
-		c.FinishOneWay(x)
-	case p.line.Quiet && c.Open() > maxQuiet:
+	if p.line.NoReply || log || p.line.Command.Answer == memcached.Nothing {
+		c.EndOneWay(x)
+		return
+	}
+	if c.EndRequest(x); p.line.Quiet && c.Open() > maxQuiet {
 		settleQuiet(c)
 	}
 }

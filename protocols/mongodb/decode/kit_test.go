@@ -20,7 +20,6 @@ var msg = conversations.Message
 var kit = decodetest.Kit{
 	Known: &mongodb.Protocol, Decode: Protocol, Edge: &mongodb.Edge, Rules: edge.Rules{Literals: true}, Probe: probe,
 	Unnamed: regexp.MustCompile("^mongodb$"), // compressed
-	Gaps:    true,
 }
 
 // probe is a find and its reply.

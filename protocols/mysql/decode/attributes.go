@@ -44,6 +44,10 @@ const maxLast = 1 << 10
 
 // describeText writes what a text says into x. cut says that the end of the text is missing.
 func (p *parser) describeText(x *decode.Exchange, text []byte, cut bool) {
+	if cut && len(text) == 0 {
+		p.describe(x, nil)
+		return
+	}
 	if !cut && len(text) <= maxLast {
 		if p.last == nil || !bytes.Equal(text, p.lastText) {
 			p.last, p.lastText = p.read(text, false), append(p.lastText[:0], text...)
@@ -77,7 +81,9 @@ func (p *parser) describe(x *decode.Exchange, t *statement) {
 		system = "mariadb"
 	}
 	d.Attributes.String(attrSystem, system)
-	d.Attributes.Text(attrNamespace, valid(p.database))
+	if x.Flags&flagLate == 0 {
+		d.Attributes.Text(attrNamespace, valid(p.database))
+	}
 	if t == nil {
 		return
 	}

@@ -30,6 +30,7 @@ const (
 	flagPrepare   = 0x10 // Scratch is the text that is prepared
 	flagNamespace = 0x20 // Scratch is the name of the database that is current from then on
 	flagReset     = 0x40 // prepared statements are forgotten
+	flagLate      = 0x80 // the current database is known when the answer comes: a command before it may change that
 )
 
 type state uint8
@@ -140,4 +141,11 @@ func useOf(text []byte) []byte {
 		return nil
 	}
 	return bytes.Trim(text[3:], " \t\r\n;`")
+}
+
+// mayUse reports whether a text that begins with b may change the database.
+func mayUse(b []byte) bool {
+	b = bytes.TrimSpace(b)
+	n := min(len(b), 3)
+	return bytes.EqualFold(b[:n], []byte("use")[:n])
 }

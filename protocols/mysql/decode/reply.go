@@ -177,11 +177,16 @@ func (p *parser) endReply(c *decode.Conn) {
 		x.Ignore = true
 		t := p.pending
 		if p.pendingAt != x.Offset { // several were prepared in a pipeline
-			t = p.read(x.Scratch, false)
+			if t = nil; len(x.Scratch) > 0 {
+				t = p.read(x.Scratch, false)
+			}
 		}
 		if t != nil {
 			p.prepared.add(a.Statement, t)
 		}
+	}
+	if x.Flags&flagLate != 0 {
+		x.Said.Attributes.Text(attrNamespace, valid(p.database))
 	}
 	if !a.Failed {
 		if x.Flags&flagReset != 0 {
@@ -212,7 +217,7 @@ func (p *parser) loseReply(c *decode.Conn, failed bool) {
 	p.login = false // whether the client was let in may be in what is missing
 	if x := p.resp.x; !failed && x != nil && x == c.Oldest() && c.Open() == 1 && x.RequestDone() && !c.Pipelined() {
 		x.Estimated = true
-		c.RequestGap()
+		c.Doubt()
 		p.forgetReply(cut)
 		p.resp.x = x
 		p.passCut(s)

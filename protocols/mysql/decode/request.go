@@ -70,7 +70,7 @@ func (p *parser) request(c *decode.Conn) bool {
 			p.loseRequest(c, length == 0 || len(got) > 0)
 			return true
 		}
-		p.command(c, got, length)
+		p.command(c, got, length, len(got) < want)
 	case want > 0:
 		p.readLogin(got, length)
 	default:
@@ -108,8 +108,8 @@ func wanted(c mysql.Command, length uint32) int {
 	return int(min(length, n))
 }
 
-// command opens the exchange of a command of which got are the first bytes.
-func (p *parser) command(c *decode.Conn, got []byte, length uint32) {
+// command opens the exchange of a command of which got are the first bytes; with missed, a gap cuts what was wanted.
+func (p *parser) command(c *decode.Conn, got []byte, length uint32, missed bool) {
 	command := mysql.Command(got[0])
 	kind := command.Kind()
 	switch kind {
@@ -126,13 +126,19 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32) {
 	if p.resp.state == cut {
 		p.endCut(c)
 	}
+	late := byte(0)
+	c.Each(func(before *decode.Exchange) {
+		if before.Flags&flagNamespace != 0 {
+			late = flagLate
+		}
+	})
 	x := c.Begin()
 	p.ask.x = x
-	x.Flags = byte(kind)
+	x.Flags = byte(kind) | late
 	whole := uint32(len(got)) == length
 	switch command {
 	case mysql.Query:
-		p.query(x, got[1:], !whole)
+		p.query(x, got[1:], !whole, missed)
 		c.Started(x)
 	case mysql.Execute, mysql.BulkExecute:
 		var t *statement
@@ -143,13 +149,17 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32) {
 		c.Started(x)
 	case mysql.Prepare: // it is published if it fails, which is known then
 		x.Flags |= flagPrepare
-		p.pending, p.pendingAt = p.read(got[1:], !whole), x.Offset
-		x.Scratch = append(x.Scratch, got[1:]...)
+		if p.pending, p.pendingAt = nil, x.Offset; !missed {
+			p.pending = p.read(got[1:], !whole)
+			x.Scratch = append(x.Scratch, got[1:]...)
+		}
 		p.describe(x, p.pending)
 	case mysql.InitDB:
 		x.Ignore = true
 		x.Flags |= flagNamespace
-		x.Scratch = append(x.Scratch, got[1:min(len(got), 1+maxName)]...)
+		if !missed {
+			x.Scratch = append(x.Scratch, got[1:min(len(got), 1+maxName)]...)
+		}
 	case mysql.ChangeUser:
 		x.Ignore = true
 		x.Flags |= flagNamespace | flagReset
@@ -163,7 +173,7 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32) {
 }
 
 // query describes a text query: its text, behind the number of attributes where the client sends that.
-func (p *parser) query(x *decode.Exchange, text []byte, cutOff bool) {
+func (p *parser) query(x *decode.Exchange, text []byte, cutOff, missed bool) {
 	has := p.capability&mysql.CapQueryAttributes != 0
 	if !p.known {
 		has = len(text) > 0 && (text[0] == 0 || text[0] < ' ' && (len(text) == 1 || text[1] == 1))
@@ -176,7 +186,9 @@ func (p *parser) query(x *decode.Exchange, text []byte, cutOff bool) {
 		text = text[2:]
 	}
 	p.describeText(x, text, cutOff)
-	if name := useOf(text); name != nil && !cutOff {
+	if missed && mayUse(text) { // to a database that is not known
+		x.Flags |= flagNamespace
+	} else if name := useOf(text); name != nil && !cutOff {
 		x.Flags |= flagNamespace
 		x.Scratch = append(x.Scratch, name[:min(len(name), maxName)]...)
 	}
@@ -267,6 +279,7 @@ func (p *parser) loseRequest(c *decode.Conn, failed bool) {
 	}
 	p.ask = direction{state: lost}
 	p.file, p.login = false, false
+	p.database = p.database[:0]
 	c.RequestGap()
 }
 

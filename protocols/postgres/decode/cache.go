@@ -48,7 +48,9 @@ func (k *cache) put(name []byte, s *statement) {
 		k.unnamed = s
 		return
 	}
-	k.remove(name)
+	if k.remove(name); s == nil {
+		return
+	}
 	if k.named == nil {
 		k.named = map[string]*statement{}
 	}
@@ -68,6 +70,9 @@ func (k *cache) remove(name []byte) {
 		k.order = slices.Delete(k.order, i, i+1)
 	}
 }
+
+// forget drops what has no name of its own: others may have it now.
+func (k *cache) forget() { k.unnamed, k.current, k.portals = nil, nil, nil }
 
 func (k *cache) clear() { k.named, k.order, k.bytes = nil, nil, 0 }
 

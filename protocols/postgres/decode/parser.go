@@ -17,6 +17,8 @@ var Protocol = decode.Protocol{
 const (
 	// maxBody is how much of the body of a message is held.
 	maxBody = 10 << 10
+	// maxText is how much of a text leaves the node.
+	maxText = 8 << 10
 	// maxItems is how many messages may wait for their responses.
 	maxItems = 1 << 16
 	// maxFailures is how often bytes may be no message.

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"regexp"
 	"testing"
 
 	"millrace.dev/protocols/decode/decodetest"
@@ -9,7 +10,7 @@ import (
 	"millrace.dev/protocols/postgres/conversations"
 )
 
-var kit = decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.Edge, Rules: edge.Rules{Literals: true}}
+var kit = decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.Edge, Rules: edge.Rules{Literals: true}, Unnamed: regexp.MustCompile("^postgresql$|^[A-Z ]+$")}
 
 func TestKit(t *testing.T) { t.Parallel(); kit.Run(t, conversations.List()...) }
 

@@ -74,7 +74,7 @@ func (p *parser) answer(c *decode.Conn) bool {
 // missMiddle goes on behind bytes that are missing in the middle of a response, whose end may be found.
 func (p *parser) missMiddle(c *decode.Conn) {
 	p.replies.lost, p.replies.reading, p.result.gapped = true, false, true
-	c.RequestGap() // whether what is found belongs to it is not known for certain
+	c.Doubt() // whether what is found belongs to it is not known for certain
 	c.Responses.PassGap()
 }
 
@@ -315,6 +315,7 @@ func (p *parser) endUnitFailed(c *decode.Conn, x *decode.Exchange) {
 	p.describe(x, p.of)
 	p.items[p.head].last = true
 	p.unit = nil
+	x.Estimated = true // the rest of its request is not waited for
 	c.EndRequest(x)
 }
 

@@ -61,6 +61,7 @@ func (p *parser) missData(c *decode.Conn) {
 	p.requests.lost, p.requests.reading = true, false
 	p.endCopy()
 	p.copied = false
+	p.cache.forget()
 	c.RequestGap()
 	from := c.Requests.Offset()
 	c.Requests.PassGap()
@@ -90,6 +91,7 @@ func (p *parser) loseRequests(c *decode.Conn) {
 	s := c.Requests
 	p.requests.lost, p.requests.reading = true, false
 	p.lose(c)
+	p.cache.forget()
 	c.RequestGap()
 	if s.Next() == stream.Bytes {
 		s.PassToEvent()
@@ -150,7 +152,7 @@ func (p *parser) start(r *reader) {
 		}
 		b = rest
 	}
-	if len(p.database) == 0 { // as servers do
+	if len(p.database) == 0 && !r.cut { // as servers do
 		p.database = append(p.database, p.user...)
 	}
 }
@@ -162,7 +164,7 @@ func (p *parser) afterRequest(c *decode.Conn, kind byte, body []byte, cut bool) 
 	case 'Q':
 		text, whole := textOf(body)
 		p.of = p.read(text, cut || !whole)
-		if p.of.forgets() {
+		if p.of.forgets() || cut && !whole && len(text) < maxText {
 			p.cache.clear()
 		}
 		p.executes(c, kind)
@@ -171,7 +173,9 @@ func (p *parser) afterRequest(c *decode.Conn, kind byte, body []byte, cut bool) 
 		p.executes(c, kind)
 	case 'P':
 		text, whole := textOf(rest)
-		p.of, p.parsed = p.read(text, cut && !whole), true
+		if p.of, p.parsed = nil, true; whole || !cut || len(text) >= maxText {
+			p.of = p.read(text, cut && !whole)
+		} // else bytes of it are missing: what other texts it may be is not known
 		p.cache.put(first, p.of)
 		p.push(c, kind, false)
 	case 'B':

@@ -14,7 +14,7 @@ import (
 
 // Protocol is Redis.
 var Protocol = decode.Protocol{
-	Number: millracev1.Protocol_PROTOCOL_REDIS,
+	Number: millracev1.Protocol_PROTOCOL_REDIS, StateVersion: 1,
 	New:    func(o decode.Options) decode.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
 	Detail: &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
 }
@@ -64,6 +64,8 @@ type parser struct {
 	answered   bool // a reply was understood: this is Redis
 	opaque     bool
 	replicates bool
+	missed     bool   // what the command that is being read changes is not known
+	changes    uint32 // commands that wait, and change the database if they succeed
 }
 
 // Parse implements [decode.Parser].
@@ -194,10 +196,13 @@ func (p *parser) begin(c *decode.Conn) {
 		p.batchEvent = serial
 	}
 	p.batch++
+	if p.changes > 0 && c.Open() == 0 { // they were ended without a reply
+		p.changes, p.database = 0, -1
+	}
 	p.x = c.Begin()
 	begun(p.x)
 	p.index, p.command, p.entry, p.selecting, p.replyMode = 0, &ordinary, rediscommand.Unknown, -1, 0
-	p.name, p.statement = p.name[:0], p.statement[:0]
+	p.name, p.statement, p.missed = p.name[:0], p.statement[:0], false
 }
 
 func (p *parser) argumentLength(c *decode.Conn) bool {
@@ -237,13 +242,28 @@ func (p *parser) argument(c *decode.Conn) bool {
 	if uint64(len(b)) < want && !s.Cut() && (len(b) > 0 || s.Next() == stream.None) {
 		return false
 	}
-	if kept := min(uint64(len(b)), want); kept == want || p.index > 1 || p.index == 1 && p.command.trait == traitNone {
+	kept := min(uint64(len(b)), want)
+	if kept < want {
+		p.missWord(c)
+	}
+	if kept == want || p.index > 1 || p.index == 1 && p.command.trait == traitNone {
 		p.word(b[:kept], p.remain-2)
-	} else if p.index == 0 && p.x != nil { // half a name is none
-		p.x.Ignore = true
 	}
 	p.state = inValue
 	return true
+}
+
+// missWord acts on a gap in a word of a command. Without its name, or what it selects, what the command changes and
+// whether it has a reply is not known. Half a name is none.
+func (p *parser) missWord(c *decode.Conn) {
+	switch {
+	case p.index == 0 && p.x != nil:
+		p.x.Ignore = true
+	case p.index > 0 && p.command.trait != traitClient && p.command.trait != traitSelect:
+		return
+	}
+	p.missed = true
+	c.RequestGap()
 }
 
 // shows reports whether the argument at the position is written into the statement.
@@ -288,6 +308,7 @@ func (p *parser) loseCommand(c *decode.Conn, failed bool) {
 		c.BreakRequest(x)
 	}
 	p.state, p.scanned = lostCommand, 0
+	p.database, p.changes = -1, 0 // until the next SELECT
 	c.RequestGap()
 }
 
@@ -303,7 +324,10 @@ func (p *parser) cutCommand(c *decode.Conn) bool {
 		x.Ignore = true
 		return true
 	}
-	sayCommand(x, p.name, p.statement, p.database)
+	sayCommand(x, p.name, p.statement)
+	if p.changes == 0 {
+		sayDatabase(x, p.database)
+	}
 	c.Started(x)
 	return true
 }
@@ -382,6 +406,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(p.silenced))
 	w.Uint(uint64(p.state))
 	w.Uint(uint64(p.replyMode))
+	w.Uint(uint64(p.changes))
 	w.Bool(p.keepValues)
 	for _, b := range p.bits() {
 		w.Bool(*b)
@@ -390,7 +415,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 }
 
 // RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
+func (p *parser) RestoreState(c *decode.Conn, version uint64, r *snapshot.Reader) {
 	p.x = c.At(int(r.Uint()))
 	p.args, p.remain, p.index = r.Uint(), r.Uint(), int(r.Uint())
 	p.name, p.statement = r.Bytes(), r.Bytes()
@@ -398,13 +423,16 @@ func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
 	p.scanned, p.failures = int(r.Uint()), int(r.Uint())
 	p.database, p.selecting = int32(r.Int()), int32(r.Int())
 	p.silenced, p.state, p.replyMode = uint8(r.Uint()), requestState(r.Uint()), uint8(r.Uint())
+	if version > 0 {
+		p.changes = uint32(r.Uint())
+	}
 	p.entry = rediscommand.Lookup(p.name)
 	// Settings are not state: keepValues is that of today. What was read under another is shown by today's rules.
 	if kept := r.Bool(); kept && !p.keepValues {
 		p.hideLiterals(c)
 	}
-	for _, b := range p.bits() {
-		*b = r.Bool()
+	for i, b := range p.bits() {
+		*b = (i < bitsBefore1 || version > 0) && r.Bool()
 	}
 	p.resp.restoreState(c, r)
 	inCommand := p.state == atArgument || p.state == inArgument || p.state == inValue
@@ -427,6 +455,9 @@ func (p *parser) hideLiterals(c *decode.Conn) {
 	}
 }
 
-func (p *parser) bits() [5]*bool {
-	return [5]*bool{&p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates}
+// bitsBefore1 is how many bits the state has before version 1.
+const bitsBefore1 = 5
+
+func (p *parser) bits() [6]*bool {
+	return [6]*bool{&p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates, &p.missed}
 }

@@ -200,8 +200,16 @@ func (p *parser) endReply(c *decode.Conn) {
 	}
 	p.answered = true
 	p.failures = 0
+	if x.Flags&flagLate != 0 {
+		sayDatabase(x, p.database)
+	}
+	if x.Flags&flagsChange != 0 && p.changes > 0 {
+		p.changes--
+	}
 	if x.Flags != 0 && !failed {
 		switch {
+		case x.Flags&flagUnknown != 0:
+			p.database = -1
 		case x.Flags&flagSelect != 0:
 			p.database = int32(x.Number)
 		case x.Flags&flagReset != 0:
@@ -242,7 +250,7 @@ func (p *parser) cut(c *decode.Conn) bool {
 		return false
 	}
 	x.Estimated = true
-	c.RequestGap()
+	c.Doubt()
 	p.resp = reply{x: x, state: cutReply}
 	p.resp.passCut(c.Responses)
 	return true

@@ -35,11 +35,10 @@ func begun(x *decode.Exchange) {
 }
 
 // sayCommand says what is known of a command: its name and, behind that, the words that are shown.
-func sayCommand(x *decode.Exchange, name, statement []byte, database int32) {
+func sayCommand(x *decode.Exchange, name, statement []byte) {
 	name, statement = valid(name), valid(statement)
 	sayName(x, name)
 	x.Said.Attributes.Joined(attrQuery, name, statement[:decode.Cut(statement, max(0, maxStatement-len(name)))])
-	sayDatabase(x, database)
 }
 
 func sayName(x *decode.Exchange, name []byte) {

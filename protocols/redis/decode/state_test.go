@@ -18,7 +18,7 @@ func TestKeepStatementsIsNoState(t *testing.T) {
 	var w snapshot.Writer
 	before.AppendState(c, &w)
 	after := &parser{}
-	after.RestoreState(c, 0, snapshot.NewReader(w.B))
+	after.RestoreState(c, Protocol.StateVersion, snapshot.NewReader(w.B))
 	if after.keepValues || bytes.Contains(after.statement, []byte("literal")) {
 		t.Errorf("restored: keepValues %v, statement %q", after.keepValues, after.statement)
 	}
@@ -36,7 +36,7 @@ func TestKeepStatementsIsNoState(t *testing.T) {
 	w = snapshot.Writer{}
 	keeping.AppendState(c, &w)
 	after = &parser{}
-	after.RestoreState(c, 0, snapshot.NewReader(w.B))
+	after.RestoreState(c, Protocol.StateVersion, snapshot.NewReader(w.B))
 	if x := c.Oldest(); x.Said.Attributes.Has(attrQuery) || !x.Said.Attributes.Has(attrOperation) {
 		t.Errorf("what was open: %q", x.Said.Attributes.Encoded())
 	}

@@ -12,7 +12,12 @@ const (
 	flagReset
 	flagMonitor
 	flagReplicate
+	flagUnknown // what the command changes is not known
+	flagLate    // the database is known when the reply comes: a command before it may change that
 )
+
+// flagsChange are those of commands that may change the database.
+const flagsChange = flagSelect | flagReset | flagUnknown
 
 // word takes argument p.index of the command: b is its beginning, size its true length.
 func (p *parser) word(b []byte, size uint64) {
@@ -90,7 +95,12 @@ func (p *parser) endCommand(c *decode.Conn) {
 	if x == nil || x != c.Newest() {
 		return // it was ended in the middle
 	}
-	sayCommand(x, p.name, p.statement, p.database)
+	sayCommand(x, p.name, p.statement)
+	if p.changes > 0 {
+		x.Flags |= flagLate
+	} else {
+		sayDatabase(x, p.database)
+	}
 	oneWay := false
 	switch p.command.trait {
 	case traitSelect:
@@ -111,6 +121,12 @@ func (p *parser) endCommand(c *decode.Conn) {
 		oneWay = true
 	case traitNone, traitContainer, traitClient: // What CLIENT REPLY asks for is in replyMode.
 	}
+	if p.missed {
+		x.Flags |= flagUnknown
+	}
+	if x.Flags&flagsChange != 0 {
+		p.changes++
+	}
 	switch p.replyMode {
 	case 1, 2: // neither has a reply itself
 		p.silenced = p.replyMode
@@ -126,11 +142,12 @@ func (p *parser) endCommand(c *decode.Conn) {
 		}
 	}
 	c.Started(x)
-	c.EndRequest(x)
-	if oneWay {
-		if p.batch > 0 {
-			p.batch--
-		}
-		c.FinishOneWay(x)
+	if !oneWay {
+		c.EndRequest(x)
+		return
 	}
+	if p.batch > 0 {
+		p.batch--
+	}
+	c.EndOneWay(x)
 }

@@ -137,7 +137,7 @@ func TestCutCaptures(t *testing.T) {
 		},
 		{
 			"the next request after the gap", func(w *wire) { open(w).send(0, head).lose(0, 30).send(1, ok).send(0, get).send(1, ok) },
-			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
+			`POST /a "h" 200 COMPLETE 80/5 40/2 estimated lost=30 1ms; GET /b "h" 200 COMPLETE 28/0 40/2 estimated 1ms`,
 		},
 		{
 			"rest of a head missing, nothing else", func(w *wire) { w.send(0, head) },
@@ -152,7 +152,7 @@ func TestCutCaptures(t *testing.T) {
 			"a gap in the head of a response", func(w *wire) {
 				open(w).send(0, get).send(1, ok[:25]).lose(1, 13).send(1, "hi").send(0, get).send(1, ok)
 			},
-			`GET /b "h" 200 LOST 28/0 38/0 estimated lost=13 2ms; GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
+			`GET /b "h" 200 LOST 28/0 38/0 estimated lost=13 2ms; GET /b "h" 200 COMPLETE 28/0 40/2 estimated 1ms`,
 		},
 		{
 			"a response until the connection ends, which it did not", func(w *wire) { open(w).send(0, get).send(1, "HTTP/1.1 200 OK\r\n\r\nhi") },
@@ -175,7 +175,7 @@ func TestCutCaptures(t *testing.T) {
 		}, `GET /b "h" 200 COMPLETE 28/0 40/2 4ms`},
 		{
 			"keep-alive probe first", func(w *wire) { w.packet(0, w.at[0]-1, "").send(0, get).send(1, ok) },
-			`GET /b "h" 200 COMPLETE 28/0 40/2 1ms`,
+			`GET /b "h" 200 COMPLETE 28/0 40/2 estimated 1ms`,
 		},
 		{"in a tunnel", func(w *wire) { w.tunnel = true; open(w).send(0, get).send(1, ok) }, `GET /b "h" 200 COMPLETE 28/0 40/2 1ms`},
 		{"the ports again", func(w *wire) {
