@@ -318,16 +318,26 @@ func (a *Attributes) Has(n Name) bool {
 // bytes are a's own, valid until it changes.
 func (a *Attributes) Encoded() []byte { return a.b }
 
-// Renumber replaces the number of each name in encoded, a copy of what [Attributes.Encoded] gave, by what index gives
-// for it, which is below 1<<14.
-func Renumber(encoded []byte, index func(Name) uint16) {
+// Renumber replaces the number of each name in encoded, a copy of what [Attributes.Encoded] gave, by one less than what
+// index has for it, which is at most 1<<14. Where index has 0, or ends before, add gives an index that has the name.
+func Renumber(encoded []byte, index []uint16, add func(Name) []uint16) {
 	for len(encoded) > 0 {
-		var body []byte
-		if body, encoded = next(encoded); body == nil {
+		// Most are short: then the body begins at the fourth byte.
+		body, rest := encoded, []byte(nil)
+		if n := len(encoded); n > 2 && encoded[2] < 0x80 && int(encoded[2]) <= n-3 && encoded[2] > nameSize &&
+			encoded[0] == tagAttribute0 && encoded[1] == tagAttribute1 && encoded[3] == tagName && encoded[4] >= 0x80 && encoded[5] < 0x80 {
+			end := 3 + int(encoded[2])
+			body, rest = encoded[3:end], encoded[end:]
+		} else if body, rest = next(encoded); body == nil {
 			return
 		}
-		i := index(nameIn(body))
+		name := nameIn(body)
+		if int(name) >= len(index) || index[name] == 0 {
+			index = add(name)
+		}
+		i := index[name] - 1
 		body[1], body[2] = byte(i)|0x80, byte(i>>7)
+		encoded = rest
 	}
 }
 

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -53,16 +54,24 @@ func FuzzAttributes(f *testing.F) {
 	f.Add([]byte("\xc2\x02\x04\x08\x80\x00\x12"), "\xff\xc3", int64(1<<40))
 	f.Fuzz(func(t *testing.T, b []byte, text string, number int64) {
 		(&Attributes{b: b}).Each(func(Name, *Value) bool { return true })
-		Renumber(append([]byte(nil), b...), func(Name) uint16 { return 1 })
+		same := func(n Name) []uint16 { // every name gets its own number
+			index := make([]uint16, int(n)+1)
+			index[n] = uint16(n) + 1
+			return index
+		}
+		kept := append([]byte(nil), b...)
+		if Renumber(kept, nil, same); !bytes.Equal(kept, b) {
+			t.Errorf("%x became %x", b, kept)
+		}
 		var a Attributes
 		a.String(name, text)
 		a.Texts(name, text, text)
 		a.Number(name, number)
-		Renumber(a.b, func(n Name) uint16 {
+		Renumber(a.b, nil, func(n Name) []uint16 {
 			if n != name {
 				t.Errorf("name %d, want %d", n, name)
 			}
-			return uint16(n)
+			return same(n)
 		})
 		ok := a.Each(func(n Name, v *Value) bool {
 			if n != name || v.IsNumber() && v.Number != number || !utf8.Valid(v.Text) {

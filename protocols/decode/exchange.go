@@ -100,10 +100,20 @@ func (s *Said) Override(layer *Said) {
 }
 
 func (s *Said) reset() {
-	*s = Said{
-		Operation: s.Operation[:0], ErrorType: s.ErrorType[:0], ErrorMessage: s.ErrorMessage[:0], Path: s.Path[:0],
-		ServerName: s.ServerName[:0], Attributes: Attributes{b: s.Attributes.b[:0]}, Links: s.Links[:0],
-	}
+	texts, attributes, links := s.kept(), s.Attributes.b, s.Links
+	*s = Said{}
+	s.Attributes.b, s.Links = attributes[:0], links[:0]
+	s.keep(texts)
+}
+
+// kept gives the memory of the texts of s, and keep puts it back, empty.
+func (s *Said) kept() [5][]byte {
+	return [5][]byte{s.Operation, s.ErrorType, s.ErrorMessage, s.Path, s.ServerName}
+}
+
+func (s *Said) keep(memory [5][]byte) {
+	s.Operation, s.ErrorType, s.ErrorMessage = memory[0][:0], memory[1][:0], memory[2][:0]
+	s.Path, s.ServerName = memory[3][:0], memory[4][:0]
 }
 
 // Exchange is a request and its response while they are being read. Exchanges are reused: whoever keeps one keeps it
@@ -214,11 +224,15 @@ func (x *Exchange) Memory() int {
 		cap(s.Attributes.b) + cap(s.Links)*int(unsafe.Sizeof(Context{}))
 }
 
+// reset empties x but for the memory of its texts. To zero in place and put the slices back is what the compiler does
+// well: a literal with them would be built aside, 700 bytes of it, and copied.
 func (x *Exchange) reset() {
-	state, said, scratch, head := x.Context.State[:0], x.Said, x.Scratch[:0], x.head[:0]
-	said.reset()
-	*x = Exchange{Said: said, Scratch: scratch, head: head}
-	x.Context.State = state
+	state, scratch, head, texts, links := x.Context.State, x.Scratch, x.head, x.Said.kept(), x.Said.Links
+	attributes := x.Said.Attributes.b
+	*x = Exchange{}
+	x.Context.State, x.Scratch, x.head, x.Said.Links = state[:0], scratch[:0], head[:0], links[:0]
+	x.Said.Attributes.b = attributes[:0]
+	x.Said.keep(texts)
 }
 
 func (x *Exchange) appendState(w *snapshot.Writer) {

@@ -72,7 +72,9 @@ func (s *Stream) Skip(n uint64) uint64 {
 			s.Missing += take
 		default: // Holes were not wanted.
 		}
-		s.last = r.meta
+		if !r.begun {
+			s.last, r.begun = r.meta, true
+		}
 		left -= take
 		if take == r.n {
 			s.pos += r.wire
@@ -194,7 +196,7 @@ func (s *Stream) Forget() {
 	// Neighbouring holes become one, with the earliest start and the latest end.
 	if s.head < len(s.runs) {
 		merged := s.runs[s.head]
-		merged.kind, merged.restated, merged.tail = Hole, false, false
+		merged.kind, merged.restated, merged.tail, merged.begun = Hole, false, false, false
 		for i := s.head + 1; i < len(s.runs); i++ {
 			merged.wire += s.runs[i].wire
 			merged.last = s.runs[i].last

@@ -83,6 +83,8 @@ type run struct {
 	last  bool // ends its event
 	// restated: the run is of a range that is restated, and with tail it ends that.
 	restated, tail bool
+	// begun: some of the run was consumed, so that its meta is that of the last byte that was.
+	begun bool
 }
 
 // moves is by how much the position moves with the first n bytes of r, less than all.

@@ -85,25 +85,34 @@ func again(message []byte) []byte {
 
 // add appends a field that consists of the parts.
 func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
-	if len(s.message) == 0 {
-		s.message = append(s.message, 1<<3, Version)
-	}
 	size := 0
 	for _, b := range parts {
 		size += len(b)
 	}
-	s.message = protowire.AppendTag(s.message, field, protowire.BytesType)
-	s.message = protowire.AppendVarint(s.message, uint64(size))
+	m := s.begin(field, size)
 	for _, b := range parts {
-		s.message = append(s.message, b...)
+		m = append(m, b...)
 	}
-	if len(s.message) > spillBytes {
-		o.full = true
+	o.end(s, m)
+}
+
+// begin gives the message with the head of a field of size bytes, to which these are to be appended.
+func (s *slot) begin(field protowire.Number, size int) []byte {
+	if len(s.message) == 0 {
+		s.message = append(s.message, 1<<3, Version)
 	}
+	m := append(s.message, byte(field<<3|protowire.Number(protowire.BytesType)))
+	return protowire.AppendVarint(m, uint64(size))
+}
+
+// end takes the message back.
+func (o *emitter) end(s *slot, m []byte) {
+	s.message = m
+	o.full = o.full || len(m) > spillBytes
 }
 
 // exchange adds x, encoded but for its cause. attributes are the last part of it, whose names have the numbers of this
-// process.
+// process; they are not changed.
 func (o *emitter) exchange(partition int, c *connection, x *decode.Exchange, encoded, attributes []byte) {
 	s := &o.exchanges[partition]
 	named := false
@@ -116,8 +125,12 @@ func (o *emitter) exchange(partition int, c *connection, x *decode.Exchange, enc
 		s.processes = append(s.processes, c.owner)
 	}
 	o.scratch = appendCause(o.scratch[:0], x)
-	decode.Renumber(attributes, s.names.indexOf)
-	o.add(s, 3, encoded, attributes, o.scratch)
+	m := s.begin(3, len(encoded)+len(attributes)+len(o.scratch))
+	m = append(m, encoded...)
+	at := len(m)
+	m = append(m, attributes...)
+	decode.Renumber(m[at:], s.names.index, s.names.add)
+	o.end(s, append(m, o.scratch...))
 }
 
 // appendCause writes the fields of Exchange that are known only when all that happened before in the process is.
@@ -233,13 +246,28 @@ func appendContext(b []byte, field protowire.Number, c *decode.Context) []byte {
 	return b
 }
 
-// The following leave out zeros, as proto3 does.
+// The following leave out zeros, as proto3 does. They are short enough to be written into their callers, where the
+// field is constant and its tag one or two bytes.
 
 func appendNumber(b []byte, field protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, field, protowire.VarintType)
+	return appendVarint(appendTag(b, field, protowire.VarintType), v)
+}
+
+// appendTag is for fields below 2048.
+func appendTag(b []byte, field protowire.Number, kind protowire.Type) []byte {
+	if tag := uint32(field)<<3 | uint32(kind); tag >= 0x80 {
+		return append(b, byte(tag)|0x80, byte(tag>>7))
+	}
+	return append(b, byte(field)<<3|byte(kind))
+}
+
+func appendVarint(b []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
 	return protowire.AppendVarint(b, v)
 }
 
@@ -247,18 +275,16 @@ func appendFixed(b []byte, field protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, field, protowire.Fixed64Type)
-	return binary.LittleEndian.AppendUint64(b, v)
+	return binary.LittleEndian.AppendUint64(appendTag(b, field, protowire.Fixed64Type), v)
 }
 
 func appendFlag(b []byte, field protowire.Number, v bool) []byte {
 	if !v {
 		return b
 	}
-	return append(protowire.AppendTag(b, field, protowire.VarintType), 1)
+	return append(appendTag(b, field, protowire.VarintType), 1)
 }
 
 func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendBytes(b, v)
+	return append(appendVarint(appendTag(b, field, protowire.BytesType), uint64(len(v))), v...)
 }

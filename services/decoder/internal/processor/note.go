@@ -19,12 +19,13 @@ import (
 // the order of events.
 type note struct {
 	c     *connection
-	x     *decode.Exchange // not used again before the note is acted on
+	x     *decode.Exchange // not used again before the note is acted on; not changed either if it has ended
 	actor stream.Actor
 	at    int64
 	// Range of the worker's arena; at split the cause of a call goes in, or the attributes of an exchange begin.
 	from, split, to uint32
 	kind            noteKind
+	attributes      bool // those of x belong behind what is encoded
 }
 
 type noteKind uint8
@@ -71,7 +72,11 @@ func (p *Processor) act(w *worker, n *note) {
 	case noteResumed:
 		p.actor(c, &n.actor).tasks.Resumed(causality.TaskOf(&n.actor), identity.Key(x.Cause), x.CauseKind&candidate != 0, n.at)
 	case noteExchange:
-		p.out.exchange(partition, c, x, w.arena[n.from:n.split], w.arena[n.split:n.to])
+		attributes := w.arena[n.split:n.to]
+		if n.attributes {
+			attributes = x.Said.Attributes.Encoded()
+		}
+		p.out.exchange(partition, c, x, w.arena[n.from:n.split], attributes)
 	case noteAwait:
 		p.await(c)
 	case noteLost:

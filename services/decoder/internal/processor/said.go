@@ -9,8 +9,9 @@ import (
 	"millrace.dev/protocols/decode"
 )
 
-// describe appends to the arena what the protocol of x says, but for the attributes, and gives those.
-func (w *worker) describe(c *connection, x *decode.Exchange) (attributes []byte) {
+// describe appends to the arena what the protocol of x says, but for the attributes. It reports whether these belong to
+// it.
+func (w *worker) describe(c *connection, x *decode.Exchange) (attributes bool) {
 	if p := w.options.protocol(c.protocol); p != nil {
 		if p.Conclude != nil {
 			p.Conclude(x, decode.Place{Client: c.conn.Asks(x), RemoteAddress: c.facts.RemoteAddress, RemotePort: c.facts.RemotePort})
@@ -19,12 +20,12 @@ func (w *worker) describe(c *connection, x *decode.Exchange) (attributes []byte)
 			w.detail = p.Detail.Append(w.detail[:0], x)
 			w.arena = appendBytes(w.arena, protowire.Number(p.Detail.Field), w.detail)
 			if x.Said.Protocol == 0 {
-				return nil
+				return false
 			}
 		}
 	}
 	w.arena = appendSaid(w.arena, &x.Said)
-	return x.Said.Attributes.Encoded()
+	return true
 }
 
 // appendSaid writes what the protocol says of an exchange, but for its attributes. A protocol that is not that of the
@@ -63,17 +64,14 @@ type nameTable struct {
 	index []uint16 // by name, 1 more than its number; 0: it has none
 }
 
-func (t *nameTable) indexOf(n decode.Name) uint16 {
-	if int(n) < len(t.index) {
-		if i := t.index[n]; i != 0 {
-			return i - 1
-		}
-	} else {
+// add gives a name the next number. It gives the index, which may be a new one.
+func (t *nameTable) add(n decode.Name) []uint16 {
+	if int(n) >= len(t.index) {
 		t.index = append(t.index, make([]uint16, int(n)+1-len(t.index))...)
 	}
 	t.names = append(t.names, n)
 	t.index[n] = uint16(len(t.names))
-	return uint16(len(t.names) - 1)
+	return t.index
 }
 
 // encodedNames are names as fields of an ExchangeBatch, by name; nil: not encoded yet.

@@ -294,9 +294,12 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 		}
 		n := note{kind: noteExchange, c: c, x: x, from: uint32(len(w.arena))}
 		w.arena = appendExchange(w.arena, c, x)
-		attributes := w.describe(c, x)
+		n.attributes = w.describe(c, x)
 		n.split = uint32(len(w.arena))
-		w.arena = append(w.arena, attributes...)
+		if n.attributes && x.GivenUp { // it goes on, and may say more before the note is acted on
+			w.arena = append(w.arena, x.Said.Attributes.Encoded()...)
+			n.attributes = false
+		}
 		n.to = uint32(len(w.arena))
 		w.say(&n)
 	}
