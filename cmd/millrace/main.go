@@ -24,8 +24,13 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // From here on a signal has its default effect: a second one ends the process at once.
-	if err := root().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "millrace:", err)
+	command, name := root(), "millrace"
+	if calledByKubectl(os.Args[0]) {
+		command, name = kubectlCommand("kubectl-millrace"), "kubectl millrace"
+		command.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
+	}
+	if err := command.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 1
 	}
 	return 0
@@ -43,20 +48,23 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.PersistentFlags().StringVarP(&configPath, "config", "c", "", "configuration file (YAML); without it, defaults and MILLRACE_ variables")
+	observe := observeCommand(configured, "n")
+	observe.Long += "\n\nIt needs a NATS server that it can reach: bus.url, or the address of an all-in-one that has bus.embedded.listen set."
 	c.AddCommand(
 		runCommand(),
 		serviceCommand("capture", "Publish raw kernel events of this node (privileged)", capture.Run, service.StartBeforeBus),
 		serviceCommand("decoder", "Turn raw events into exchanges", decoder.Run, service.Start),
 		serviceCommand("enricher", "Pair exchanges, resolve traces, add identity", enricher.Run, service.Start),
 		serviceCommand("exporter", "Hand spans to OTLP backends and files", exporter.Run, service.Start),
-		observeCommand(),
+		observe,
 		recordCommand(),
 		replayCommand(),
 		doctorCommand(),
-		partitionsCommand(),
+		partitionsCommand(configured),
 		natsCommand(),
 		configCommand(),
 		releaseCommand(),
+		kubectlCommand("kubectl"),
 	)
 	return c
 }

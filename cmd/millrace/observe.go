@@ -49,7 +49,20 @@ func matchStatus(pattern, status string) bool {
 	return strings.EqualFold(pattern, status)
 }
 
-func observeCommand() *cobra.Command {
+// connector connects a command-line tool to the bus, in the role observer.
+type connector func(ctx context.Context) (*bus.Conn, error)
+
+// configured connects to the bus that the configuration names.
+func configured(ctx context.Context) (*bus.Conn, error) {
+	cfg, err := config.Load(configPath, os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	return connectTool(ctx, cfg, access.Observer)
+}
+
+// observeCommand follows spans of the bus that connect gives. countFlag is the one-letter form of --count, or empty.
+func observeCommand(connect connector, countFlag string) *cobra.Command {
 	var f filter
 	var asJSON bool
 	var count int
@@ -57,24 +70,18 @@ func observeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "observe",
 		Short: "Follow live spans from the bus",
-		Long: `Follow live spans from the bus, a line each.
-
-It needs a NATS server that it can reach: bus.url, or the address of an all-in-one that has bus.embedded.listen set.`,
+		Long:  "Follow live spans from the bus, a line each.",
 		Example: `  millrace observe --service shop --status 5xx
   millrace observe --protocol redis --slower 10ms --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(configPath, os.Environ())
-			if err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			if wait > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, wait)
 				defer cancel()
 			}
-			conn, err := connectTool(ctx, cfg, access.Observer)
+			conn, err := connect(ctx)
 			if err != nil {
 				return err
 			}
@@ -90,7 +97,7 @@ It needs a NATS server that it can reach: bus.url, or the address of an all-in-o
 	flags.DurationVar(&f.slower, "slower", 0, "only spans that took at least this long")
 	flags.BoolVar(&f.failed, "errors", false, "only failed spans")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object a line")
-	flags.IntVarP(&count, "count", "n", 0, "end after this many spans")
+	flags.IntVarP(&count, "count", countFlag, 0, "end after this many spans")
 	flags.DurationVar(&wait, "for", 0, "end after this time")
 	return c
 }
@@ -115,15 +122,20 @@ func connectTool(ctx context.Context, cfg *config.Config, role string) (*bus.Con
 	}
 	connect, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	conn, err := bus.ConnectObserved(connect, b, "millrace-"+role, func(_ bus.State, err error) {
-		if errors.Is(err, bus.ErrDenied) {
-			fmt.Fprintf(os.Stderr, "millrace: %v: this needs credentials of the role %s\n", err, role)
-		}
-	}, options...)
+	conn, err := bus.ConnectObserved(connect, b, "millrace-"+role, sayDenied(role), options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s (set bus.url, or bus.embedded.listen on an all-in-one): %w", b.URL, err)
 	}
 	return conn, nil
+}
+
+// sayDenied says on standard error what a connection is not allowed.
+func sayDenied(role string) bus.Observer {
+	return func(_ bus.State, err error) {
+		if errors.Is(err, bus.ErrDenied) {
+			fmt.Fprintf(os.Stderr, "millrace: %v: this needs credentials of the role %s\n", err, role)
+		}
+	}
 }
 
 // reachable is where a server that listens on an address is reached on its own machine.

@@ -4,29 +4,23 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"millrace.dev/lib/bus"
-	"millrace.dev/lib/bus/access"
-	"millrace.dev/lib/config"
 	"millrace.dev/lib/stage"
 )
 
-func partitionsCommand() *cobra.Command {
+// partitionsCommand shows the partitions of the bus that connect gives.
+func partitionsCommand(connect connector) *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
 		Use:   "partitions [STAGE...]",
 		Short: "Owner, lag, checkpoint age and rate of every partition (stages: decoder, enricher, exporter-otlp, exporter-file, ...)",
 		RunE: func(cmd *cobra.Command, stages []string) error {
-			cfg, err := config.Load(configPath, os.Environ())
-			if err != nil {
-				return err
-			}
-			conn, err := connectTool(cmd.Context(), cfg, access.Observer)
+			conn, err := connect(cmd.Context())
 			if err != nil {
 				return err
 			}

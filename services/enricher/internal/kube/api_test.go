@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -48,8 +49,17 @@ func startAPI(t testing.TB) *api {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	for n := range nodes { // Pods of nodes that there are not are removed.
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", n)}}
+		if err := a.client.Post().Resource("nodes").Body(node).Do(t.Context()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return a
 }
+
+// nodes of the cluster, over which pods are spread.
+const nodes = 20
 
 // numbered is a pod as kubelets of a cluster make them, with what real ones carry along. Its address is the number's.
 func numbered(n int) *corev1.Pod {
@@ -57,11 +67,12 @@ func numbered(n int) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: fmt.Sprintf("orders-%05d", n), Namespace: "default",
-			Labels:          map[string]string{"app": "orders", "app.kubernetes.io/name": "orders", "pod-template-hash": "5d8c9f7b6d"},
-			Annotations:     map[string]string{"example.com/checksum": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "orders", UID: "u", Controller: &yes}},
+			Labels:      map[string]string{"app": "orders", "app.kubernetes.io/name": "orders", "pod-template-hash": "5d8c9f7b6d"},
+			Annotations: map[string]string{"example.com/checksum": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+			// Of a group that there is not: the garbage collector would look for the owner, and remove the pod.
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "test.millrace.dev/v1", Kind: "StatefulSet", Name: "orders", UID: "u", Controller: &yes}},
 		},
-		Spec: corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", n%100)},
+		Spec: corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", n%nodes)},
 	}
 	for _, name := range []string{"app", "proxy"} {
 		c := corev1.Container{Name: name, Image: "registry.example.com/shop/" + name + ":1.4.2"}
@@ -94,10 +105,7 @@ func (a *api) run(t testing.TB, n int) types.UID {
 	if err := a.client.Post().Namespace("default").Resource("pods").Body(numbered(n)).Do(t.Context()).Into(created); err != nil {
 		t.Fatal(err)
 	}
-	created.Status = statusOf(n, 0)
-	if err := a.client.Put().Namespace("default").Resource("pods").Name(created.Name).SubResource("status").Body(created).Do(t.Context()).Error(); err != nil {
-		t.Fatal(err)
-	}
+	a.change(t, created.Name, statusOf(n, 0))
 	return created.UID
 }
 
@@ -286,20 +294,20 @@ func (a *api) churn(b *testing.B, pods int) time.Duration {
 	b.Helper()
 	began := cpu()
 	for n := range changes {
-		status := statusOf(n%pods, n)
-		a.change(b, numbered(n%pods).Name, &status)
+		a.change(b, numbered(n%pods).Name, statusOf(n%pods, n))
 	}
 	return cpu() - began
 }
 
-func (a *api) change(t testing.TB, name string, status *corev1.PodStatus) {
+// change changes the status of a pod. It is a patch: controllers change pods, too.
+func (a *api) change(t testing.TB, name string, status corev1.PodStatus) {
 	t.Helper()
-	pod := &corev1.Pod{}
-	if err := a.client.Get().Namespace("default").Resource("pods").Name(name).Do(t.Context()).Into(pod); err != nil {
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
 		t.Fatal(err)
 	}
-	pod.Status = *status
-	if err := a.client.Put().Namespace("default").Resource("pods").Name(name).SubResource("status").Body(pod).Do(t.Context()).Error(); err != nil {
+	if err := a.client.Patch(types.MergePatchType).Namespace("default").Resource("pods").Name(name).SubResource("status").Body(patch).
+		Do(t.Context()).Error(); err != nil {
 		t.Fatal(err)
 	}
 }
