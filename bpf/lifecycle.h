@@ -329,8 +329,9 @@ static __always_inline int exec(void)
 		policy->goid_offset = policy->parent_goid_offset = 0; /* of the program before */
 		if (policy->flags & POLICY_IGNORE_PEERS)
 			return 0;
+		/* The new program may be one to capture: it is, until user space has decided about it. */
+		policy->flags = 0;
 	}
-	/* Also of ignored processes: the new program may be one to capture. */
 	record.kind = RECORD_PROCESS_EXEC;
 	record.pid = id >> 32;
 	record.thread = (u32)id;

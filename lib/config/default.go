@@ -52,6 +52,7 @@ func Default() *Config {
 			TTL:              5 * time.Minute,
 		},
 		DNS:        DNS{Ports: []int{53}},
+		Discovery:  Discovery{PodWait: 10 * time.Second, PodWaitBytes: 16 * MiB},
 		Network:    Network{Source: "socket_filter", Direction: "both"},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect", InformersSyncTimeout: 30 * time.Second, Metrics: "pod"}},
 		Routes: Routes{

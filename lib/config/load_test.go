@@ -79,7 +79,7 @@ sampling:
 	if len(cfg.Discovery.Services) != 2 || cfg.Discovery.Services[0].Name != "web" || !cfg.Discovery.Services[1].Selects() {
 		t.Errorf("services: %+v", cfg.Discovery.Services)
 	}
-	want := []string{"discovery.services[1].k8s_pod_labels", "network.enable"}
+	want := []string{"network.enable"}
 	if got := cfg.Inactive(); !reflect.DeepEqual(got, want) {
 		t.Errorf("inactive: %v, want %v", got, want)
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"millrace.dev/lib/glob"
 )
 
 // Validate checks every value. All errors that were found are reported, each on a line of its own, with the key, its
@@ -201,7 +203,7 @@ func (v *validator) discovery(at string, rules []Service) {
 		bare.Name, bare.Namespace = "", ""
 		bare.Routes, bare.Metrics, bare.Exports = ServiceRoutes{}, ServiceMetrics{}, nil
 		if reflect.ValueOf(bare).IsZero() {
-			v.fail(here, "the rule has no criterion: give at least one of open_ports, exe_path, languages")
+			v.fail(here, "the rule has no criterion: give at least one of open_ports, exe_path, languages, or of those that begin with k8s_")
 		}
 		if rule.Overrides() && rule.Name == "" {
 			v.fail(here, "routes, metrics and exports need a name: the services are known by it")
@@ -213,14 +215,23 @@ func (v *validator) discovery(at string, rules []Service) {
 			switch {
 			case f.key == "name", f.key == "namespace", f.check != "":
 			case value.Kind() == reflect.String:
-				v.globs(join(here, f.key), []string{value.String()})
+				v.criterion(join(here, f.key), value.String())
 			case value.Kind() == reflect.Map:
 				for _, key := range value.MapKeys() {
-					v.globs(join(join(here, f.key), clip(key.String())), []string{value.MapIndex(key).String()})
+					v.criterion(join(join(here, f.key), clip(key.String())), value.MapIndex(key).String())
 				}
 			}
 		}
 	}
+}
+
+// criterion checks a pattern of a rule. Those with alternatives, which path does not know, are globs as well.
+func (v *validator) criterion(at, pattern string) {
+	if _, err := glob.Compile(pattern); err != nil {
+		v.fail(at, "%q is not a glob", clip(pattern))
+		return
+	}
+	v.globs(at, []string{pattern})
 }
 
 func (v *validator) exporters(e *Exporters) {

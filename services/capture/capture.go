@@ -22,6 +22,7 @@ import (
 	"millrace.dev/services/capture/internal/process"
 	"millrace.dev/services/capture/internal/selection"
 	"millrace.dev/services/capture/internal/send"
+	"millrace.dev/services/capture/internal/targets"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -161,6 +162,11 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		Layers: env.Config.EBPF.Layers(),
 		Rules:  with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
 	}
+	pods := targets.NewWatcher(with.node, with.rules.PodRules(), env.Telemetry.Log, func(reason error) {
+		env.Telemetry.SetReady("pods", reason)
+	})
+	options.Tables, options.PodWait = pods.Tables(), env.Config.Discovery.PodWait
+	options.PodWaitBytes = int(env.Config.Discovery.PodWaitBytes)
 	services := announce.New(with.node)
 	options.Services = services.Offer
 	closeProbes := func() error { return nil }
@@ -203,6 +209,7 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 			return
 		}
 		background.Go(func() { services.Run(working, conn, env.Telemetry.Log) })
+		background.Go(func() { pods.Run(working, conn) })
 		background.Go(func() { tell.run(sending, conn) })
 		if err := sender.Run(sending, conn); err != nil {
 			failed <- fmt.Errorf("publish: %w", err)

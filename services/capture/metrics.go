@@ -51,6 +51,15 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 		gauge("processes", "Processes known.", func() float64 { return float64(c.Processes()) }, nil),
 		gauge("connections", "Connections followed.", func() float64 { return float64(c.Connections()) }, nil),
 	}
+	collectors = append(collectors,
+		gauge("pods_awaited", "Containers of pods of which it is not known yet whether they are watched.", func() float64 { return float64(c.PodsAwaited()) }, nil),
+		gauge("pods_held_bytes", "Bytes held until pods are decided about.", func() float64 { return float64(c.PodBytes()) }, nil),
+		counter("pods_given_up_total", "Containers of pods about which nobody decided within discovery.pod_wait, or before there was no more room.", c.PodsGivenUp, nil),
+	)
+	for _, outcome := range []pipeline.Outcome{pipeline.Shipped, pipeline.Refused, pipeline.TooLate, pipeline.NoRoom} {
+		collectors = append(collectors, counter("pods_held_events_total", "Events held until their pod was decided about, by what became of them.",
+			func() uint64 { return c.HeldFor(outcome) }, prometheus.Labels{"outcome": outcome.String()}))
+	}
 	var causes []int32
 	for cause := range millracev1.LossCause_name {
 		causes = append(causes, cause)

@@ -151,6 +151,7 @@ var kinds = [...]millracev1.EventKind{
 	kernel.Handoff:     millracev1.EventKind_EVENT_KIND_HANDOFF,
 	kernel.ProcessExit: millracev1.EventKind_EVENT_KIND_PROCESS_EXIT,
 	kernel.ProcessFork: millracev1.EventKind_EVENT_KIND_PROCESS_START,
+	kernel.Unwatched:   millracev1.EventKind_EVENT_KIND_END_OF_CAPTURE,
 }
 
 func kindOf(k kernel.Kind) uint64 {

@@ -47,6 +47,9 @@ const (
 
 	datagramSent // of records alone: handed on as Send and Receive
 	datagramReceived
+
+	// Unwatched is no record of the kernel side: no more events of the connection come, though it may be open.
+	Unwatched
 )
 
 // Event is one record of the kernel side.

@@ -81,7 +81,7 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 		c.leave(ev)
 		return
 	case process.Conditional:
-		s, ok := p.Rules.Connection(c.owner, ev.Connection)
+		s, ok := p.Rules.Connection(c.owner, p.verdict(c.owner), ev.Connection)
 		if !ok {
 			c.leave(ev)
 			p.wantPorts(c, ev)

@@ -26,6 +26,9 @@ type Counters struct {
 	givenUp                      [redact.Causes][maxListed]atomic.Uint64 // by cause, and by what the connection was taken for
 	directionsGivenUp            [redact.Causes][maxListed]atomic.Uint64
 	processes, connections       atomic.Int64
+	podsAwaited, podBytes        atomic.Int64
+	podsGivenUp                  atomic.Uint64
+	heldFor                      [outcomes]atomic.Uint64
 	lostHere, lostKernel         [causes]atomic.Uint64
 	bytesHere, bytesKernel       [causes]atomic.Uint64
 }
@@ -56,6 +59,33 @@ func (c *Counters) Forgotten() uint64 { return c.forgotten.Load() }
 
 // RuntimesMissed counts processes whose runtime was not examined, because too many came at once.
 func (c *Counters) RuntimesMissed() uint64 { return c.runtimesMissed.Load() }
+
+// Outcome is what became of an event that was held until its pod was decided about.
+type Outcome int
+
+// Outcomes.
+const (
+	Shipped  Outcome = iota // the pod is watched
+	Refused                 // it is not
+	TooLate                 // nobody decided in time
+	NoRoom                  // there was no room for it
+	outcomes                // how many there are
+)
+
+// String is the value of the outcome in metrics.
+func (o Outcome) String() string { return [...]string{"shipped", "refused", "too_late", "no_room"}[o] }
+
+// HeldFor counts events that were held until their pod was decided about, by what became of them.
+func (c *Counters) HeldFor(o Outcome) uint64 { return c.heldFor[o].Load() }
+
+// PodsAwaited are containers of pods of which it is not known yet whether they are watched.
+func (c *Counters) PodsAwaited() int64 { return c.podsAwaited.Load() }
+
+// PodBytes are held until pods are decided about.
+func (c *Counters) PodBytes() int64 { return c.podBytes.Load() }
+
+// PodsGivenUp counts containers of pods about which nobody decided in time.
+func (c *Counters) PodsGivenUp() uint64 { return c.podsGivenUp.Load() }
 
 // VerdictErrors counts connections that the kernel side could not be told about.
 func (c *Counters) VerdictErrors() uint64 { return c.verdictErrors.Load() }

@@ -23,7 +23,7 @@ func (p *Pipeline) policyFor(proc *process.Process, state process.State) kernel.
 
 // inherits decides about a new process, which has its parent's policy.
 func (p *Pipeline) inherits(child, parent *process.Process) {
-	if parent != nil && parent.Selection.State == process.Conditional && p.Rules.Decide(child).State == process.Conditional {
+	if parent != nil && parent.Selection.State == process.Conditional && p.Rules.Decide(child, p.verdict(child)).State == process.Conditional {
 		// The kernel side may have selected it meanwhile by a connection whose events are still to come.
 		child.Select(process.Selection{State: process.Conditional})
 		p.replay(child)
@@ -35,18 +35,23 @@ func (p *Pipeline) inherits(child, parent *process.Process) {
 // decide applies the rules to a process whose facts are new. fresh: the process has a new program or was never decided
 // about, so that the kernel side must be told in any case; else only a change is told.
 func (p *Pipeline) decide(proc *process.Process, fresh bool) {
-	before := proc.Selection.State
-	s := p.Rules.Decide(proc)
-	if before == process.Selected && s.State == process.Conditional {
+	s := p.Rules.Decide(proc, p.verdict(proc))
+	if proc.Selection.State == process.Selected && s.State == process.Conditional {
 		return // One of its connections selected it before.
 	}
+	p.become(proc, s, fresh)
+}
+
+// become gives a process the state that was decided.
+func (p *Pipeline) become(proc *process.Process, s process.Selection, fresh bool) {
+	before := proc.Selection.State
 	if policy := p.policyFor(proc, s.State); fresh || policy != p.policyFor(proc, before) {
 		p.setPolicy(proc, policy)
 	}
 	switch s.State {
 	case process.Ignored:
 		proc.Select(s)
-		p.held.drop(proc)
+		p.drop(proc)
 	case process.Selected:
 		p.selected(proc, s)
 	case process.Conditional:
@@ -54,6 +59,9 @@ func (p *Pipeline) decide(proc *process.Process, fresh bool) {
 		p.replay(proc)
 	default:
 		proc.Select(s)
+		if s.Pod {
+			p.await(proc)
+		}
 	}
 }
 
@@ -76,16 +84,21 @@ func (p *Pipeline) selected(proc *process.Process, s process.Selection) {
 // replay passes on what was held of a process.
 func (p *Pipeline) replay(proc *process.Process) {
 	p.horizon.release(p.held.since(proc))
-	for _, h := range p.held.take(proc) {
+	waited := p.held.waited(proc)
+	shipped := uint64(0)
+	events := p.held.take(proc)
+	for i := range events {
+		h := &events[i]
 		ev := &h.event
 		if h.connection == nil {
 			if proc.Selection.State == process.Selected {
 				p.emit(proc, nil, ev)
+				shipped++
 			}
 			continue
 		}
 		if proc.Selection.State == process.Conditional {
-			s, ok := p.Rules.Connection(proc, ev.Connection)
+			s, ok := p.Rules.Connection(proc, p.verdict(proc), ev.Connection)
 			if !ok {
 				h.connection.leave(ev)
 				continue
@@ -93,9 +106,16 @@ func (p *Pipeline) replay(proc *process.Process) {
 			p.selectedBy(proc, s)
 		}
 		p.emit(proc, h.connection, ev) // Redacted already.
+		shipped++
 	}
-	if lost := p.held.takeLost(proc); lost.Events > 0 && proc.Selection.State == process.Selected {
+	lost := p.held.takeLost(proc)
+	if lost.Events > 0 && proc.Selection.State == process.Selected {
 		p.lose(millracev1.LossCause_LOSS_CAUSE_TABLE_FULL, lost.Events, lost.Bytes)
+	}
+	if waited {
+		p.counters.heldFor[Shipped].Add(shipped)
+		p.counters.heldFor[Refused].Add(uint64(len(events)) - shipped)
+		p.counters.heldFor[NoRoom].Add(lost.Events)
 	}
 }
 

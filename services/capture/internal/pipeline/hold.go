@@ -11,7 +11,7 @@ import (
 const (
 	// holdTime is how long the events of a process wait for the inspection of its program.
 	holdTime = time.Second
-	// maxHeld bounds the payload and the records held, in bytes.
+	// maxHeld bounds the payload and the records held of processes whose program is inspected, in bytes.
 	maxHeld = 4 << 20
 	// heldOverhead is what a held event costs besides its payload.
 	heldOverhead = 256
@@ -20,7 +20,9 @@ const (
 // hold keeps events of processes about which nothing is decided yet.
 type hold struct {
 	processes map[*process.Process]*heldProcess
-	bytes     int
+	// bytes are held of processes whose program is inspected, podBytes of those whose pod is waited for.
+	bytes, podBytes int
+	maxPodBytes     int // of podBytes; of one pod a quarter
 }
 
 type heldProcess struct {
@@ -28,6 +30,7 @@ type heldProcess struct {
 	oldest uint64 // no event is older, CLOCK_MONOTONIC
 	events []heldEvent
 	bytes  int
+	pod    *podWait // what it waits for; nil: the inspection of its program
 	lost   kernel.Loss
 }
 
@@ -36,23 +39,58 @@ type heldEvent struct {
 	connection *connection
 }
 
-func newHold() hold { return hold{processes: map[*process.Process]*heldProcess{}} }
+func newHold(maxPodBytes int) hold {
+	return hold{processes: map[*process.Process]*heldProcess{}, maxPodBytes: maxPodBytes}
+}
 
-// add copies an event. When there is no room it is lost; that counts only if the process turns out to be watched.
-func (h *hold) add(proc *process.Process, c *connection, ev *kernel.Event, now time.Time, oldest uint64) {
+// of gives what is held of a process. pod is what it waits for.
+func (h *hold) of(proc *process.Process, pod *podWait, now time.Time, oldest uint64) *heldProcess {
 	held := h.processes[proc]
 	if held == nil {
 		held = &heldProcess{since: now, oldest: oldest}
 		h.processes[proc] = held
 	}
-	cost := len(ev.Payload) + len(ev.Restated) + 4*len(ev.Restatements) + heldOverhead
-	if h.bytes+cost > maxHeld {
+	if held.pod != pod {
+		h.count(held, -held.bytes)
+		held.pod = pod
+		h.count(held, held.bytes)
+	}
+	return held
+}
+
+// count adds to what is held for the reason that held has.
+func (h *hold) count(held *heldProcess, bytes int) {
+	if held.pod == nil {
+		h.bytes += bytes
+		return
+	}
+	h.podBytes += bytes
+	held.pod.bytes += bytes
+}
+
+// full reports whether there is no room.
+func (h *hold) full(held *heldProcess, bytes int) bool {
+	if held.pod == nil {
+		return h.bytes+bytes > maxHeld
+	}
+	return h.podBytes+bytes > h.maxPodBytes || held.pod.bytes+bytes > h.maxPodBytes/4
+}
+
+func costOf(ev *kernel.Event) int {
+	return len(ev.Payload) + len(ev.Restated) + 4*len(ev.Restatements) + heldOverhead
+}
+
+// add copies an event. When there is no room it is lost; that counts only if the process turns out to be watched. Once
+// one was lost, so are those after it: what is held has no holes.
+func (h *hold) add(held *heldProcess, c *connection, ev *kernel.Event) {
+	cost := costOf(ev)
+	if held.lost.Events > 0 || h.full(held, cost) {
 		held.lost.Events++
 		held.lost.Bytes += uint64(len(ev.Payload))
 		return
 	}
-	h.bytes += cost
 	held.bytes += cost
+	h.count(held, cost)
 	out := heldEvent{event: *ev, connection: c}
 	out.event.Payload = slices.Clone(ev.Payload)
 	out.event.Segments = slices.Clone(ev.Segments)
@@ -67,7 +105,7 @@ func (h *hold) take(proc *process.Process) []heldEvent {
 		return nil
 	}
 	events := held.events
-	h.bytes -= held.bytes
+	h.count(held, -held.bytes)
 	held.events, held.bytes = nil, 0
 	return events
 }
@@ -79,6 +117,12 @@ func (h *hold) since(proc *process.Process) (at uint64, ok bool) {
 		return 0, false
 	}
 	return held.oldest, true
+}
+
+// waited reports whether what is held of a process waits for its pod.
+func (h *hold) waited(proc *process.Process) bool {
+	held := h.processes[proc]
+	return held != nil && held.pod != nil
 }
 
 // oldest is the time before which nothing is held, false if nothing is held at all.
@@ -101,16 +145,10 @@ func (h *hold) takeLost(proc *process.Process) kernel.Loss {
 	return held.lost
 }
 
-// drop forgets a process that is not watched.
-func (h *hold) drop(proc *process.Process) {
-	h.take(proc)
-	h.takeLost(proc)
-}
-
-// expire calls f for each process that has waited for too long.
+// expire calls f for each process that has waited for the inspection of its program for too long.
 func (h *hold) expire(now time.Time, f func(*process.Process)) {
 	for proc, held := range h.processes {
-		if now.Sub(held.since) > holdTime {
+		if !proc.Inspected && now.Sub(held.since) > holdTime {
 			f(proc)
 		}
 	}

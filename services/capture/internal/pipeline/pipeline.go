@@ -16,6 +16,7 @@ import (
 	"millrace.dev/services/capture/internal/redact"
 	"millrace.dev/services/capture/internal/selection"
 	"millrace.dev/services/capture/internal/send"
+	"millrace.dev/services/capture/internal/targets"
 )
 
 const (
@@ -63,6 +64,11 @@ type Options struct {
 	Inventory *process.Inventory
 	Source    kernel.Source
 	Output    Output
+	// Tables gives what was decided about the pods of this node, the newest only. Nil: nothing ever is.
+	Tables <-chan *targets.Table
+	// PodWait and PodWaitBytes are as in [config.Discovery].
+	PodWait      time.Duration
+	PodWaitBytes int
 	// MaxConnections bounds the connections that have state; beyond it those idle for longest go, which is counted, and
 	// they are joined anew if they are not. 0: what the kernel side's tables hold by default.
 	MaxConnections int
@@ -84,6 +90,8 @@ type Pipeline struct {
 	dropped     []send.Dropped
 	clockOffset int64
 	held        hold
+	pods        *targets.Table
+	waits       map[place]*podWait
 	horizon     horizon
 	ringFull    uint64 // events lost for it
 	lost        uint64 // times that events of whatever partition were lost
@@ -113,7 +121,8 @@ func New(o Options) (*Pipeline, error) {
 	return &Pipeline{
 		Options: o, redactor: redactor, builders: make([]*batch.Builder, o.Partitions), told: make([]told, o.Partitions),
 		connections: map[*kernel.Connection]*connection{}, clockOffset: offset, runtimes: make(chan runtimeJob, 1024),
-		now: now, flushedAt: now, clockAt: now, sweptAt: now, lossAt: now, held: newHold(),
+		now: now, flushedAt: now, clockAt: now, sweptAt: now, lossAt: now, held: newHold(o.PodWaitBytes), pods: targets.New(o.Rules.PodRules()),
+		waits: map[place]*podWait{},
 	}, nil
 }
 
@@ -182,7 +191,7 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 	case process.Selected:
 		p.emit(proc, c, ev)
 	case process.Undecided:
-		p.held.add(proc, c, ev, p.now, p.horizon.since)
+		p.hold(proc, c, ev)
 	case process.Ignored, process.Conditional: // Not watched, or not yet.
 	}
 }
@@ -321,6 +330,7 @@ func (p *Pipeline) Idle(drained bool) {
 	p.now = time.Now()
 	p.horizon.look(drained, batch.Monotonic())
 	p.Inventory.Poll(p.factsChanged)
+	p.pollPods()
 	p.held.expire(p.now, func(proc *process.Process) {
 		// The worker did not get to its program. Without it, rules by language do not match; all else holds.
 		proc.Inspected = true
@@ -333,6 +343,7 @@ func (p *Pipeline) Idle(drained bool) {
 		}
 		p.counters.processes.Store(int64(p.Inventory.Len()))
 		p.counters.connections.Store(int64(len(p.connections)))
+		p.countPods()
 	}
 	if p.now.Sub(p.flushedAt) >= p.Config.FlushInterval {
 		p.readLosses()

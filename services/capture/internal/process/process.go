@@ -41,8 +41,8 @@ type Selection struct {
 	State     State
 	Name      string // service.name of the rule that matched
 	Namespace string
-	// Since is when events of the process began to be held.
-	Since time.Time
+	// Pod, of one that is Undecided: more has to be known of its pod.
+	Pod bool
 }
 
 // State of a selection.

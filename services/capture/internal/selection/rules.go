@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"millrace.dev/lib/config"
+	"millrace.dev/lib/glob"
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/process"
+	"millrace.dev/services/capture/internal/targets"
 )
 
 const (
@@ -24,6 +26,7 @@ const (
 type Rules struct {
 	include, exclude []rule
 	self             uint32
+	podRules         []uint64
 }
 
 type rule struct {
@@ -31,6 +34,7 @@ type rule struct {
 	ports           []portRange
 	executable      *regexp.Regexp // nil: any
 	languages       *regexp.Regexp
+	pod             int // number of its criteria about pods in Rules.podRules; -1: it has none
 }
 
 type portRange struct{ from, to uint16 }
@@ -49,6 +53,7 @@ func New(cfg config.Discovery, self uint32) (*Rules, error) {
 			if err != nil {
 				return nil, fmt.Errorf("discovery.%s[%d].%w", list.key, i, err)
 			}
+			compiled.pod = r.podRule(service.PodRule())
 			*list.into = append(*list.into, compiled)
 		}
 	}
@@ -56,16 +61,33 @@ func New(cfg config.Discovery, self uint32) (*Rules, error) {
 	return r, nil
 }
 
+// podRule gives the number of criteria about pods; -1: there are none.
+func (r *Rules) podRule(name uint64) int {
+	if name == 0 {
+		return -1
+	}
+	number := slices.Index(r.podRules, name)
+	if number < 0 {
+		number = len(r.podRules)
+		r.podRules = append(r.podRules, name)
+	}
+	return number
+}
+
+// PodRules are the names of the criteria about pods that rules have, see [config.Service.PodRule]: what verdicts are to
+// be about.
+func (r *Rules) PodRules() []uint64 { return r.podRules }
+
 func compile(s config.Service) (rule, error) {
 	r := rule{name: s.Name, namespace: s.Namespace}
 	var err error
 	if r.ports, err = parsePorts(s.OpenPorts); err != nil {
 		return r, fmt.Errorf("open_ports: %w", err)
 	}
-	if r.executable, err = glob(s.ExePath); err != nil {
+	if r.executable, err = glob.Compile(s.ExePath); err != nil {
 		return r, fmt.Errorf("exe_path: %w", err)
 	}
-	if r.languages, err = glob(s.Languages); err != nil {
+	if r.languages, err = glob.Compile(s.Languages); err != nil {
 		return r, fmt.Errorf("languages: %w", err)
 	}
 	return r, nil
@@ -96,52 +118,25 @@ func parsePorts(text string) ([]portRange, error) {
 	return out, nil
 }
 
-// glob compiles a pattern of '*' (any characters, '/' too), '?', '[…]' and '{a,b}'; nil for the empty pattern.
-func glob(pattern string) (*regexp.Regexp, error) {
-	if pattern == "" {
-		return nil, nil
-	}
-	var out strings.Builder
-	out.WriteString("^(?s:")
-	depth := 0
-	for i := 0; i < len(pattern); i++ {
-		switch c := pattern[i]; {
-		case c == '*':
-			out.WriteString(".*")
-		case c == '?':
-			out.WriteString(".")
-		case c == '{':
-			depth++
-			out.WriteString("(?:")
-		case c == '}' && depth > 0:
-			depth--
-			out.WriteString(")")
-		case c == ',' && depth > 0:
-			out.WriteString("|")
-		case c == '[' && strings.IndexByte(pattern[i:], ']') > 1:
-			end := i + strings.IndexByte(pattern[i:], ']')
-			out.WriteString("[" + strings.Replace(pattern[i+1:end], "!", "^", 1) + "]")
-			i = end
-		default:
-			out.WriteString(regexp.QuoteMeta(string(c)))
-		}
-	}
-	out.WriteString(")$")
-	compiled, err := regexp.Compile(out.String())
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a glob", pattern)
-	}
-	return compiled, nil
-}
-
 // effective reports whether the rule has a criterion.
-func (r *rule) effective() bool { return len(r.ports) > 0 || r.executable != nil || r.languages != nil }
+func (r *rule) effective() bool { return len(r.ports) > 0 || r.names() }
 
-// program reports whether all criteria but the ports match.
+// names reports whether the rule is about programs or pods, and not about ports alone.
+func (r *rule) names() bool { return r.executable != nil || r.languages != nil || r.pod >= 0 }
+
+// program reports whether all criteria but the ports and those about pods match.
 func (r *rule) program(p *process.Process) bool {
 	facts := p.Facts()
 	return r.effective() && (r.executable == nil || r.executable.MatchString(facts.ExecutablePath)) &&
 		(r.languages == nil || r.languages.MatchString(facts.Language))
+}
+
+// in reports whether the criteria about pods match.
+func (r *rule) in(v targets.Verdict) targets.Truth {
+	if r.pod < 0 {
+		return targets.Yes
+	}
+	return v.Rule(r.pod)
 }
 
 func (r *rule) port(port uint16) bool {
@@ -161,7 +156,7 @@ func (r *Rules) Ports() (ports []kernel.PortRange, decide bool) {
 		for _, p := range rule.ports {
 			ports = append(ports, kernel.PortRange{First: p.from, Last: p.to})
 		}
-		if len(rule.ports) > 0 && (rule.executable != nil || rule.languages != nil) {
+		if len(rule.ports) > 0 && rule.names() {
 			decide = false
 		}
 	}
@@ -173,48 +168,81 @@ func (r *Rules) Own(p *process.Process) bool {
 	return p.PID == r.self || strings.HasPrefix(p.Program.GoModule, ownModule) && !strings.HasPrefix(p.Program.GoMain, testPrograms)
 }
 
-// Decide decides about a process as far as its facts tell. Undecided means that its program was not inspected yet;
-// Conditional that its connections decide, see [Rules.Connection]. Exclusion by ports concerns the processes that
-// listen on them only: whoever calls a service that is not to be watched may well be.
-func (r *Rules) Decide(p *process.Process) process.Selection {
+// Decide decides about a process as far as its facts and the verdict on its pod tell. Undecided means that its program
+// was not inspected yet, or, with Pod, that more has to be known of its pod; Conditional that its connections decide,
+// see [Rules.Connection]. Exclusion by ports concerns the processes that listen on them only: whoever calls a service
+// that is not to be watched may well be. Once a verdict is final, what is unknown counts as no, and in rules that
+// exclude as yes.
+func (r *Rules) Decide(p *process.Process, v targets.Verdict) process.Selection {
 	switch {
-	case p.KernelThread, r.Own(p):
+	case p.KernelThread, r.Own(p), v.Observe == millracev1.Observe_OBSERVE_NO:
 		return process.Selection{State: process.Ignored}
+	case v.Pod && !v.Known && !v.Final:
+		return process.Selection{State: process.Undecided, Pod: true}
 	case !p.Inspected:
 		return process.Selection{State: process.Undecided}
 	}
+	waits := false
 	for i := range r.exclude {
-		if rule := &r.exclude[i]; rule.program(p) && (len(rule.ports) == 0 || rule.listens(p)) {
+		rule := &r.exclude[i]
+		if !rule.program(p) || len(rule.ports) > 0 && !rule.listens(p) {
+			continue
+		}
+		switch rule.in(v) {
+		case targets.Yes:
 			return process.Selection{State: process.Ignored}
+		case targets.Unknown:
+			if v.Final {
+				return process.Selection{State: process.Ignored}
+			}
+			waits = true
+		case targets.No:
 		}
 	}
-	if len(r.include) == 0 {
-		return process.Selection{State: process.Selected}
+	if waits {
+		return process.Selection{State: process.Undecided, Pod: true}
 	}
-	conditional := false
+	return r.included(p, v)
+}
+
+// included decides about a process that no rule excludes.
+func (r *Rules) included(p *process.Process, v targets.Verdict) process.Selection {
+	s := process.Selection{State: process.Ignored}
+	if len(r.include) == 0 || v.Observe == millracev1.Observe_OBSERVE_YES {
+		s.State = process.Selected // It has the name of the rule that selects it, if one does.
+	}
 	for i := range r.include {
 		rule := &r.include[i]
 		if !rule.program(p) {
 			continue
 		}
+		switch rule.in(v) {
+		case targets.No:
+			continue
+		case targets.Unknown:
+			if !v.Final {
+				return process.Selection{State: process.Undecided, Pod: true}
+			}
+			continue
+		case targets.Yes:
+		}
 		if len(rule.ports) == 0 || rule.listens(p) {
 			return process.Selection{State: process.Selected, Name: rule.name, Namespace: rule.namespace}
 		}
-		conditional = true
+		if s.State == process.Ignored {
+			s.State = process.Conditional
+		}
 	}
-	if conditional {
-		return process.Selection{State: process.Conditional}
-	}
-	return process.Selection{State: process.Ignored}
+	return s
 }
 
 // Connection decides about a Conditional process by one of its connections: it is selected if the connection leads to a
 // port of a rule, or came in on one. A process that merely connects has the rule's name only if the rule names programs
-// too: otherwise the rule is about the service behind the port, and its callers have names of their own.
-func (r *Rules) Connection(p *process.Process, k *kernel.Connection) (process.Selection, bool) {
+// or pods too: otherwise the rule is about the service behind the port, and its callers have names of their own.
+func (r *Rules) Connection(p *process.Process, v targets.Verdict, k *kernel.Connection) (process.Selection, bool) {
 	for i := range r.include {
 		rule := &r.include[i]
-		if len(rule.ports) == 0 || !rule.program(p) {
+		if len(rule.ports) == 0 || !rule.program(p) || rule.in(v) != targets.Yes {
 			continue
 		}
 		if k.Role == millracev1.Role_ROLE_SERVER {
@@ -225,7 +253,7 @@ func (r *Rules) Connection(p *process.Process, k *kernel.Connection) (process.Se
 		}
 		if k.Remote.IsValid() && rule.port(k.Remote.Port()) {
 			s := process.Selection{State: process.Selected}
-			if rule.executable != nil || rule.languages != nil {
+			if rule.names() {
 				s.Name, s.Namespace = rule.name, rule.namespace
 			}
 			return s, true

@@ -9,6 +9,7 @@ import (
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/services/capture/internal/kernel"
 	"millrace.dev/services/capture/internal/process"
+	"millrace.dev/services/capture/internal/targets"
 )
 
 // testProcess is this test's process with other facts.
@@ -59,7 +60,7 @@ func TestDecide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := rules.Decide(testProcess(t, tc.change)); got != tc.want {
+		if got := rules.Decide(testProcess(t, tc.change), targets.Verdict{}); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
 		}
 	}
@@ -86,12 +87,12 @@ func TestConnection(t *testing.T) {
 		{millracev1.Role_ROLE_SERVER, "1.1.1.1:6379", "1.1.1.1:50000", true, "db"},
 		{millracev1.Role_ROLE_SERVER, "1.1.1.1:80", "1.1.1.1:6379", false, ""},
 	} {
-		got, ok := rules.Connection(p, &kernel.Connection{Role: tc.role, Local: netip.MustParseAddrPort(tc.local), Remote: netip.MustParseAddrPort(tc.remote)})
+		got, ok := rules.Connection(p, targets.Verdict{}, &kernel.Connection{Role: tc.role, Local: netip.MustParseAddrPort(tc.local), Remote: netip.MustParseAddrPort(tc.remote)})
 		if ok != tc.want || got.Name != tc.name {
 			t.Errorf("%+v: %+v %v", tc, got, ok)
 		}
 	}
-	if _, ok := rules.Connection(p, &kernel.Connection{UnixPath: "/x"}); ok {
+	if _, ok := rules.Connection(p, targets.Verdict{}, &kernel.Connection{UnixPath: "/x"}); ok {
 		t.Error("Unix-domain socket matched")
 	}
 }

@@ -38,7 +38,7 @@ func startAPI(t testing.TB) *api {
 	}
 	found.QPS, found.Burst = 10_000, 10_000
 	// The cluster's client is the one that watches use; a second one is the test's.
-	c, err := NewCluster(found, config.KubernetesAttributes{}, func(any) {}, func(string, error) {})
+	c, err := NewCluster(found, config.KubernetesAttributes{}, nil, func(any) {}, func(string, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func watching(t testing.TB, connection *rest.Config) (*Hub, *Cluster, *mailbox) 
 	t.Helper()
 	box := &mailbox{}
 	h := NewHub(box.publish)
-	c, err := NewCluster(connection, config.KubernetesAttributes{}, h.Changed, func(string, error) {})
+	c, err := NewCluster(connection, config.KubernetesAttributes{}, nil, h.Changed, func(string, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ const (
 	byUID       = "uid"
 	byAddress   = "address"
 	byNamespace = "namespace"
+	byNode      = "node"
 )
 
 // Cluster is what a cluster knows, kept up to date. Safe for concurrent use.
@@ -69,7 +70,8 @@ const (
 
 // NewCluster prepares the watches. changed is told of every object that came, changed or went; failed of every kind
 // that cannot be watched, and with nil once it can again. Both are called concurrently and return soon.
-func NewCluster(connection *rest.Config, cfg config.KubernetesAttributes, changed func(object any), failed func(kind string, err error),
+// Of the annotations of pods those of keys are kept besides the ones that the configuration names.
+func NewCluster(connection *rest.Config, cfg config.KubernetesAttributes, keys []string, changed func(object any), failed func(kind string, err error),
 ) (*Cluster, error) {
 	// The scheme has what is watched alone; that of client-go links every type there is.
 	types := runtime.NewScheme()
@@ -90,7 +92,7 @@ func NewCluster(connection *rest.Config, cfg config.KubernetesAttributes, change
 		return nil, fmt.Errorf("connect to the Kubernetes API: %w", err)
 	}
 	c := &Cluster{core: client, config: cfg, changed: changed, failed: failed, gone: map[string]gonePod{}, informers: map[string]cache.SharedIndexInformer{}}
-	t := trimmer{cfg}
+	t := trimmer{cfg, keys}
 	type watched struct {
 		kind     string
 		informer cache.SharedIndexInformer
@@ -113,7 +115,7 @@ func NewCluster(connection *rest.Config, cfg config.KubernetesAttributes, change
 	}
 	for _, w := range []watched{
 		{kindPods, cache.NewSharedIndexInformer(listed(kindPods), &corev1.Pod{}, 0, cache.Indexers{}), t.pod, cache.Indexers{
-			byUID: podUIDs, byAddress: podAddresses, byNamespace: cache.MetaNamespaceIndexFunc,
+			byUID: podUIDs, byAddress: podAddresses, byNamespace: cache.MetaNamespaceIndexFunc, byNode: podNodes,
 		}},
 		{kindNodes, cache.NewSharedIndexInformer(listed(kindNodes), &corev1.Node{}, 0, cache.Indexers{}), t.node, cache.Indexers{byAddress: nodeAddresses}},
 		{kindServices, cache.NewSharedIndexInformer(listed(kindServices), &corev1.Service{}, 0, cache.Indexers{}), t.service, cache.Indexers{

@@ -226,13 +226,8 @@ func (c *Cluster) owners(d *description, pod *corev1.Pod) (complete bool) {
 		return true
 	}
 	d.say(ownerNames[owner.Kind], owner.Name)
-	kind := ""
-	switch owner.Kind {
-	case "ReplicaSet":
-		kind = kindReplicaSets
-	case "Job":
-		kind = kindJobs
-	default:
+	kind := kindOf[owner.Kind]
+	if kind == "" {
 		return true
 	}
 	above, known := c.ownerOf(kind, pod.Namespace, owner.Name)

@@ -20,10 +20,13 @@ import (
 
 const containerID = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
 
+// keys are annotations that are kept besides.
+var keys = []string{config.ObserveAnnotation}
+
 // clusterOf gives a cluster that knows these objects without an API: they are put where the watches would put them.
 func clusterOf(t *testing.T, cfg config.KubernetesAttributes, objects ...any) *Cluster {
 	t.Helper()
-	c, err := NewCluster(&rest.Config{Host: "http://127.0.0.1:1"}, cfg, func(any) {}, func(string, error) {})
+	c, err := NewCluster(&rest.Config{Host: "http://127.0.0.1:1"}, cfg, keys, func(any) {}, func(string, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,14 +40,14 @@ func clusterOf(t *testing.T, cfg config.KubernetesAttributes, objects ...any) *C
 // tell puts an object into its index, trimmed as a watch trims it.
 func tell(t *testing.T, c *Cluster, object any) {
 	t.Helper()
-	kind, trim := "", trimmer{c.config}.owner
+	kind, trim := "", trimmer{c.config, keys}.owner
 	switch o := object.(type) {
 	case *corev1.Pod:
-		kind, trim = kindPods, trimmer{c.config}.pod
+		kind, trim = kindPods, trimmer{c.config, keys}.pod
 	case *corev1.Service:
-		kind, trim = kindServices, trimmer{c.config}.service
+		kind, trim = kindServices, trimmer{c.config, keys}.service
 	case *corev1.Node:
-		kind, trim = kindNodes, trimmer{c.config}.node
+		kind, trim = kindNodes, trimmer{c.config, keys}.node
 	case *metav1.PartialObjectMetadata:
 		kind = kindReplicaSets
 		if o.Kind == "Job" {

@@ -2,10 +2,12 @@ package kube
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +15,7 @@ import (
 	"millrace.dev/lib/bus"
 	"millrace.dev/lib/service"
 	"millrace.dev/services/enricher/internal/join"
+	"millrace.dev/services/enricher/internal/targets"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
@@ -22,27 +25,43 @@ const component = "kubernetes"
 
 var errListing = errors.New("pods, nodes, services, replicasets and jobs are being listed")
 
-// Start watches the cluster until ctx ends, if there is one. It returns who may be asked by a partition, nil where
-// there is no cluster, when everything was listed, or when that took longer than is allowed: then the service goes on
-// without names, is not ready, and says why. stop ends the watches and waits until they have.
+// Start watches the cluster until ctx ends, if there is one, and takes part in telling capture which pods to watch. It
+// returns who may be asked by a partition, nil where there is no cluster, when everything was listed, or when that took
+// longer than is allowed: then the service goes on without names, is not ready, and says why. stop ends the watches and
+// waits until they have.
 func Start(ctx context.Context, env *service.Env) (asker func(partition int) join.Asker, stop func(), err error) {
 	cfg := env.Config.Attributes.Kubernetes
 	state, err := newState(env)
 	if err != nil {
 		return nil, func() {}, err
 	}
+	rules, err := targets.Compile(env.Config.Discovery)
+	if err != nil {
+		return nil, func() {}, err
+	}
 	connection, err := Connect(cfg)
 	if err != nil || connection == nil {
+		if rules.Any() && err == nil {
+			env.Telemetry.Log.Warn("rules of discovery name Kubernetes, and this enricher knows no cluster: unless another does, they match " +
+				"nothing (attributes.kubernetes)")
+		}
 		return nil, func() {}, err
 	}
 	env.Telemetry.SetReady(component, errListing)
 	hub := NewHub(func(ctx context.Context, partition int, batch *millracev1.LinkBatch) error {
 		return publish(ctx, env.Bus, partition, batch)
 	})
-	cluster, err := NewCluster(connection, cfg, hub.Changed, state.failed)
+	var writer *targets.Writer // set before anything is watched
+	cluster, err := NewCluster(connection, cfg, rules.Annotations(), func(object any) {
+		hub.Changed(object)
+		if node, matters := changedNode(object); matters {
+			writer.Changed(node)
+		}
+	}, state.failed)
 	if err != nil {
 		return nil, func() {}, err
 	}
+	writer = targets.NewWriter(env.Bus, cluster, rules, rand.Text(), env.Telemetry.Log, state.targets(rules), &state.counters)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { cluster.Run(ctx) })
@@ -52,6 +71,7 @@ func Start(ctx context.Context, env *service.Env) (asker func(partition int) joi
 		defer close(synced)
 		if cluster.Wait(ctx) == nil {
 			state.synced()
+			wg.Go(func() { writer.Run(ctx) })
 		}
 	})
 	select {
@@ -83,6 +103,8 @@ func publish(ctx context.Context, conn *bus.Conn, partition int, batch *millrace
 type state struct {
 	env    *service.Env
 	errors *prometheus.CounterVec
+	// counters are of what is told capture.
+	counters targets.Counters
 
 	mu sync.Mutex
 	// broken are the kinds that cannot be watched, with why; ready: everything was listed once.
@@ -96,6 +118,9 @@ func newState(env *service.Env) (*state, error) {
 		Help: "Lists and watches of the Kubernetes API that failed, by kind of object. They are tried again.",
 	}, []string{"kind"})}
 	if err := env.Telemetry.Registry.Register(s.errors); err != nil {
+		return nil, fmt.Errorf("register metrics of Kubernetes: %w", err)
+	}
+	if err := s.registerTargets(); err != nil {
 		return nil, fmt.Errorf("register metrics of Kubernetes: %w", err)
 	}
 	for _, kind := range []string{kindPods, kindNodes, kindServices, kindReplicaSets, kindJobs} {
@@ -131,4 +156,40 @@ func (s *state) synced() {
 	defer s.mu.Unlock()
 	s.ready = true
 	s.env.Telemetry.SetReady(component, nil)
+}
+
+// registerTargets registers the metrics of what capture is told.
+func (s *state) registerTargets() error {
+	const prefix = "millrace_enricher_targets_"
+	var errs []error
+	for name, metric := range map[string]struct {
+		help  string
+		value *atomic.Uint64
+	}{
+		"written_total": {"Documents written that tell capture on a node which rules of discovery match its pods.", &s.counters.Written},
+		"errors_total":  {"Attempts to write them, or to take the lease for it, that failed. They are made again.", &s.counters.Errors},
+	} {
+		errs = append(errs, s.env.Telemetry.Registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + name, Help: metric.help},
+			func() float64 { return float64(metric.value.Load()) })))
+	}
+	for name, metric := range map[string]struct {
+		help  string
+		value *atomic.Int64
+	}{
+		"deciding": {"1 if this enricher is the one that writes them.", &s.counters.Deciding},
+		"left_out": {"Pods that find no room in the document of their node.", &s.counters.LeftOut},
+	} {
+		errs = append(errs, s.env.Telemetry.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: metric.help},
+			func() float64 { return float64(metric.value.Load()) })))
+	}
+	return errors.Join(errs...)
+}
+
+// targets reports whether capture is told which pods to watch, where rules need it.
+func (s *state) targets(rules *targets.Rules) func(error) {
+	return func(err error) {
+		if rules.Any() {
+			s.env.Telemetry.SetReady("targets", err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,17 +16,21 @@ const (
 	// resourcePrefix of annotations that name a resource attribute.
 	resourcePrefix = "resource.opentelemetry.io/"
 	// staticHash is the uid that the kubelet gives a static pod in cgroups. The object in the cluster, its mirror, has
-	// another.
-	staticHash = "kubernetes.io/config.hash"
+	// another. staticMirror is on mirrors alone.
+	staticHash   = "kubernetes.io/config.hash"
+	staticMirror = "kubernetes.io/config.mirror"
 )
 
 // trimmer keeps of objects the fields that are used.
-type trimmer struct{ config.KubernetesAttributes }
+type trimmer struct {
+	config.KubernetesAttributes
+	keys []string // of annotations of pods that are kept besides
+}
 
 func (t trimmer) annotations(all map[string]string) map[string]string {
 	kept := map[string]string{}
 	for key, value := range all {
-		if key == staticHash || strings.HasPrefix(key, resourcePrefix) || matches(t.PodAnnotations, key) {
+		if key == staticHash || key == staticMirror || slices.Contains(t.keys, key) || strings.HasPrefix(key, resourcePrefix) || matches(t.PodAnnotations, key) {
 			kept[key] = value
 		}
 	}
