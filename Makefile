@@ -121,7 +121,7 @@ test-pcaps: ## Packet captures of TEST_PCAPS, through the decoder, against tshar
 	cd services/decoder && TEST_PCAPS=$(TEST_PCAPS) go test -count=1 -v -run Conformance ./pcap
 
 test-api: ## The enricher against a real Kubernetes API server: that of TEST_KUBECONFIG, else one that TEST_CLUSTER starts
-	@if [ -z "$$TEST_KUBECONFIG" ]; then \
+	@if [ -z "$${TEST_KUBECONFIG:-}" ]; then \
 	  [ -x "$(TEST_CLUSTER)/api-only.sh" ] || { echo "no Kubernetes API server: set TEST_KUBECONFIG"; exit 1; }; \
 	  trap '"$(TEST_CLUSTER)/api-only.sh" down' EXIT; eval "$$("$(TEST_CLUSTER)/api-only.sh" up)"; export TEST_KUBECONFIG=$$KUBECONFIG; fi; \
 	cd services/enricher && go test -count=1 -v -run '^TestTargetsOfCluster$$' ./internal/kube

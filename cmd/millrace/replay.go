@@ -167,7 +167,7 @@ func replayHere(ctx context.Context, cfg *config.Config, s source, out io.Writer
 		}
 		last.Store(time.Now().UnixNano())
 		quiet := cfg.Enricher.HoldTime + 3*time.Second
-		if cfg.Sampling.Enabled() {
+		if cfg.Samples() {
 			quiet += cfg.Sampling.DecisionWait // Spans come out of the enricher that long before they are exported.
 		}
 		return settle(ctx, &last, quiet)

@@ -64,6 +64,10 @@ type Service struct {
 	// Exports says what is made of these services: metrics, traces or both. Absent: both. An empty list: nothing. Needs
 	// `name`.
 	Exports []string `yaml:"exports" absent:"true" oneof:"metrics traces"`
+	// Sampling of traces that these services take part in, in place of sampling.policies: the share that is kept, from 0
+	// to 1, or the name of one of those policies. Of several services of a trace, one is enough to keep it. A policy that
+	// drops still does. Empty: sampling.policies decide. Needs `name`.
+	Sampling string `yaml:"sampling"`
 }
 
 // ServiceRoutes are patterns of paths as in `routes.patterns`.
@@ -82,7 +86,7 @@ type ServiceMetrics struct {
 
 // Overrides reports whether the rule says what is made of its services, and not only which they are.
 func (s Service) Overrides() bool {
-	return len(s.Routes.Incoming)+len(s.Routes.Outgoing) > 0 || s.Metrics.Features != nil || s.Exports != nil
+	return len(s.Routes.Incoming)+len(s.Routes.Outgoing) > 0 || s.Metrics.Features != nil || s.Exports != nil || s.Sampling != ""
 }
 
 // Selects reports whether the rule has a criterion. A rule that has none selects nothing: with its criteria left out it

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"strconv"
+	"time"
+)
 
 // Values of sampling.head.
 const (
@@ -35,6 +39,18 @@ func (s *Sampling) Enabled() bool { return len(s.Policies) > 0 || s.Head == Head
 
 // RespectsHead reports whether traces whose context says that they are not sampled are dropped.
 func (s *Sampling) RespectsHead() bool { return s.Enabled() && s.Head != HeadIgnore }
+
+// Samples reports whether spans go through the sampler: policies of traces, or rules of discovery, ask for it.
+func (c *Config) Samples() bool {
+	return c.Sampling.Enabled() || slices.ContainsFunc(c.Discovery.Services, func(s Service) bool { return s.Sampling != "" })
+}
+
+// SampledShare gives the share of traces that a rule keeps, from 0 to 1; ok is false where it names a policy or
+// nothing.
+func (s Service) SampledShare() (share float64, ok bool) {
+	share, err := strconv.ParseFloat(s.Sampling, 64)
+	return share, err == nil
+}
 
 // DecisionCache is how many decisions are remembered in one partition.
 type DecisionCache struct {

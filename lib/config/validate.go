@@ -23,6 +23,7 @@ func (c *Config) Validate() error {
 	v.walk(reflect.ValueOf(c).Elem(), "", field{})
 	v.bus(c.Bus)
 	v.discovery("discovery.services", c.Discovery.Services)
+	v.ruleSampling(c)
 	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
 	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
 	v.globs("capture.redact.allow_headers", c.Capture.Redact.AllowHeaders)
@@ -201,19 +202,19 @@ func (v *validator) discovery(at string, rules []Service) {
 		here := fmt.Sprintf("%s[%d]", at, i)
 		bare := rule
 		bare.Name, bare.Namespace = "", ""
-		bare.Routes, bare.Metrics, bare.Exports = ServiceRoutes{}, ServiceMetrics{}, nil
+		bare.Routes, bare.Metrics, bare.Exports, bare.Sampling = ServiceRoutes{}, ServiceMetrics{}, nil, ""
 		if reflect.ValueOf(bare).IsZero() {
 			v.fail(here, "the rule has no criterion: give at least one of open_ports, exe_path, languages, or of those that begin with k8s_")
 		}
 		if rule.Overrides() && rule.Name == "" {
-			v.fail(here, "routes, metrics and exports need a name: the services are known by it")
+			v.fail(here, "routes, metrics, exports and sampling need a name: the services are known by it")
 		}
 		v.patterns(join(here, "routes.incoming"), rule.Routes.Incoming)
 		v.patterns(join(here, "routes.outgoing"), rule.Routes.Outgoing)
 		for _, f := range fieldsOf(reflect.TypeFor[Service]()) {
 			value := reflect.ValueOf(rule).Field(f.index)
 			switch {
-			case f.key == "name", f.key == "namespace", f.check != "":
+			case f.key == "name", f.key == "namespace", f.key == "sampling", f.check != "":
 			case value.Kind() == reflect.String:
 				v.criterion(join(here, f.key), value.String())
 			case value.Kind() == reflect.Map:
@@ -221,6 +222,22 @@ func (v *validator) discovery(at string, rules []Service) {
 					v.criterion(join(join(here, f.key), clip(key.String())), value.MapIndex(key).String())
 				}
 			}
+		}
+	}
+}
+
+// ruleSampling checks what rules say of sampling.
+func (v *validator) ruleSampling(c *Config) {
+	for i, rule := range c.Discovery.Services {
+		at := fmt.Sprintf("discovery.services[%d].sampling", i)
+		share, number := rule.SampledShare()
+		named := func(p SamplingPolicy) bool { return p.Name == rule.Sampling && p.Type != "drop" }
+		switch {
+		case rule.Sampling == "", number && share >= 0 && share <= 1:
+		case number:
+			v.fail(at, "%s is outside 0 to 1", clip(rule.Sampling))
+		case !slices.ContainsFunc(c.Sampling.Policies, named):
+			v.fail(at, "%q is neither a share from 0 to 1 nor the name of a policy of sampling.policies that keeps traces", clip(rule.Sampling))
 		}
 	}
 }

@@ -28,7 +28,7 @@ const shutdownTimeout = 5 * time.Second
 // CheckConfig reports mistakes in the exporters section, as the Collector's components state them, and in what sampling
 // asks for.
 func CheckConfig(cfg *config.Config) error {
-	if _, err := sampling.Compile(&cfg.Sampling, cfg.Bus.Partitions); err != nil {
+	if _, err := sampling.Compile(&cfg.Sampling, cfg.Discovery.Services, cfg.Bus.Partitions); err != nil {
 		return err
 	}
 	_, err := destination.New(cfg.Exporters, service.Version())

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millrace.dev/lib/bus"
-	"millrace.dev/lib/config"
 	"millrace.dev/lib/service"
 	"millrace.dev/lib/stage"
 	"millrace.dev/services/exporter/internal/sampling"
@@ -29,9 +28,9 @@ type source struct {
 }
 
 // spanSource gives where destinations read spans: what the sampler kept, where there is one.
-func spanSource(cfg *config.Sampling) source {
+func spanSource(sampled bool) source {
 	stream, prefix := bus.StreamSpan, "millrace.span."
-	if cfg.Enabled() {
+	if sampled {
 		stream, prefix = bus.StreamSampled, "millrace.sampled."
 	}
 	return source{stream, func(partition int) []string { return []string{prefix + strconv.Itoa(partition) + ".>"} }}
@@ -41,10 +40,10 @@ func spanSource(cfg *config.Sampling) source {
 // then says [spanSource].
 func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) error {
 	cfg := &env.Config.Sampling
-	if !cfg.Enabled() {
+	if !env.Config.Samples() {
 		return nil
 	}
-	policies, err := sampling.Compile(cfg, env.Bus.Partitions())
+	policies, err := sampling.Compile(cfg, env.Config.Discovery.Services, env.Bus.Partitions())
 	if err != nil {
 		return err
 	}
@@ -62,7 +61,7 @@ func startSampler(ctx context.Context, group *errgroup.Group, env *service.Env) 
 			Name:           samplerStage,
 			HighestVersion: schemaVersion,
 			Stream:         bus.StreamSpan,
-			Subjects:       spanSource(&config.Sampling{}).subjects,
+			Subjects:       spanSource(false).subjects,
 			Factory: func(partition int) (stage.Processor, error) {
 				return sampling.New(partition, settings, policies, metrics), nil
 			},

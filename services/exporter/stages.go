@@ -47,7 +47,7 @@ func (s *stages) add(d destination.Destination) {
 	name := strings.ReplaceAll(d.Name(), "/", "_")
 	if d.Routing().Traces {
 		counters := s.spans.Of(d.Name(), s.env.Telemetry.Log)
-		s.run(component+"-"+name, spanSource(&s.env.Config.Sampling), func(int) (stage.Processor, error) {
+		s.run(component+"-"+name, spanSource(s.env.Config.Samples()), func(int) (stage.Processor, error) {
 			return export.NewProcessor(d, d.Routing().NewFilter(), counters), nil
 		})
 	}
@@ -87,7 +87,7 @@ const schemaVersion = 1
 func metricSource(cfg *config.Config) source {
 	return source{stream: bus.StreamMetric, subjects: func(partition int) []string {
 		subjects := []string{bus.MetricSubject(partition)}
-		if cfg.Sampling.Enabled() {
+		if cfg.Samples() {
 			subjects = append(subjects, bus.KeptSubject(partition))
 		}
 		return subjects
@@ -100,7 +100,7 @@ func seriesOptions(cfg *config.Config, partition int) series.Options {
 		Partition: partition, Interval: cfg.Metrics.ExportInterval, TTL: cfg.Metrics.TTL, CardinalityLimit: cfg.Metrics.CardinalityLimit,
 		MaxSeries: cfg.Metrics.MaxSeries,
 	}
-	if cfg.Sampling.Enabled() {
+	if cfg.Samples() {
 		options.AwaitKept = cfg.Sampling.DecisionWait + keptSlack
 	}
 	return options

@@ -83,7 +83,7 @@ func (p *Pipeline) selected(proc *process.Process, s process.Selection) {
 
 // replay passes on what was held of a process.
 func (p *Pipeline) replay(proc *process.Process) {
-	p.horizon.release(p.held.since(proc))
+	p.horizon.release(p.held.since(proc, p.now))
 	waited := p.held.waited(proc)
 	shipped := uint64(0)
 	events := p.held.take(proc)

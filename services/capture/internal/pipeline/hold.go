@@ -110,10 +110,17 @@ func (h *hold) take(proc *process.Process) []heldEvent {
 	return events
 }
 
-// since is the time before which nothing is held of a process, false if nothing is held at all.
-func (h *hold) since(proc *process.Process) (at uint64, ok bool) {
+// counts reports whether others wait for what is held: for as long as an inspection may take. A pod may be waited for
+// much longer; what it did may then come too late to be joined with what others did, and all of the node would be late
+// else.
+func (held *heldProcess) counts(now time.Time) bool {
+	return held.pod == nil || now.Sub(held.since) <= holdTime
+}
+
+// since is the time before which nothing is held of a process for which others wait, false if there is nothing.
+func (h *hold) since(proc *process.Process, now time.Time) (at uint64, ok bool) {
 	held := h.processes[proc]
-	if held == nil {
+	if held == nil || !held.counts(now) {
 		return 0, false
 	}
 	return held.oldest, true
@@ -125,10 +132,10 @@ func (h *hold) waited(proc *process.Process) bool {
 	return held != nil && held.pod != nil
 }
 
-// oldest is the time before which nothing is held, false if nothing is held at all.
-func (h *hold) oldest() (at uint64, ok bool) {
+// oldest is the time before which nothing is held for which others wait, false if there is nothing.
+func (h *hold) oldest(now time.Time) (at uint64, ok bool) {
 	for _, held := range h.processes {
-		if !ok || held.oldest < at {
+		if held.counts(now) && (!ok || held.oldest < at) {
 			at, ok = held.oldest, true
 		}
 	}

@@ -1,6 +1,9 @@
 package pipeline
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // horizon is how far back events may still be on their way through the pipeline. It costs nothing per event: whatever
 // is read was recorded after the last look began that found nothing left behind it. Times are CLOCK_MONOTONIC in
@@ -32,15 +35,15 @@ func (h *horizon) release(since uint64, some bool) {
 }
 
 // settle tells others.
-func (h *horizon) settle(held *hold) {
+func (h *horizon) settle(held *hold, now time.Time) {
 	settled := h.since
-	if oldest, some := held.oldest(); some {
+	if oldest, some := held.oldest(now); some {
 		settled = min(settled, oldest)
 	}
 	h.settled.Store(settled)
 }
 
-// Settled is the time, CLOCK_MONOTONIC in nanoseconds, before which every event was handed to the output or is not
-// watched; 0 if none is known yet. An opening that waits for the connection's owner does not count: it may for ever. It
-// is safe for concurrent use.
+// Settled is the time, CLOCK_MONOTONIC in nanoseconds, before which every event was handed to the output, is not
+// watched, or has been held for its pod for long; 0 if none is known yet. An opening that waits for the connection's
+// owner does not count: it may for ever. It is safe for concurrent use.
 func (p *Pipeline) Settled() uint64 { return p.horizon.settled.Load() }

@@ -356,7 +356,7 @@ func (p *Pipeline) Idle(drained bool) {
 	if p.now.Sub(p.sweptAt) >= sweepInterval || len(p.connections) > p.MaxConnections {
 		p.sweep()
 	}
-	p.horizon.settle(&p.held)
+	p.horizon.settle(&p.held, p.now)
 }
 
 // flushAll publishes all that was collected since the last time.

@@ -226,6 +226,39 @@ func TestVerdictChanges(t *testing.T) {
 	}
 }
 
+// Others wait for what a pod did, but not for as long as it may take to decide about it.
+func TestOthersDoNotWaitForPods(t *testing.T) {
+	t.Parallel()
+	f, _ := inPod(t, config.Discovery{Services: []config.Service{shopRule}})
+	step := func() {
+		f.Idle(true)
+		f.flushAll()
+		f.Idle(true)
+	}
+	step()
+	f.send(f.connect("127.0.0.1:80"), 0, request)
+	step()
+	before := f.Settled()
+	step()
+	if f.Settled() != before {
+		t.Error("what is held is not waited for")
+	}
+	for _, held := range f.held.processes {
+		held.since = time.Now().Add(-2 * holdTime)
+	}
+	step()
+	step()
+	now := f.Settled()
+	if now <= before {
+		t.Error("a pod that nobody decides about keeps everybody waiting")
+	}
+	f.tell(f.says(t, true, 0))
+	step()
+	if n := payloads(f.out.events()); n != 1 || f.Settled() < now {
+		t.Errorf("%d events; settled %d, before %d", n, f.Settled(), now)
+	}
+}
+
 // Outside of pods nothing waits.
 func TestNoPod(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,9 @@ type Watcher struct {
 // each change of what keeps verdicts from coming, where rules need them.
 func NewWatcher(node string, rules []uint64, log *slog.Logger, report func(error)) *Watcher {
 	w := &Watcher{node: node, table: New(rules), out: make(chan *Table, 1), report: report, log: log}
-	w.tell(fmt.Errorf("what the enricher has decided about the pods of node %q is not read yet", node))
+	if len(rules) > 0 {
+		report(fmt.Errorf("what the enricher has decided about the pods of node %q is not read yet", node))
+	}
 	return w
 }
 

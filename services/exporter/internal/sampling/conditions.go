@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+
+	"millrace.dev/lib/wire"
 )
 
 // conditions are all that policies ask about attributes and tracestates, each with a number.
@@ -14,6 +16,7 @@ type conditions struct {
 	lengths     uint64
 	tracestates []stateCondition
 	spans       []spanCondition
+	services    []serviceCondition
 	// memories are the sizes of the memories of regular expressions.
 	memories []int
 	count    int
@@ -36,6 +39,45 @@ type stateCondition struct {
 type spanCondition struct {
 	index   int
 	matches func(s *span) bool
+}
+
+// serviceCondition on a resource: service.name, and service.namespace unless that is empty.
+type serviceCondition struct {
+	index           int
+	name, namespace string
+}
+
+func (c *serviceCondition) is(name, namespace string) bool {
+	return c.name == name && c.namespace == namespace
+}
+
+// service notes the conditions that a well-formed encoded resource meets as a whole.
+func (c *conditions) service(resource []byte, h *hits) {
+	if len(c.services) == 0 {
+		return
+	}
+	var f wire.Field
+	var name, namespace string
+	for ok := true; len(resource) > 0; {
+		if resource, ok = f.Next(resource); !ok {
+			return
+		}
+		if f.ID != 1 || f.Type != wire.Length {
+			continue
+		}
+		switch key, v, _ := readAttribute(f.Bytes); string(key) {
+		case "service.name":
+			name = string(v.text)
+		case "service.namespace":
+			namespace = string(v.text)
+		}
+	}
+	for i := range c.services {
+		s := &c.services[i]
+		if s.is(name, namespace) || s.is(name, "") {
+			h.add(s.index)
+		}
+	}
 }
 
 func (c *conditions) next() (int, error) {

@@ -113,6 +113,7 @@ func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 func readResource(message []byte, c *conditions, m memory) (h hits) {
 	var f wire.Field
 	var ok bool
+	c.service(message, &h)
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
 			return h

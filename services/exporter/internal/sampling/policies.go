@@ -2,6 +2,8 @@ package sampling
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"millrace.dev/lib/config"
 )
@@ -14,6 +16,8 @@ type Policies struct {
 	// policies in the order of names.
 	policies []evaluator
 	drops    int
+	// rules of discovery that say how traces are sampled; their names follow those of the policies.
+	rules []rule
 	// buckets has the name of each bucket, by which its state is found again after the configuration has changed.
 	buckets []string
 	head    bool
@@ -37,9 +41,18 @@ const (
 	nobodyDecided = -2
 )
 
-// Compile makes policies of a configuration that is valid. partitions is how many share the rates.
-func Compile(cfg *config.Sampling, partitions int) (*Policies, error) {
-	p := &Policies{head: cfg.RespectsHead(), conditions: conditions{byKey: map[string][]condition{}}}
+// rule is what decides about traces of a service in place of the policies.
+type rule struct {
+	service int // condition
+	policy  evaluator
+	by      int // index of what it is in Policies.names
+}
+
+// Compile makes policies of a configuration that is valid. services are the rules of discovery; partitions is how many
+// share the rates.
+func Compile(cfg *config.Sampling, services []config.Service, partitions int) (*Policies, error) {
+	ruled := slices.ContainsFunc(services, func(s config.Service) bool { return s.Sampling != "" })
+	p := &Policies{head: (cfg.Enabled() || ruled) && cfg.Head != config.HeadIgnore, conditions: conditions{byKey: map[string][]condition{}}}
 	c := compiler{p: p, partitions: partitions}
 	// Drop policies outweigh all others, so they are asked first.
 	for _, drops := range []bool{true, false} {
@@ -57,7 +70,36 @@ func Compile(cfg *config.Sampling, partitions int) (*Policies, error) {
 			p.drops = len(p.policies)
 		}
 	}
+	for i := range services {
+		if err := c.rule(&services[i]); err != nil {
+			return nil, fmt.Errorf("discovery.services[%d]: %w", i, err)
+		}
+	}
 	return p, nil
+}
+
+// rule compiles what a rule of discovery says of sampling. Of two about one service the first counts.
+func (c *compiler) rule(s *config.Service) error {
+	if s.Sampling == "" || slices.ContainsFunc(c.p.conditions.services, func(known serviceCondition) bool { return known.is(s.Name, s.Namespace) }) {
+		return nil
+	}
+	index, err := c.p.conditions.next()
+	if err != nil {
+		return err
+	}
+	c.p.conditions.services = append(c.p.conditions.services, serviceCondition{index, s.Name, s.Namespace})
+	share, number := s.SampledShare()
+	if !number {
+		by := slices.Index(c.p.names, s.Sampling)
+		if by < 0 {
+			return fmt.Errorf("sampling: there is no policy %q", s.Sampling)
+		}
+		c.p.rules = append(c.p.rules, rule{index, c.p.policies[by], by})
+		return nil
+	}
+	c.p.names = append(c.p.names, "rule "+strings.TrimPrefix(s.Namespace+"/"+s.Name, "/"))
+	c.p.rules = append(c.p.rules, rule{index, newChance(&config.ProbabilisticPolicy{SamplingPercentage: share * 100}), len(c.p.names) - 1})
+	return nil
 }
 
 // decide asks the policies. heard is called with what each says.
@@ -68,20 +110,22 @@ func (p *Policies) decide(s *subject, heard func(policy int, v vote)) decision {
 	if p.head && !s.sampled {
 		return decision{by: headDecided}
 	}
+	for i, policy := range p.policies[:p.drops] {
+		v := policy.evaluate(s)
+		if heard(i, v); v == dropped {
+			return decision{by: i}
+		}
+	}
+	if v, ruled := p.ruled(s, heard); ruled {
+		return v
+	}
 	if len(p.policies) == 0 {
 		return decision{kept: true, by: nobodyDecided}
 	}
 	first := [votes]int{nobodyDecided, nobodyDecided, nobodyDecided, nobodyDecided, nobodyDecided}
-	for i, policy := range p.policies {
-		v := policy.evaluate(s)
-		heard(i, v)
-		if v == dropped {
-			return decision{by: i}
-		}
-		if i < p.drops {
-			continue // That it does not drop says nothing.
-		}
-		if first[v] == nobodyDecided {
+	for i := p.drops; i < len(p.policies); i++ {
+		v := p.policies[i].evaluate(s)
+		if heard(i, v); first[v] == nobodyDecided {
 			first[v] = i
 		}
 	}
@@ -94,6 +138,23 @@ func (p *Policies) decide(s *subject, heard func(policy int, v vote)) decision {
 		return decision{kept: true, by: first[invertedSampled]}
 	}
 	return decision{by: nobodyDecided}
+}
+
+// ruled asks the rules about services of the trace; false: there are none.
+func (p *Policies) ruled(s *subject, heard func(policy int, v vote)) (d decision, ruled bool) {
+	d = decision{by: nobodyDecided}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !s.hits.has(r.service) {
+			continue
+		}
+		v := r.policy.evaluate(s)
+		if heard(r.by, v); v.wants() {
+			return decision{kept: true, by: r.by}, true
+		}
+		d, ruled = decision{by: r.by}, true
+	}
+	return d, ruled
 }
 
 // reason names what decided.

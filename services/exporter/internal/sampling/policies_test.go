@@ -255,7 +255,7 @@ func TestConditionsAreBounded(t *testing.T) {
 	for i := range maxConditions + 1 {
 		text += fmt.Sprintf("    - {name: p%d, type: boolean_attribute, boolean_attribute: {key: k%d}}\n", i, i)
 	}
-	if _, err := Compile(parse(t, text), 1); err == nil || !strings.Contains(err.Error(), "sampling.policies[256]: more than 256 conditions") {
+	if _, err := Compile(parse(t, text), nil, 1); err == nil || !strings.Contains(err.Error(), "sampling.policies[256]: more than 256 conditions") {
 		t.Errorf("error %v", err)
 	}
 }

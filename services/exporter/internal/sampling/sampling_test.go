@@ -33,7 +33,7 @@ func parse(t testing.TB, text string) *config.Sampling {
 
 func compile(t testing.TB, cfg *config.Sampling, partitions int) *Policies {
 	t.Helper()
-	p, err := Compile(cfg, partitions)
+	p, err := Compile(cfg, nil, partitions)
 	if err != nil {
 		t.Fatal(err)
 	}
