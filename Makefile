@@ -18,7 +18,6 @@ CLUSTER  ?= $(abspath $(wildcard ../shared/cluster))
 KT_HOME  ?= $(HOME)/.cache/kt
 export TEST_KUBE ?= $(if $(wildcard $(KT_HOME)/bin/kube-apiserver),$(CLUSTER))
 TEST_PCAPS ?= $(abspath $(wildcard ../shared/pcaps))
-TEST_CLUSTER ?= $(abspath $(wildcard ../shared/cluster))
 
 BACKENDS_SHORT := ^(TestRules|TestDashboardStructure|TestExact|TestCollector|TestAgentConfiguration)$$
 CHAOS_SHORT := ^(TestBucketsLost|TestKill|TestStop|TestScale|TestRollingUpgrade)$$
@@ -99,7 +98,7 @@ test-images: images ## Load the images again, look into them, run what is in the
 	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images
 
 ##@ Check
-.PHONY: test test-unit test-taps test-e2e test-api test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
 test: export E2E_PACKAGES := installed
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
@@ -119,12 +118,6 @@ test-e2e: build ## The exactness suite: real programs, real kernel, both ends ch
 
 test-pcaps: ## Packet captures of TEST_PCAPS, through the decoder, against tshark
 	cd services/decoder && TEST_PCAPS=$(TEST_PCAPS) go test -count=1 -v -run Conformance ./pcap
-
-test-api: ## The enricher against a real Kubernetes API server: that of TEST_KUBECONFIG, else one that TEST_CLUSTER starts
-	@if [ -z "$${TEST_KUBECONFIG:-}" ]; then \
-	  [ -x "$(TEST_CLUSTER)/api-only.sh" ] || { echo "no Kubernetes API server: set TEST_KUBECONFIG"; exit 1; }; \
-	  trap '"$(TEST_CLUSTER)/api-only.sh" down' EXIT; eval "$$("$(TEST_CLUSTER)/api-only.sh" up)"; export TEST_KUBECONFIG=$$KUBECONFIG; fi; \
-	cd services/enricher && go test -count=1 -v -run '^TestTargetsOfCluster$$' ./internal/kube
 
 test-kernels: ## Capture on other kernels in virtual machines. TEST_VM names the tool that boots them
 	test/kernels/run.sh $(KERNELS)

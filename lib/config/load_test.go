@@ -114,7 +114,7 @@ func TestParseErrors(t *testing.T) {
 		{"pattern", "routes: {patterns: [user/:id]}", `routes.patterns: "user/:id" does not begin with "/"`},
 		{"ignored pattern", "routes: {ignored_patterns: ['/user/{id']}", `routes.ignored_patterns: "/user/{id": a brace in segment "{id"`},
 		{"pattern of a service", "discovery: {services: [{name: a, exe_path: b, routes: {incoming: [x]}}]}", `discovery.services[0].routes.incoming: "x"`},
-		{"override without name", "discovery: {services: [{exe_path: b, exports: [traces]}]}", `discovery.services[0]: routes, metrics and exports need a name`},
+		{"override without name", "discovery: {services: [{exe_path: b, exports: [traces]}]}", `discovery.services[0]: routes, metrics, exports and sampling need a name`},
 		{"exports", "discovery: {services: [{name: a, exe_path: b, exports: [logs]}]}", `discovery.services[0].exports[0]: "logs" is none of`},
 		{"features of a service", "discovery: {services: [{name: a, exe_path: b, metrics: {features: [x]}}]}", `discovery.services[0].metrics.features[0]: "x" is none of`},
 		{"no criterion", "discovery: {services: [{name: a, exports: [traces]}]}", `discovery.services[0]: the rule has no criterion`},
