@@ -273,8 +273,8 @@ func TestPodsUndecided(t *testing.T) {
 	}
 }
 
-// asker requests /flip/0, /flip/1, ... one after the other, on a connection that it keeps and on new ones in turn, until
-// a file is there. It prints how many it made.
+// asker requests /flip/0, /flip/1, ... one after the other, on a connection that it keeps and on new ones in turn,
+// until a file is there. It prints how many it made.
 const asker = `
 import http.client, os, sys
 port, stop = int(sys.argv[1]), sys.argv[2]
