@@ -42,7 +42,7 @@ space := $(subst ,, )
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
 TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql \
-  mariadb-server mariadb-client python3-pymysql memcached python3-pymongo kcat
+  mariadb-server mariadb-client python3-pymysql python3-psycopg memcached python3-pymongo kcat
 # The services among them, which nobody asked for: the tests run the programs by themselves.
 TEST_SERVICES := unbound postgresql mariadb memcached
 BACKEND_PACKAGES := prometheus redis-server
@@ -113,7 +113,11 @@ test-taps: ## The examples of docs/taps.md, in Go and, where there is npm, in Ja
 	cd examples/tap-js && { ! command -v npm > /dev/null || npm install --no-audit --no-fund; }
 	cd cmd/millrace && go test -count=1 -run '^TestExamplesOfTaps$$' -v .
 
-test-e2e: build ## The exactness suite: real programs, real kernel, both ends checked (root)
+test/clients/node_modules: test/clients/package.json
+	@if command -v npm > /dev/null; then cd test/clients && npm install --no-audit --no-fund --ignore-scripts && touch node_modules; \
+	else echo 'no npm: the exactness suite runs without the clients of test/clients'; fi
+
+test-e2e: build test/clients/node_modules ## The exactness suite: real programs, real kernel, both ends checked (root)
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
 
 test-pcaps: ## Packet captures of TEST_PCAPS, through the decoder, against tshark

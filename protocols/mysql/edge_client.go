@@ -149,7 +149,7 @@ func (s *scanner) partOf(b []byte, at int, w *edge.Writer) int {
 // begins with a control character but white space.
 func (s *scanner) attributes(b []byte, at int, w *edge.Writer) int {
 	d := &s.client
-	has := s.capabilities[0]&CapQueryAttributes != 0
+	has := Agreed(s.capabilities[0], s.capabilities[1])&CapQueryAttributes != 0
 	if !s.known {
 		space := b[0] == '\t' || b[0] == '\n' || b[0] == '\r'
 		has = d.size == 1 || b[0] < ' ' && (!space || len(b) == 1 || b[1] == 1)

@@ -133,7 +133,7 @@ func (s *scanner) take(c Class) {
 		s.login = false
 		s.agreed = Compresses(s.capabilities[0], s.capabilities[1])
 		d.answer.DeprecateEOF = No
-		if s.capabilities[0]&CapDeprecateEOF != 0 {
+		if Agreed(s.capabilities[0], s.capabilities[1])&CapDeprecateEOF != 0 {
 			d.answer.DeprecateEOF = Yes
 		}
 	}

@@ -89,13 +89,12 @@ func ReadGreeting(b []byte) (g Greeting, ok bool) {
 	f := b[end+14:] // behind the zero, the connection's number, 8 bytes of the challenge, and a zero
 	g.Version = b[greetingVersionStart:end]
 	g.Capabilities = uint32(f[0]) | uint32(f[1])<<8
-	if len(f) >= 7 {
-		g.Status = uint16(f[3]) | uint16(f[4])<<8
-		g.Capabilities |= uint32(f[5]) << 16
+	if len(f) < 7 { // the upper half was not seen: what the client claims counts
+		g.Capabilities |= 0xffff << 16
+		return g, true
 	}
-	if len(f) >= 8 {
-		g.Capabilities |= uint32(f[6]) << 24
-	}
+	g.Status = uint16(f[3]) | uint16(f[4])<<8
+	g.Capabilities |= uint32(f[5])<<16 | uint32(f[6])<<24
 	return g, true
 }
 
@@ -128,6 +127,15 @@ func Leaves(client, server, length uint32) bool {
 
 // Compresses reports whether both ends go on with the compressed protocol behind the login.
 func Compresses(client, server uint32) bool { return client&server&(capCompress|capZstd) != 0 }
+
+// Agreed gives the capabilities that both ends have: a client may claim some that the server did not offer, and then
+// uses none of these. A server's are 0 where its greeting was not seen, and what the client claims counts.
+func Agreed(client, server uint32) uint32 {
+	if server == 0 {
+		return client
+	}
+	return client & server
+}
 
 // NamesDatabase reports whether a client with the flags names a database when it logs in.
 func NamesDatabase(capabilities uint32) bool { return capabilities&capConnectWithDB != 0 }

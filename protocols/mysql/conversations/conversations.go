@@ -40,9 +40,12 @@ func number(size int, v uint64) string {
 
 func text(s string) string { return string([]byte{byte(len(s))}) + s }
 
-// Greeting is what a server says first.
-func Greeting(version string) string {
-	return Packet(0, "\x0a"+version+"\x00"+number(4, 7)+"CHALLENG"+"\x00"+number(2, all&0xffff)+"\x2d"+number(2, 2)+number(2, all>>16)+"\x15"+
+// Greeting is what a server says first that can do all that the tests need.
+func Greeting(version string) string { return Offer(version, all) }
+
+// Offer is what a server with the capabilities says first.
+func Offer(version string, capabilities uint64) string {
+	return Packet(0, "\x0a"+version+"\x00"+number(4, 7)+"CHALLENG"+"\x00"+number(2, capabilities&0xffff)+"\x2d"+number(2, 2)+number(2, capabilities>>16)+"\x15"+
 		strings.Repeat("\x00", 10)+"challenge123\x00"+"mysql_native_password\x00")
 }
 
@@ -168,6 +171,18 @@ func List() []edgetest.Conversation {
 			Kept:     []string{"UPDATE t SET a = '", "INSERT INTO t VALUES (?)", "\xfa\x01\x00\x00\x00\x80\x00"},
 		},
 		compressed(start(Usual | Compress)[:2]),
+		{
+			Name: "a client that claims what the server does not offer",
+			Pieces: []edgetest.Piece{
+				say(Offer("11.4.2-MariaDB", Usual)), ask(Login(Usual|DeprecateEOF|QueryAttributes, "correct horse", secret, "shop")), say(Packet(2, OK(0, 2, ""))),
+				ask(Command(3, "SELECT a FROM t WHERE b = 'battery staple'")),
+				say(Packets(1, "\x01", Definition("column of secrets"), EOF(2), Row("row of hunter2"), Row("row of hunter2"), EOF(2))),
+				ask(Command(3, "UPDATE t SET a = 'battery staple'")), say(Packet(1, OK(1, 2, ""))),
+			},
+			Secrets:  []string{"correct horse", secret, "CHALLENG", "challenge123", "column of secrets", "row of hunter2"},
+			Literals: []string{"battery staple"},
+			Kept:     []string{"SELECT a FROM t WHERE b = '**************'", "UPDATE t SET a = '"},
+		},
 		{
 			Name: "encrypted",
 			Pieces: []edgetest.Piece{

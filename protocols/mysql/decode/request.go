@@ -174,7 +174,7 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32, missed bool)
 
 // query describes a text query: its text, behind the number of attributes where the client sends that.
 func (p *parser) query(x *decode.Exchange, text []byte, cutOff, missed bool) {
-	has := p.capability&mysql.CapQueryAttributes != 0
+	has := mysql.Agreed(p.capability, p.offered)&mysql.CapQueryAttributes != 0
 	if !p.known {
 		has = len(text) > 0 && (text[0] == 0 || text[0] < ' ' && (len(text) == 1 || text[1] == 1))
 	}
@@ -213,7 +213,7 @@ func (p *parser) readLogin(b []byte, length uint32) {
 		return
 	}
 	p.wrapped = mysql.Compresses(p.capability, p.offered)
-	if p.answer.DeprecateEOF = mysql.No; p.capability&mysql.CapDeprecateEOF != 0 {
+	if p.answer.DeprecateEOF = mysql.No; mysql.Agreed(p.capability, p.offered)&mysql.CapDeprecateEOF != 0 {
 		p.answer.DeprecateEOF = mysql.Yes
 	}
 	if len(b) > 32 {
