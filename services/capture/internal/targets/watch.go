@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,9 +14,11 @@ import (
 )
 
 const (
-	// watchFor is how long one watch lasts. The next begins with what is stored then, so nothing that a watch misses
+	// watchFor is how long one watch lasts at least, and watchSpread the most that it lasts longer, so that the nodes of
+	// a cluster do not begin theirs at once. The next begins with what is stored then, so nothing that a watch misses
 	// stays unseen: a bucket that was made again, or a server that is another one.
-	watchFor = 15 * time.Second
+	watchFor    = time.Minute
+	watchSpread = 15 * time.Second
 	// watchPause is the time before a watch that failed is begun again, lookEvery how often a lost connection is
 	// looked for.
 	watchPause = time.Second
@@ -71,7 +74,7 @@ func (w *Watcher) Run(ctx context.Context, conn *bus.Conn) {
 var errReconnected = errors.New("the connection was lost")
 
 func (w *Watcher) follow(ctx context.Context, conn *bus.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, watchFor)
+	ctx, cancel := context.WithTimeout(ctx, watchFor+rand.N(watchSpread))
 	defer cancel()
 	reconnects := conn.NATS().Stats().Reconnects
 	opening, opened := context.WithTimeout(ctx, openTimeout)
