@@ -98,7 +98,7 @@ test-images: images ## Load the images again, look into them, run what is in the
 	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images
 
 ##@ Check
-.PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages accuracy
+.PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
 test: export E2E_PACKAGES := installed
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
@@ -152,6 +152,9 @@ bench: test-packages build ## Measure the budgets beside a run without the agent
 
 bench-stages: build ## What each stage costs, alone, in a pipeline of processes and scaled out; writes docs/benchmarks-stages.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./bench/stages -o $(CURDIR)/docs/benchmarks-stages.md
+
+bench-rooms: ## What each protocol costs: exchanges a second in the decoder, bytes a second in the node's scanner; writes docs/benchmarks-rooms.md
+	cd test && go run ./bench/stages -rooms -o $(CURDIR)/docs/benchmarks-rooms.md
 
 accuracy: test-packages build ## Run the exactness suite and write docs/accuracy.md (root)
 	cd test && MILLRACE=$(BIN)/millrace go run ./accuracy -o $(CURDIR)/docs/accuracy.md

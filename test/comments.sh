@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 git ls-files -- '*.go' '*.c' '*.h' '*.proto' '*.md' |
-  grep -vE '\.pb\.go$|_vtproto\.pb\.go$|^docs/(configuration|permissions|benchmarks|benchmarks-stages|accuracy)\.md$' |
+  grep -vE '\.pb\.go$|_vtproto\.pb\.go$|^docs/(configuration|permissions|benchmarks|benchmarks-stages|benchmarks-rooms|accuracy)\.md$' |
   xargs awk '
     FNR == 1 { code = 0; document = FILENAME ~ /\.md$/ }
     document && /^ *```/ { code = !code }

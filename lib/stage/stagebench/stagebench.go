@@ -17,7 +17,7 @@ const (
 	tick = 100 * time.Millisecond
 	// checkpoints is the default of [stage.Options.CheckpointInterval].
 	checkpoints = 5 * time.Second
-	// round is the stream time of one iteration.
+	// round is the stream time of one iteration, unless the load says otherwise.
 	round = 10 * time.Second
 	// rate is how many items come per second of the stream's time.
 	rate = 10_000
@@ -36,6 +36,8 @@ type Load struct {
 	Warm time.Duration
 	// Checkpoints is the stream time between them; 5 s if zero.
 	Checkpoints time.Duration
+	// Round is the stream time of one iteration; 10 s if zero.
+	Round time.Duration
 	// Sent is how many bytes went somewhere else than to the output since the beginning; nil if none do.
 	Sent func() int
 }
@@ -72,8 +74,8 @@ type driver struct {
 // Run measures a processor under a load of 10,000 items per second of the stream's time. It reports, of the CPU of the
 // process and therefore with the collection of garbage:
 //
-//   - items/cpu-s: items per second of CPU, in the cheapest ten seconds of the stream, which other work on the machine
-//     has disturbed least
+//   - items/cpu-s: items per second of CPU, in the cheapest iteration, which other work on the machine has
+//     disturbed least
 //   - in-MB/cpu-s: millions of bytes of decompressed input per second of CPU, in the same
 //   - in-B/item, out-B/item: bytes of input, decompressed, and of what is published before compression or sent
 //   - allocs/item, alloc-B/item: allocations, and their bytes
@@ -83,12 +85,15 @@ func Run(b *testing.B, p stage.Processor, load Load) {
 	if load.Checkpoints == 0 {
 		load.Checkpoints = checkpoints
 	}
+	if load.Round == 0 {
+		load.Round = round
+	}
 	if load.Sent == nil {
 		load.Sent = func() int { return 0 }
 	}
 	d := &driver{b: b, processor: p, load: load, now: epoch, told: epoch, saved: epoch}
 	for d.now.Before(epoch.Add(load.Warm)) {
-		d.play(d.make(min(round, load.Warm)))
+		d.play(d.make(min(load.Round, load.Warm)))
 	}
 	d.checkpointing, d.spent, d.least, d.allocations, d.bytes, d.in, d.items, d.out.bytes = 0, 0, 0, 0, 0, 0, 0, 0
 	d.sent = load.Sent()
@@ -96,7 +101,7 @@ func Run(b *testing.B, p stage.Processor, load Load) {
 	for b.Loop() {
 		b.StopTimer()
 		items, spent := d.items, d.spent
-		calls := d.make(round)
+		calls := d.make(load.Round)
 		b.StartTimer()
 		d.play(calls)
 		if each := (d.spent - spent).Seconds() / float64(d.items-items); d.least == 0 || each < d.least {

@@ -32,8 +32,14 @@ var others = []suite{
 // suite is benchmarks of one package.
 type suite struct{ stage, item, pkg, pattern, cpu string }
 
+// benchtime of all suites but those of many benchmarks, which have as many iterations as they need.
+const benchtime = "1s"
+
+// column is a unit of a benchmark and what stands above it.
+type column struct{ unit, title string }
+
 // columns of the table, by the unit in which [millrace.dev/lib/stage/stagebench] reports them.
-var columns = []struct{ unit, title string }{
+var columns = []column{
 	{"items/cpu-s", "items/s per core"},
 	{"in-MB/cpu-s", "input MB/s per core"},
 	{"in-B/item", "input bytes"},
@@ -86,7 +92,7 @@ func (b *bench) code(ctx context.Context) error {
 	}
 	b.page.WriteString("\n|---|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
 	for _, s := range compared {
-		results, err := s.run(ctx)
+		results, err := s.run(ctx, benchtime)
 		if err != nil {
 			return err
 		}
@@ -101,7 +107,7 @@ func (b *bench) code(ctx context.Context) error {
 	}
 	b.page.WriteString(othersText)
 	for _, s := range others {
-		results, err := s.run(ctx)
+		results, err := s.run(ctx, benchtime)
 		if err != nil {
 			return err
 		}
@@ -119,9 +125,9 @@ type outcome struct {
 	text   []string           // value and unit
 }
 
-func (s suite) run(ctx context.Context) ([]outcome, error) {
-	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", s.pattern, "-benchmem", "-benchtime", "1s", "-cpu", s.cpu, //nolint:gosec // Constants.
-		s.pkg).CombinedOutput()
+func (s suite) run(ctx context.Context, benchtime string) ([]outcome, error) {
+	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", s.pattern, "-benchmem", "-benchtime", benchtime, "-cpu", s.cpu, //nolint:gosec // Constants.
+		"-timeout", "30m", s.pkg).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("go test %s: %w: %.500s", s.pkg, err, out)
 	}

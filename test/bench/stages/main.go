@@ -29,9 +29,15 @@ func main() {
 	out := flag.String("o", "", "Markdown file to write; standard output if empty")
 	requests := flag.Int("requests", 128_000, "requests of a replay")
 	only := flag.String("only", "", "pipeline, checkpoints, scaling or code; all if empty")
+	rooms := flag.Bool("rooms", false, "measure protocols instead of stages")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *out, *only, *requests)
+	var err error
+	if *rooms {
+		err = runRooms(ctx, *out)
+	} else {
+		err = run(ctx, *out, *only, *requests)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -70,8 +76,24 @@ func run(ctx context.Context, out, only string, requests int) error {
 		fmt.Fprintf(&b.page, "\nLoad average before: %s.\n", load)
 		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", section.name, time.Since(began).Round(time.Second))
 	}
+	return b.save(out)
+}
+
+// runRooms writes the page of protocols.
+func runRooms(ctx context.Context, out string) error {
+	b := &bench{}
+	fmt.Fprintf(&b.page, "# Benchmarks of the protocols\n\nWritten by `make bench-rooms` on %s; load average before: %s. Above 0.5, other work on the machine is in\n"+
+		"the numbers. The loads are in `protocols/*/conversations/loads.go`.\n", time.Now().UTC().Format(time.DateOnly), loadAverage())
+	if err := b.rooms(ctx); err != nil {
+		return err
+	}
+	return b.save(out)
+}
+
+// save writes the page.
+func (b *bench) save(out string) error {
 	if out == "" {
-		_, err = os.Stdout.WriteString(b.page.String())
+		_, err := os.Stdout.WriteString(b.page.String())
 		return err
 	}
 	return os.WriteFile(filepath.Clean(out), []byte(b.page.String()), 0o644) //nolint:gosec // A page of the documentation.
