@@ -32,7 +32,8 @@ var Edge = edge.Room{
 // rules are the settings, and where the scanner that is at work writes. One goroutine uses them.
 type rules struct {
 	*edge.Rules
-	out *edge.Writer
+	out    *edge.Writer
+	server *direction // of the same connection
 }
 
 // blank overwrites b, if the settings say so.
@@ -74,12 +75,16 @@ type direction struct {
 	use         bulkUse
 	inContainer bool // command is a container's subcommand
 	asking      bool // the array being read is a command
+	pushed      bool // it is a push of RESP3
+	awaited     bool // the client has asked for messages
+	subscribed  bool // and was confirmed: arrays may be messages
 	negative    bool
 	textLength  uint8
 	words       words
 	command     *rediscommand.Command
 	argument    uint32 // index of the next element
 	arguments   uint32 // announced
+	channels    uint32 // elements of a message, from the second on, that are shown
 	text        [maxText]byte
 }
 
@@ -110,7 +115,7 @@ func (s *scanner) Opened(client, _ []byte) { s.strict = len(client) > 0 && clien
 // Scan implements [edge.Scanner].
 func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status {
 	d := &s.directions[from-protocols.Client]
-	s.rules.out = w
+	s.rules.out, s.rules.server = w, &s.directions[1]
 	s.rules.redis(d, b)
 	switch {
 	case d.phase != phaseLost:

@@ -104,6 +104,7 @@ func (r *rules) inlineWord(d *direction, text []byte, more bool) {
 			known := command != rediscommand.Unknown || more && rediscommand.Begins(word)
 			if !more {
 				d.command, d.inContainer = command, false
+				r.asks(command)
 			}
 			if known {
 				return

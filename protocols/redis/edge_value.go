@@ -164,7 +164,7 @@ func (r *rules) numberDone(d *direction) {
 	default:
 		d.command, d.argument = rediscommand.Unknown, 0
 		d.arguments = uint32(min(d.number, 1<<30))
-		if d.negative || d.valueType != '*' {
+		if d.pushed = d.valueType == '>' && !d.asks; d.negative || d.valueType != '*' && !d.pushed {
 			d.arguments = 0 // No command, and not what begins a message.
 		}
 		d.asking = d.asks && d.arguments > 0
@@ -175,7 +175,10 @@ func (r *rules) numberDone(d *direction) {
 func (d *direction) useOf() bulkUse {
 	switch {
 	case !d.asking && d.argument == 0:
+		d.channels = 0
 		return bulkPush
+	case !d.asking && d.argument <= d.channels:
+		return bulkKeep
 	case !d.asking:
 		return bulkBlank
 	case d.argument == 0:
@@ -240,6 +243,7 @@ func (r *rules) bulkWord(d *direction, b []byte, whole bool) {
 		known = !complete && rediscommand.Begins(text)
 		if complete {
 			d.command, d.inContainer = rediscommand.Lookup(text), false
+			r.asks(d.command)
 			known = d.command != rediscommand.Unknown || rediscommand.Named(text)
 		}
 	case bulkSubcommand:
@@ -252,10 +256,45 @@ func (r *rules) bulkWord(d *direction, b []byte, whole bool) {
 		for _, word := range pushWords {
 			known = known || len(text) <= len(word) && word[:len(text)] == string(text) && (!complete || len(text) == len(word))
 		}
+		if complete && known {
+			d.subscribed = d.subscribed || d.awaited && confirms(text)
+			if d.pushed || d.subscribed {
+				d.channels = channelsOf(text)
+			}
+		}
 	}
 	if !known {
 		r.blank(b)
 	}
+}
+
+// channelsOf is how many words behind the first word of a message name channels: those of a delivery are shown, as
+// those of commands are. In RESP2 such an array may be a reply, so the client must have subscribed.
+func channelsOf(word []byte) uint32 {
+	switch string(word) {
+	case "message", "smessage":
+		return 1
+	case "pmessage":
+		return 2
+	}
+	return 0
+}
+
+// asks follows whether the client asks for messages. In RESP2 it can ask for nothing else before its last subscription
+// has ended. Messages come behind the first confirmation.
+func (r *rules) asks(c *rediscommand.Command) {
+	switch c.Name {
+	case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE":
+		r.server.awaited = true
+	case "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "PING":
+	default:
+		r.server.awaited, r.server.subscribed = false, false
+	}
+}
+
+// confirms reports whether a word begins the confirmation of a subscription.
+func confirms(word []byte) bool {
+	return string(word) == "subscribe" || string(word) == "psubscribe" || string(word) == "ssubscribe"
 }
 
 // bulkDone goes on behind the last byte of a bulk string.

@@ -8,13 +8,16 @@ type trait uint8
 const (
 	traitNone      trait = iota
 	traitContainer       // the second word is part of the name
-	traitSubscribe       // confirmed by messages only
+	traitSubscribe       // answered by confirmations
 	traitMonitor
 	traitReplicate // the connection becomes a replication stream
 	traitSelect
 	traitReset
 	traitBlock // may wait for ever
 	traitClient
+	traitExec // the reply has those of a transaction
+	traitMulti
+	traitDiscard
 )
 
 // command is what the parser does with a command; which of its arguments are shown is in its table entry.
@@ -29,10 +32,11 @@ var special = func() map[*rediscommand.Command]*command {
 	for t, names := range map[trait][]string{
 		traitBlock: {
 			"BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "XREAD", "XREADGROUP",
+			"WAIT", "WAITAOF",
 		},
 		traitContainer: {
 			"ACL", "CONFIG", "COMMAND", "CLUSTER", "MEMORY", "OBJECT", "LATENCY", "SLOWLOG", "MODULE", "PUBSUB", "XINFO", "XGROUP", "SCRIPT",
-			"FUNCTION", "DEBUG",
+			"FUNCTION", "DEBUG", "SENTINEL",
 		},
 		traitClient:    {"CLIENT"},
 		traitSubscribe: {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"},
@@ -40,6 +44,9 @@ var special = func() map[*rediscommand.Command]*command {
 		traitReplicate: {"SYNC", "PSYNC"},
 		traitSelect:    {"SELECT"},
 		traitReset:     {"RESET"},
+		traitExec:      {"EXEC"},
+		traitMulti:     {"MULTI"},
+		traitDiscard:   {"DISCARD"},
 	} {
 		for _, name := range names {
 			m[rediscommand.Lookup([]byte(name))] = &command{name: name, trait: t}

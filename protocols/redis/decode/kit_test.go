@@ -24,7 +24,7 @@ var kit = decodetest.Kit{
 	Varies:  regexp.MustCompile(`db.operation.batch.size = \d+`),
 }
 
-func conversations() []decodetest.Conversation {
+func kitConversations() []decodetest.Conversation {
 	client, server := decodetest.Client, decodetest.Server
 	return []decodetest.Conversation{{Name: "commands", Pieces: []decodetest.Piece{
 		client(resp("SELECT", "2") + resp("SET", "k", strings.Repeat("v", 400)) + resp("GET", "k")),
@@ -62,5 +62,5 @@ func rounds(rounds, n, window int) (pieces []decodetest.Piece) {
 // TestKit reads conversations in every way in which they may come.
 func TestKit(t *testing.T) {
 	t.Parallel()
-	kit.Run(t, conversations()...)
+	kit.Run(t, kitConversations()...)
 }

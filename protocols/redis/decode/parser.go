@@ -14,8 +14,10 @@ import (
 
 // Protocol is Redis.
 var Protocol = decode.Protocol{
-	Number: millracev1.Protocol_PROTOCOL_REDIS, StateVersion: 1,
-	New:    func(o decode.Options) decode.Parser { return &parser{keepValues: o.KeepStatements, database: -2} },
+	Number: millracev1.Protocol_PROTOCOL_REDIS, StateVersion: 2,
+	New: func(o decode.Options) decode.Parser {
+		return &parser{keepValues: o.KeepStatements, database: -2, selected: -1}
+	},
 	Detail: &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
 }
 
@@ -53,6 +55,7 @@ type parser struct {
 	batch      int
 	batchEvent uint64
 	database   int32 // -1 if not known, -2 before the first command
+	selected   int32 // database that is selected in the transaction that is open, -1 none
 	selecting  int32 // database that a SELECT being read names, -1 none
 	silenced   uint8 // CLIENT REPLY: 1 SKIP for the next command, 2 OFF
 	state      requestState
@@ -64,6 +67,7 @@ type parser struct {
 	answered   bool // a reply was understood: this is Redis
 	opaque     bool
 	replicates bool
+	multi      bool   // a transaction is open
 	missed     bool   // what the command that is being read changes is not known
 	changes    uint32 // commands that wait, and change the database if they succeed
 }
@@ -308,7 +312,7 @@ func (p *parser) loseCommand(c *decode.Conn, failed bool) {
 		c.BreakRequest(x)
 	}
 	p.state, p.scanned = lostCommand, 0
-	p.database, p.changes = -1, 0 // until the next SELECT
+	p.database, p.selected, p.changes = -1, -1, 0 // until the next SELECT
 	c.RequestGap()
 }
 
@@ -382,7 +386,7 @@ func (p *parser) closeBatch(c *decode.Conn) {
 }
 
 // Held implements [decode.Parser].
-func (p *parser) Held() int { return len(p.name) + len(p.statement) }
+func (p *parser) Held() int { return len(p.name) + len(p.statement) + p.resp.message.held() }
 
 // AppendState implements [decode.Parser].
 func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
@@ -407,6 +411,7 @@ func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(p.state))
 	w.Uint(uint64(p.replyMode))
 	w.Uint(uint64(p.changes))
+	w.Int(int64(p.selected))
 	w.Bool(p.keepValues)
 	for _, b := range p.bits() {
 		w.Bool(*b)
@@ -426,15 +431,18 @@ func (p *parser) RestoreState(c *decode.Conn, version uint64, r *snapshot.Reader
 	if version > 0 {
 		p.changes = uint32(r.Uint())
 	}
+	if p.selected = -1; version > 1 {
+		p.selected = int32(r.Int())
+	}
 	p.entry = rediscommand.Lookup(p.name)
 	// Settings are not state: keepValues is that of today. What was read under another is shown by today's rules.
 	if kept := r.Bool(); kept && !p.keepValues {
 		p.hideLiterals(c)
 	}
 	for i, b := range p.bits() {
-		*b = (i < bitsBefore1 || version > 0) && r.Bool()
+		*b = (i < bitsBefore1 || i == bitsBefore1 && version > 0 || version > 1) && r.Bool()
 	}
-	p.resp.restoreState(c, r)
+	p.resp.restoreState(c, version, r)
 	inCommand := p.state == atArgument || p.state == inArgument || p.state == inValue
 	if p.state >= lastRequestState || p.scanned < 0 || p.scanned > len(c.Requests.Bytes()) || p.index < 0 ||
 		inCommand && (p.args == 0 || p.x == nil && c.Open() > 0 || p.state != atArgument && p.remain == 0) ||
@@ -458,6 +466,6 @@ func (p *parser) hideLiterals(c *decode.Conn) {
 // bitsBefore1 is how many bits the state has before version 1.
 const bitsBefore1 = 5
 
-func (p *parser) bits() [6]*bool {
-	return [6]*bool{&p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates, &p.missed}
+func (p *parser) bits() [7]*bool {
+	return [7]*bool{&p.subscribed, &p.monitoring, &p.answered, &p.opaque, &p.replicates, &p.missed, &p.multi}
 }

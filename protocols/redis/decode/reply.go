@@ -31,24 +31,28 @@ const (
 	inPiece                          // in a piece
 	lostReply                        //
 	cutReply                         // in a reply of which a part is missing, see cut
+	inWord                           // before a word of a message of publish and subscribe
 	lastReplyState = iota            // not a state: what a snapshot holds is below it
 )
 
 // reply is the state of the direction of replies.
 type reply struct {
-	x       *decode.Exchange // nil for what answers nothing
-	frames  [maxDepth]frame
-	depth   int
-	remain  uint64
-	scanned int
-	state   replyState
-	failed  bool // the reply is an error
-	leaving bool // an unsubscription whose count comes last
+	x        *decode.Exchange // nil for what answers nothing
+	frames   [maxDepth]frame
+	depth    int
+	remain   uint64
+	scanned  int
+	state    replyState
+	failed   bool   // the reply is an error
+	leaving  bool   // an unsubscription whose count comes last
+	queued   bool   // the reply is that of a command of a transaction
+	confirms uint32 // confirmations of subscriptions that are still to come, with that which is being read
+	message  delivery
 }
 
 // begin starts a reply; the frames need no clearing, which would cost more than all the rest.
 func (d *reply) begin(x *decode.Exchange, leaving bool) {
-	d.x, d.depth, d.scanned, d.state, d.failed, d.leaving = x, 0, 0, atValue, false, leaving
+	d.x, d.depth, d.scanned, d.state, d.failed, d.leaving, d.queued = x, 0, 0, atValue, false, leaving, false
 }
 
 func (p *parser) replies(c *decode.Conn) {
@@ -89,6 +93,14 @@ func (p *parser) replies(c *decode.Conn) {
 			}
 		case cutReply:
 			d.passCut(s)
+		case inWord:
+			b := s.Bytes()
+			want := min(d.remain-2, maxArgument)
+			if uint64(len(b)) < want && !s.Cut() && (len(b) > 0 || s.Next() == stream.None) {
+				return
+			}
+			d.message.take(b[:min(uint64(len(b)), want)], d.remain-2)
+			d.state = inBulk
 		}
 		if !ok {
 			return
@@ -129,12 +141,24 @@ func (p *parser) startReply(c *decode.Conn) bool {
 		p.loseReply(c)
 		return true
 	}
-	pushed, known := p.unsolicited(c, b)
+	kind, known := p.unsolicited(c, b)
 	if !known {
 		return false
 	}
-	if pushed {
+	if x := p.resp.x; x != nil { // it was waiting for another confirmation
+		if kind == confirm {
+			p.resp.begin(x, p.resp.leaving)
+			return true
+		}
+		x.Estimated = true // what was asked for or what has come is not all of it
+		c.Doubt()
+		p.resp.confirms = 0
+		p.endReply(c)
+		return true
+	}
+	if kind == message || kind == other {
 		p.resp.begin(nil, p.resp.leaving)
+		p.resp.message = delivery{on: kind == message, offset: s.Offset(), begin: *s.Meta(), words: p.resp.message.words}
 		return true
 	}
 	x, orphan := c.Match()
@@ -145,71 +169,49 @@ func (p *parser) startReply(c *decode.Conn) bool {
 		return false
 	default:
 		c.BeginResponse(x)
-		p.resp.begin(x, false)
+		p.resp.begin(x, p.resp.leaving)
+		if p.resp.confirms = 0; kind == confirm {
+			if p.resp.confirms = x.Number; x == p.x { // not all of the command has come
+				p.resp.confirms = uint32(max(1, uint64(p.index)+p.args-1))
+			}
+		}
 	}
 	return true
 }
 
-// unsolicited reports whether the message that begins with b answers no command; known is false if more bytes are
-// needed.
-func (p *parser) unsolicited(c *decode.Conn, b []byte) (pushed, known bool) {
-	p.resp.leaving = false
-	switch {
-	case b[0] == '>':
-		return true, true
-	case p.monitoring && b[0] == '+':
-		if len(b) < 2 {
-			return false, c.Responses.Cut()
-		}
-		return b[1] >= '0' && b[1] <= '9', true
-	case !p.subscribed || b[0] != '*':
-		return false, true
-	}
-	// RESP2: messages are arrays that begin with one of a few words.
-	end := lineEnd(b, 1)
-	if end < 0 || len(b) < end+3 {
-		return false, len(b) > 64 || c.Responses.Cut()
-	}
-	word := b[end+2:]
-	if word[0] != '$' {
-		return false, true
-	}
-	end = lineEnd(word, 1)
-	n, ok := uint64(0), false
-	if end > 0 {
-		n, ok = number(word[1:end])
-	}
-	if !ok || uint64(len(word)-end-2) < n {
-		return false, len(b) > 64 || c.Responses.Cut()
-	}
-	switch string(word[end+2 : end+2+int(n)]) {
-	case "message", "pmessage", "smessage", "subscribe", "psubscribe", "ssubscribe":
-		return true, true
-	case "unsubscribe", "punsubscribe", "sunsubscribe":
-		p.resp.leaving = true
-		return true, true
-	}
-	return false, true
-}
-
 func (p *parser) endReply(c *decode.Conn) {
-	x, failed := p.resp.x, p.resp.failed
-	p.resp.x, p.resp.failed, p.resp.leaving, p.resp.state = nil, false, false, atReply
+	x, failed, queued := p.resp.x, p.resp.failed, p.resp.queued
+	if p.resp.state = atReply; p.resp.confirms > 1 {
+		p.resp.confirms--
+		return
+	}
+	p.resp.x, p.resp.failed, p.resp.leaving, p.resp.confirms = nil, false, false, 0
 	if x == nil {
+		if p.resp.message.on {
+			p.deliver(c)
+		}
 		return
 	}
 	p.answered = true
 	p.failures = 0
 	if x.Flags&flagLate != 0 {
-		sayDatabase(x, p.database)
+		sayDatabase(x, p.current())
 	}
 	if x.Flags&flagsChange != 0 && p.changes > 0 {
 		p.changes--
 	}
+	switch {
+	case x.Number >= numberDiscard, x.Flags&(flagExec|flagReset) != 0:
+		p.transaction(x, failed)
+	case p.multi: // the node may have blanked the word
+		queued = true
+	}
 	if x.Flags != 0 && !failed {
 		switch {
 		case x.Flags&flagUnknown != 0:
-			p.database = -1
+			p.database, p.selected, p.multi = -1, -1, false
+		case x.Flags&flagSelect != 0 && queued:
+			p.selected = int32(x.Number)
 		case x.Flags&flagSelect != 0:
 			p.database = int32(x.Number)
 		case x.Flags&flagReset != 0:
@@ -223,7 +225,42 @@ func (p *parser) endReply(c *decode.Conn) {
 	c.EndResponse(x)
 }
 
-// fail takes the text of an error reply.
+// current is the database of a command that is answered now, -1 if it is not known.
+func (p *parser) current() int32 {
+	if p.selected >= 0 {
+		return p.selected
+	}
+	return p.database
+}
+
+// transaction acts on the reply that begins or ends a transaction. A database that is selected in one is current from
+// its execution on.
+func (p *parser) transaction(x *decode.Exchange, failed bool) {
+	if x.Number == numberMulti {
+		p.multi = p.multi || !failed
+		return
+	}
+	if x.Flags&flagExec != 0 && p.selected >= 0 {
+		if p.database = p.selected; failed { // by an abort, or a command of it
+			p.database = -1
+		}
+	}
+	p.multi, p.selected = false, -1
+}
+
+// abort says that a transaction was not executed, because a key that was watched had changed.
+func (p *parser) abort() {
+	p.resp.failed = true
+	s := &p.resp.x.Said
+	s.ErrorType = append(s.ErrorType[:0], "aborted"...)
+	s.ErrorMessage = append(s.ErrorMessage[:0], "a watched key was changed"...)
+}
+
+// executes reports whether the reply that is being read is that to EXEC, which has the replies to all commands of the
+// transaction.
+func (d *reply) executes() bool { return d.x != nil && d.x.Flags&flagExec != 0 && !d.failed }
+
+// fail takes the text of an error reply. Of those in the reply to EXEC the first counts.
 func (p *parser) fail(text []byte) {
 	p.resp.failed = true
 	x := p.resp.x
@@ -283,7 +320,7 @@ func (p *parser) endCut(c *decode.Conn) {
 // loseReply gives up the reply that is being read and looks for the next.
 func (p *parser) loseReply(c *decode.Conn) {
 	c.ResponseGap()
-	if p.database >= 0 {
+	if p.selected = -1; p.database >= 0 {
 		p.database = -1
 	}
 	p.resp = reply{state: lostReply}
@@ -302,9 +339,12 @@ func (d *reply) appendState(c *decode.Conn, w *snapshot.Writer) {
 	w.Uint(uint64(d.state))
 	w.Bool(d.failed)
 	w.Bool(d.leaving)
+	w.Bool(d.queued)
+	w.Uint(uint64(d.confirms))
+	d.message.appendState(w)
 }
 
-func (d *reply) restoreState(c *decode.Conn, r *snapshot.Reader) {
+func (d *reply) restoreState(c *decode.Conn, version uint64, r *snapshot.Reader) {
 	*d = reply{x: c.At(int(r.Uint()))}
 	for i := range r.Items() {
 		if i == maxDepth {
@@ -319,9 +359,13 @@ func (d *reply) restoreState(c *decode.Conn, r *snapshot.Reader) {
 	}
 	d.remain, d.scanned, d.state = r.Uint(), int(r.Uint()), replyState(r.Uint())
 	d.failed, d.leaving = r.Bool(), r.Bool()
+	if version > 1 {
+		d.queued, d.confirms = r.Bool(), uint32(r.Uint())
+		d.message.restoreState(r)
+	}
 	if d.state >= lastReplyState || d.scanned < 0 || d.scanned > len(c.Responses.Bytes()) ||
 		d.state == cutReply && (d.x == nil || d.remain > 1) ||
-		(d.state == inBulk || d.state == inPiece || d.state == inBlob) && d.remain < 1 || d.state == inBlob && d.remain < 2 {
+		(d.state == inBulk || d.state == inPiece) && d.remain < 1 || (d.state == inBlob || d.state == inWord) && d.remain < 2 {
 		r.Fail()
 		*d = reply{state: lostReply}
 	}

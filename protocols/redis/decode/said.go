@@ -65,6 +65,36 @@ func sayError(x *decode.Exchange, code, message []byte) {
 	s.ErrorType, s.ErrorMessage = append(s.ErrorType[:0], code...), append(s.ErrorMessage[:0], message...)
 }
 
+// Names of attributes of the semantic conventions for messaging.
+var (
+	attrMessaging    = decode.Attribute("messaging.system.name")
+	attrAction       = decode.Attribute("messaging.operation.name")
+	attrActionType   = decode.Attribute("messaging.operation.type")
+	attrDestination  = decode.Attribute("messaging.destination.name")
+	attrSubscription = decode.Attribute("messaging.destination.subscription.name")
+	attrMessages     = decode.Attribute("messaging.batch.message_count")
+	attrPayload      = decode.Attribute("messaging.message.body.size")
+)
+
+// sayDelivery says what is known of a message that a subscriber received; empty: not known.
+func sayDelivery(x *decode.Exchange, kind, channel, pattern []byte, payload uint64) {
+	s := &x.Said
+	s.Family, s.Kind = decode.Messaging, decode.Consumer
+	s.Operation = append(s.Operation[:0], kind...)
+	a := &s.Attributes
+	a.String(attrMessaging, "redis")
+	a.String(attrProtocol, "redis")
+	a.Text(attrAction, kind)
+	a.String(attrActionType, "receive")
+	if len(channel) > 0 {
+		s.Operation = append(append(s.Operation, ' '), channel...)
+		a.Text(attrDestination, channel)
+	}
+	a.Text(attrSubscription, pattern)
+	a.Number(attrMessages, 1)
+	a.Number(attrPayload, int64(payload))
+}
+
 // valid gives v as UTF-8, which protobuf demands of strings.
 func valid(v []byte) []byte {
 	for _, c := range v {

@@ -12,12 +12,20 @@ const (
 	flagReset
 	flagMonitor
 	flagReplicate
-	flagUnknown // what the command changes is not known
-	flagLate    // the database is known when the reply comes: a command before it may change that
+	flagUnknown   // what the command changes is not known
+	flagLate      // the database is known when the reply comes: a command before it may change that
+	flagSubscribe // its replies are confirmations, as many as Exchange.Number says
+	flagExec      // its reply has those of a transaction
+)
+
+// Exchange.Number of commands that begin a transaction and give it up; all others have smaller ones.
+const (
+	numberMulti   = 1 << 31
+	numberDiscard = 1 << 30
 )
 
 // flagsChange are those of commands that may change the database.
-const flagsChange = flagSelect | flagReset | flagUnknown
+const flagsChange = flagSelect | flagReset | flagUnknown | flagExec
 
 // word takes argument p.index of the command: b is its beginning, size its true length.
 func (p *parser) word(b []byte, size uint64) {
@@ -99,7 +107,7 @@ func (p *parser) endCommand(c *decode.Conn) {
 	if p.changes > 0 {
 		x.Flags |= flagLate
 	} else {
-		sayDatabase(x, p.database)
+		sayDatabase(x, p.current())
 	}
 	oneWay := false
 	switch p.command.trait {
@@ -116,15 +124,25 @@ func (p *parser) endCommand(c *decode.Conn) {
 		x.Flags |= flagReplicate
 	case traitBlock:
 		x.Patient = true
-	case traitSubscribe:
-		p.subscribed = true
-		oneWay = true
+	case traitSubscribe: // how many end without a channel is not known, one at least
+		x.Flags |= flagSubscribe
+		x.Number = uint32(max(1, p.index-1))
+		x.Patient = true
+	case traitExec:
+		x.Flags |= flagExec
+	case traitMulti:
+		x.Number = numberMulti
+	case traitDiscard:
+		x.Number = numberDiscard
 	case traitNone, traitContainer, traitClient: // What CLIENT REPLY asks for is in replyMode.
 	}
 	if p.missed {
 		x.Flags |= flagUnknown
 	}
-	if x.Flags&flagsChange != 0 {
+	switch changes := x.Flags&flagsChange != 0; {
+	case x.ResponseDone() && (changes || x.Number >= numberDiscard): // it was answered before a gap in it was known
+		p.database, p.selected, p.multi = -1, -1, false
+	case changes:
 		p.changes++
 	}
 	switch p.replyMode {

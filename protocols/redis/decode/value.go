@@ -45,11 +45,17 @@ func (p *parser) take(c *decode.Conn, kind byte, rest []byte) bool {
 		if kind == ':' && d.leaving && d.depth == 1 && string(rest) == "0" {
 			p.subscribed = false
 		}
+		if d.depth == 0 {
+			d.queued = kind == '+' && string(rest) == "QUEUED"
+			if kind == '_' && d.executes() {
+				p.abort()
+			}
+		}
 		s.Skip(size)
 		p.endValue(c)
 		return true
 	case '-':
-		if d.depth == 0 {
+		if d.depth == 0 || d.depth == 1 && d.executes() {
 			p.fail(rest)
 		}
 		s.Skip(size)
@@ -70,6 +76,9 @@ func (p *parser) take(c *decode.Conn, kind byte, rest []byte) bool {
 	streamed := len(rest) == 1 && rest[0] == '?'
 	null := string(rest) == "-1"
 	n, ok := number(rest)
+	if null && d.depth == 0 && d.executes() {
+		p.abort()
+	}
 	if !streamed && !null && !ok || n > 1<<40 {
 		return false
 	}
@@ -83,8 +92,11 @@ func (p *parser) take(c *decode.Conn, kind byte, rest []byte) bool {
 			d.state = atPiece
 		default:
 			d.remain, d.state = n+2, inBulk
-			if kind == '!' && d.depth == 0 && n > 0 {
+			switch {
+			case kind == '!' && n > 0 && (d.depth == 0 || d.depth == 1 && d.executes()):
 				d.state = inBlob
+			case d.message.on && d.depth == 1:
+				d.state = inWord
 			}
 		}
 		return true
