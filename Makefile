@@ -27,6 +27,7 @@ BUF_VERSION      := v1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 VTPROTO_VERSION  := v0.6.0
 CYCLONEDX_VERSION := v1.10.0
+HELM_VERSION     := v3.22.0
 
 # What images and packages are named by. Without a tag the version is 0.0.0 and the commit.
 VERSION  ?= $(shell (git describe --tags --match 'v*' --dirty 2>/dev/null || echo 0.0.0-$$(git describe --always --abbrev=12 --dirty)) | sed s/^v//)
@@ -98,7 +99,7 @@ test-images: images ## Load the images again, look into them, run what is in the
 	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images
 
 ##@ Check
-.PHONY: test test-unit test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
+.PHONY: test test-unit test-chart test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
 test: export E2E_PACKAGES := installed
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
@@ -108,6 +109,13 @@ test-unit: ## Unit and integration tests of every module; the three-node NATS cl
 	  [ -n "$$packages" ] || continue; \
 	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 15m -skip '^TestCrashCluster$$' $$packages); \
 	done
+
+# Where an API server to try things on is beside the checkout, the rights that the chart gives are tried on it.
+TEST_API ?= $(abspath $(wildcard ../shared/cluster/api-only.sh))
+
+test-chart: $(TOOLS)/helm ## The Helm chart: wrong values, manifests by four versions of Kubernetes, rights on a real API server (TEST_API starts and stops it)
+	cd deploy && GOWORK=off HELM=$(TOOLS)/helm go test -count=1 ./helm
+	TEST_API=$(TEST_API) HELM=$(TOOLS)/helm deploy/helm/testdata/api.sh
 
 test-taps: ## The examples of docs/taps.md, in Go and, where there is npm, in JavaScript
 	cd examples/tap-js && { ! command -v npm > /dev/null || npm install --no-audit --no-fund; }
@@ -222,6 +230,10 @@ $(TOOLS)/protoc-gen-go:
 	GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
 $(TOOLS)/protoc-gen-go-vtproto:
 	GOBIN=$(TOOLS) go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@$(VTPROTO_VERSION)
+
+# What Helm says of its version and of the Kubernetes that it renders for comes from the linker in its own releases, too.
+$(TOOLS)/helm:
+	GOBIN=$(TOOLS) CGO_ENABLED=0 go install -trimpath -ldflags "-s -w -X helm.sh/helm/v3/internal/version.version=$(HELM_VERSION)" helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 
 $(TOOLS)/cyclonedx-gomod:
 	GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
