@@ -164,7 +164,7 @@ func releaseTestCommand() *cobra.Command {
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "test",
-		Short: "Make requests, and say whether their spans come over the bus and exporters take them",
+		Short: "Say whether spans of a probe of this pod come over the bus, and whether exporters take spans",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(configPath, os.Environ())
@@ -191,7 +191,7 @@ func releaseTestCommand() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.Address, "address", "127.0.0.1", "address of this pod")
+	flags.IntVar(&f.Port, "port", 0, "port of the server that the kubelet probes")
 	flags.StringVar(&f.Exporters, "exporters", "", "host:port of the exporters' metrics; empty: there are none")
 	flags.StringVar(&keys, "keys", "", "directory of the Secret's entries; empty: the credential of the configuration")
 	flags.DurationVar(&wait, "for", 2*time.Minute, "how long to wait")

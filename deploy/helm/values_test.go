@@ -15,6 +15,7 @@ var sets = map[string]string{
 	"named":      "exporters: {otlp/tempo: {endpoint: 'tempo:4317'}, otlphttp/mimir: {endpoint: 'http://mimir'}, debug: {}}",
 	"memory":     "nats: {storage: memory}\nconfig: {bus: {max_bytes: 64MiB}}",
 	"persistent": "nats: {replicas: 3, persistence: {enabled: true, size: 100Gi, storageClass: fast}}\nconfig: {bus: {max_bytes: 8GiB, partitions: 64}}",
+	"rotated":    "nats: {rotation: 20261201}",
 	"retained":   "nats: {replicas: 5, persistence: {enabled: true, size: 10Gi, retain: true}}",
 	"open NATS":  "nats: {enabled: false, url: 'nats://a:4222,nats://b:4223'}",
 	"own NATS":   "nats: {enabled: false, url: 'tls://nats.messaging.svc', credentialsSecret: credentials, tlsSecret: tls, replicas: 3}",
@@ -126,6 +127,8 @@ func TestWrongValues(t *testing.T) {
 		{"enricher: {autoscaling: {hpa: {enabled: true, minReplicas: 9}}}", "minReplicas"},
 		{"monitoring: {serviceMonitor: {enabled: true}}", "exporters.prometheus.endpoint"},
 		{"capture: {capabilities: {netAdmin: true}}", "'netAdmin' not allowed"},
+		{"capture: {allowedObjects: [abc]}", "/capture/allowedObjects"},
+		{"config: {capture: {allowed_objects: []}}", "use capture.allowedObjects"},
 		{"fullnameOverride: Big", "/fullnameOverride"},
 	} {
 		_, problems, err := render(t, tt.values)

@@ -127,6 +127,9 @@ type Capture struct {
 	// DropPrivileges takes from the process, once capture has started, the capabilities that it no longer needs, the
 	// way to new ones, and system calls that no part of Millrace makes. In the all-in-one that goes for all parts.
 	DropPrivileges bool `yaml:"drop_privileges"`
+	// AllowedObjects are the SHA-256 hashes, in hexadecimal, of the eBPF objects that may be loaded. Capture logs those of
+	// its own at the start, and loads nothing if one is not listed. Empty: those that capture was built with.
+	AllowedObjects []string `yaml:"allowed_objects"`
 	// CloudMetadata asks the cloud at its link-local address 169.254.169.254, once at the start and for two seconds at
 	// most, for what the machine's own files do not say of region, zone, account and instance.
 	CloudMetadata bool `yaml:"cloud_metadata"`

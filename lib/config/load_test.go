@@ -97,6 +97,7 @@ func TestParseErrors(t *testing.T) {
 		{"twice", "bus: {replicas: 1, replicas: 3}", "replicas"},
 		{"number for a duration", "bus:\n  max_age: 60", `f.yaml:2: bus.max_age: "60" has no unit: write for example 60ms or 60s`},
 		{"size", "bus:\n  max_bytes: 1XB", `f.yaml:2: bus.max_bytes: "1XB" is not a size`},
+		{"hash", "capture: {allowed_objects: [abc]}", `capture.allowed_objects: "abc" is not a SHA-256 hash`},
 		{"boolean", "capture: {redact: {enable: 1}}", `capture.redact.enable: "1" is neither true nor false`},
 		{"list for a scalar", "bus: {url: [a]}", "bus.url: want a single value"},
 		{"scalar for a section", "bus: 3", "f.yaml:1: bus: want keys and values below it"},

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -25,6 +27,11 @@ func (c *Config) Validate() error {
 	v.discovery("discovery.services", c.Discovery.Services)
 	v.ruleSampling(c)
 	v.discovery("discovery.exclude_services", c.Discovery.ExcludeServices)
+	for _, hash := range c.Capture.AllowedObjects {
+		if raw, err := hex.DecodeString(hash); err != nil || len(raw) != sha256.Size || strings.ToLower(hash) != hash {
+			v.fail("capture.allowed_objects", "%q is not a SHA-256 hash of 64 small hexadecimal digits", clip(hash))
+		}
+	}
 	v.globs("capture.redact.headers", c.Capture.Redact.Headers)
 	v.globs("capture.redact.allow_headers", c.Capture.Redact.AllowHeaders)
 	v.globs("capture.redact.allow_query_parameters", c.Capture.Redact.AllowQueryParameters)

@@ -70,6 +70,11 @@ func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 	if err != nil {
 		return err
 	}
+	loads := objectsOf()
+	logObjects(env.Telemetry.Log, loads)
+	if err := checkObjects(loads, cfg.AllowedObjects); err != nil {
+		return err
+	}
 	inventory, err := process.New(node)
 	if err != nil {
 		return err

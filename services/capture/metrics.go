@@ -60,6 +60,7 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 		collectors = append(collectors, counter("pods_held_events_total", "Events held until their pod was decided about, by what became of them.",
 			func() uint64 { return c.HeldFor(outcome) }, prometheus.Labels{"outcome": outcome.String()}))
 	}
+	collectors = append(collectors, objectMetrics(objectsOf())...)
 	var causes []int32
 	for cause := range millracev1.LossCause_name {
 		causes = append(causes, cause)

@@ -13,43 +13,33 @@ import (
 	"time"
 
 	"millrace.dev/cmd/millrace/internal/spanfeed"
-	"millrace.dev/cmd/millrace/internal/spanview"
 	"millrace.dev/lib/bus"
 	millracev1 "millrace.dev/proto/millrace/v1"
 )
 
-// Flow proves that data flows from the kernel of this node to the spans on the bus, and on to what exporters have sent.
+// Flow proves that data flows from the kernel of this node to the spans on the bus, and on to what exporters have
+// sent. It makes no requests itself: Millrace does not watch its own programs. The kubelet's probe of a server in the
+// same pod is what it looks for.
 type Flow struct {
-	// Address of this pod, at which it serves and is its own client.
-	Address string
+	// Port of the server that the kubelet probes.
+	Port int
 	// Exporters is the host:port at which all exporters serve their metrics; empty: there are none.
 	Exporters string
 	Out       io.Writer
 }
 
-// Run makes requests, one each half second, until spans of both ends of one were seen and every exporter's destination
-// has taken more than before, or ctx ends. The error says how far data came, and where to look on.
+// Run waits until a span of the server's was seen and every exporter's destination has taken more than before. If ctx
+// ends first, the error says how far data came, and where to look on.
 func (f *Flow) Run(ctx context.Context, conn *bus.Conn) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(f.Address, "0"))
-	if err != nil {
-		return fmt.Errorf("serve requests: %w", err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok")
-	}), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // It ends by Close.
-	defer server.Close()
-
-	path := "/millrace/release/test/" + strconv.FormatInt(time.Now().UnixNano(), 10)
-	var clients, servers atomic.Int64
+	var all, servers, clients atomic.Int64
 	feed, err := spanfeed.Subscribe(conn, func(batch *millracev1.SpanBatch) {
-		for _, s := range spanview.FromBatch(batch) {
-			if !strings.Contains(s.Summary, path) {
-				continue
-			}
-			if spanview.KindWord(s.Kind) == "server" {
+		for _, s := range batch.GetSpans() {
+			all.Add(1)
+			switch {
+			case !f.ours(s):
+			case s.GetKind() == millracev1.SpanKind_SPAN_KIND_SERVER:
 				servers.Add(1)
-			} else {
+			default:
 				clients.Add(1)
 			}
 		}
@@ -58,50 +48,46 @@ func (f *Flow) Run(ctx context.Context, conn *bus.Conn) error {
 		return err
 	}
 	defer feed.Close()
-	before, _ := f.exported(ctx) // Those that cannot be asked now are asked again.
-	made := 0
+	before, err := f.exported(ctx)
 	for {
-		if err := f.request(ctx, "http://"+listener.Addr().String()+path); err != nil && ctx.Err() == nil {
-			return err
-		}
-		made++
-		seen := clients.Load() > 0 && servers.Load() > 0
-		if seen {
-			err = f.sent(ctx, before)
-		}
-		if seen && err == nil {
-			fmt.Fprintf(f.Out, "data flows: %d requests of this pod to itself, spans of both ends are on the bus\n", made)
-			return nil
+		if err == nil && servers.Load() > 0 {
+			if err = f.sent(ctx, before); err == nil {
+				fmt.Fprintf(f.Out, "data flows: %d spans of the server in this pod and %d of the kubelet that probes it came over the bus, %d in all\n",
+					servers.Load(), clients.Load(), all.Load())
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return f.explain(made, clients.Load(), servers.Load(), err)
+			return f.explain(all.Load(), servers.Load(), err)
 		case <-time.After(500 * time.Millisecond):
+		}
+		if before == nil {
+			before, err = f.exported(ctx) // Exporters may have been away.
 		}
 	}
 }
 
-func (f *Flow) explain(made int, clients, servers int64, err error) error {
-	if clients > 0 && servers > 0 {
-		return fmt.Errorf("spans are on the bus, but exporters do not hand on all: %w", err)
+// ours: the span is of a request to the server in this pod.
+func (f *Flow) ours(s *millracev1.Span) bool {
+	for _, kv := range s.GetAttributes() {
+		if kv.GetKey() == "server.port" {
+			return kv.GetIntValue() == int64(f.Port)
+		}
 	}
-	return fmt.Errorf("this pod made %d requests to itself, and %d spans of its client and %d of its server came over the bus in time. "+
-		"Do discovery rules select this pod? Is capture of this node ready (its /readyz and log say why not)? "+
-		"Have decoder and enricher partitions without lag (`millrace partitions`)?", made, clients, servers)
+	return false
 }
 
-func (f *Flow) request(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+func (f *Flow) explain(all, servers int64, err error) error {
+	switch {
+	case servers > 0:
+		return fmt.Errorf("spans are on the bus, but exporters do not hand on all: %w", err)
+	case all > 0:
+		return fmt.Errorf("%d spans came over the bus, and none of the server in this pod, which the kubelet probes each second: "+
+			"is there a capture on this node, and ready (its /readyz and log say why not)? Do rules of discovery leave this pod out?", all)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("this pod cannot reach itself: %w", err)
-	}
-	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
-	return err //nolint:wrapcheck // An answer of two bytes of our own.
+	return errors.New("no spans came over the bus: are captures ready (/readyz and the log say why not), and have decoder and enricher " +
+		"partitions without lag (`millrace partitions`)?")
 }
 
 // sent says which destinations have taken nothing since before; nil: all have.
@@ -121,7 +107,7 @@ func (f *Flow) sent(ctx context.Context, before map[string]float64) error {
 // exported gives the spans that each destination has taken, over all exporters.
 func (f *Flow) exported(ctx context.Context) (map[string]float64, error) {
 	if f.Exporters == "" {
-		return nil, nil
+		return map[string]float64{}, nil
 	}
 	host, port, err := net.SplitHostPort(f.Exporters)
 	if err != nil {

@@ -9,6 +9,9 @@
 {{- $_ := set $bus "tls" (dict "ca_file" "/etc/millrace/bus/ca.pem" "cert_file" "/etc/millrace/bus/tls.crt" "key_file" "/etc/millrace/bus/tls.key") -}}
 {{- end -}}
 {{- $ours := dict "bus" $bus "telemetry" (dict "listen" "0.0.0.0:9401") -}}
+{{- with .Values.capture.allowedObjects -}}
+{{- $_ := set $ours "capture" (dict "allowed_objects" .) -}}
+{{- end -}}
 {{- $defaults := dict "attributes" (dict "kubernetes" (dict "enable" "true")) -}}
 {{- mergeOverwrite $defaults (deepCopy .Values.config) $ours | toYaml -}}
 {{- end -}}
@@ -60,6 +63,9 @@
 {{- end -}}
 {{- if hasKey (.Values.config.capture | default dict) "node" -}}
 {{- fail "config.capture.node: the chart sets it, to the name of each node" -}}
+{{- end -}}
+{{- if hasKey (.Values.config.capture | default dict) "allowed_objects" -}}
+{{- fail "config.capture.allowed_objects: use capture.allowedObjects" -}}
 {{- end -}}
 {{- if and $nats.enabled $nats.url -}}
 {{- fail "nats.url is set, and nats.enabled as well: set nats.enabled=false to use the NATS at nats.url" -}}

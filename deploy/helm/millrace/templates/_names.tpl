@@ -87,3 +87,8 @@ tls://{{ include "millrace.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- $named | sortAlpha | join "," -}}
 {{- end -}}
+
+{{- /* nats.rotation as text. A number of values.yaml is a float to Helm. */ -}}
+{{- define "millrace.rotation" -}}
+{{- if kindIs "float64" .Values.nats.rotation }}{{ printf "%.0f" .Values.nats.rotation }}{{ else }}{{ toString .Values.nats.rotation }}{{ end -}}
+{{- end -}}

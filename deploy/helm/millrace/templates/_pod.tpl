@@ -57,7 +57,7 @@ checksum/config: {{ include "millrace.config" .root | sha256sum }}
 {{- if eq .component "exporter" }}
 checksum/exporters: {{ .root.Values.exporters | toJson | sha256sum }}
 {{- end }}
-{{- with .root.Values.nats.rotation }}
+{{- with include "millrace.rotation" .root }}
 millrace.dev/rotation: {{ . | quote }}
 {{- end }}
 {{- with .values.podAnnotations }}

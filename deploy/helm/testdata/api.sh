@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Tries on a real API server what the chart makes: that the server takes every object, that the enricher works with
+# exactly its rights, and the Job of the keys and the issuer of credentials with theirs.
+# TEST_API is a program that starts the server (up, prints what to eval) and stops it (down); HELM names helm.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+if [ -z "${TEST_API:-}" ]; then
+  echo "SKIPPED: rights on a real API server; TEST_API names none" >&2
+  exit 0
+fi
+export KT_API_ONLY_PORT=${KT_API_ONLY_PORT:-26543} KT_API_ONLY_ETCD_PORT=${KT_API_ONLY_ETCD_PORT:-23890}
+trap '"$TEST_API" down' EXIT
+environment=$("$TEST_API" up)
+eval "$environment"
+
+manifests=$(mktemp)
+trap '"$TEST_API" down; rm -f "$manifests"' EXIT
+kubectl create namespace observe
+"$HELM" template millrace deploy/helm/millrace --namespace observe --kube-version 1.36.0 --set exporters.otlp.endpoint=x:4317 \
+  --set nats.replicas=3 --set nats.persistence.enabled=true --set dashboards.enabled=true \
+  --set decoder.autoscaling.hpa.enabled=true 2> /dev/null > "$manifests"
+echo "== every object, as the server checks it"
+kubectl create --dry-run=server -f "$manifests" > /dev/null
+# Pods of everything but capture, under the standard that the namespace then enforces.
+kubectl label namespace observe pod-security.kubernetes.io/warn=restricted
+if kubectl create --dry-run=server -f "$manifests" 2>&1 > /dev/null | grep 'would violate' | grep -v hostPID; then
+  echo "more than capture needs privileges" >&2
+  exit 1
+fi
+kubectl label namespace observe pod-security.kubernetes.io/warn-
+kubectl apply -f "$manifests" > /dev/null
+
+export TEST_RIGHTS_KUBECONFIG=$KUBECONFIG
+echo "== the enricher with the rights of the chart, and with fewer"
+(cd services/enricher && go test -count=1 -run '^TestRights$' ./internal/kube)
+echo "== the keys and the issuer of credentials"
+(cd cmd/millrace && go test -count=1 -run '^TestReal' ./internal/release)
