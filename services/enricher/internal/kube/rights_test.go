@@ -110,7 +110,7 @@ func (s *server) watch(cfg *rest.Config) outcome {
 	found := outcome{refused: map[string]string{}}
 	var mu sync.Mutex
 	listing, stop := context.WithCancel(ctx)
-	c, err := NewCluster(cfg, config.Default().Attributes.Kubernetes, func(any) {}, func(kind string, err error) {
+	c, err := NewCluster(cfg, config.Default().Attributes.Kubernetes, nil, func(any) {}, func(kind string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil && found.refused[kind] == "" {
