@@ -16,6 +16,7 @@ eval "$environment"
 manifests=$(mktemp)
 trap '"$TEST_API" down; rm -f "$manifests"' EXIT
 kubectl create namespace observe
+kubectl -n observe wait --for=create serviceaccount/default --timeout=60s > /dev/null # pods are refused before
 "$HELM" template millrace deploy/helm/millrace --namespace observe --kube-version 1.36.0 --set exporters.otlp.endpoint=x:4317 \
   --set nats.replicas=3 --set nats.persistence.enabled=true --set dashboards.enabled=true \
   --set decoder.autoscaling.hpa.enabled=true 2> /dev/null > "$manifests"

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -54,9 +55,9 @@ func check(manifests io.Reader) (count int, problems []string, err error) {
 			return 0, nil, fmt.Errorf("types: %w", err)
 		}
 	}
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	evaluator, err := standards()
 	if err != nil {
-		return 0, nil, fmt.Errorf("Pod Security Standards: %w", err) //nolint:revive // Their name.
+		return 0, nil, err
 	}
 	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: true})
 	documents := yaml.NewYAMLReader(bufio.NewReader(manifests))
@@ -82,6 +83,22 @@ func check(manifests io.Reader) (count int, problems []string, err error) {
 		}
 		problems = append(problems, insecure(evaluator, object)...)
 	}
+}
+
+// standards are the Pod Security Standards. What makes them takes the checks, and from Kubernetes 1.35 on a version to
+// emulate, which may be absent.
+func standards() (policy.Evaluator, error) {
+	newEvaluator := reflect.ValueOf(policy.NewEvaluator)
+	arguments := []reflect.Value{reflect.ValueOf(policy.DefaultChecks())}
+	for i := 1; i < newEvaluator.Type().NumIn(); i++ {
+		arguments = append(arguments, reflect.Zero(newEvaluator.Type().In(i)))
+	}
+	results := newEvaluator.Call(arguments)
+	if err, failed := results[1].Interface().(error); failed {
+		return nil, fmt.Errorf("make the Pod Security Standards: %w", err)
+	}
+	evaluator, _ := results[0].Interface().(policy.Evaluator)
+	return evaluator, nil
 }
 
 func blank(document string) bool {
