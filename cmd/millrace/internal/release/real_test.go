@@ -57,7 +57,8 @@ func as(t *testing.T, admin *API, cfg *rest.Config, account, audience, pod strin
 	return api, answer.Status.Token
 }
 
-// TestRealKeys: the Job of the keys fills the Secrets of the chart with its rights, and may do nothing else with Secrets.
+// TestRealKeys: the Job of the keys fills the Secrets of the chart with its rights, and may do nothing else with
+// Secrets.
 func TestRealKeys(t *testing.T) {
 	admin, cfg := realAPI(t)
 	api, _ := as(t, admin, cfg, "millrace-keys", "", "")
