@@ -78,7 +78,7 @@ generate: bpf $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-vtproto
 	go generate ./lib/... ./protocols
 
 ##@ Release
-.PHONY: images test-images release-binaries
+.PHONY: images test-images release-binaries deb test-deb
 release-binaries:
 	@for arch in $(ARCHITECTURES); do \
 	  mkdir -p $(BIN)/release/$$arch; \
@@ -97,6 +97,15 @@ images: release-binaries $(TOOLS)/cyclonedx-gomod ## Container images for amd64 
 
 test-images: images ## Load the images again, look into them, run what is in them, and build them a second time (root)
 	cd deploy && GOWORK=off IMAGES=$(BIN)/images go test -count=1 ./images
+
+deb: release-binaries ## Debian packages for amd64 and arm64 into bin/deb: the all-in-one, the services, units, a configuration. dpkg-deb packs them
+	@rm -rf $(BIN)/deb
+	@for arch in $(ARCHITECTURES); do deploy/debian/build.sh $$arch "$(VERSION)" $(BIN)/release/$$arch $(BIN)/deb; done
+
+test-deb: ARCHITECTURES = $(shell dpkg --print-architecture)
+test-deb: release-binaries deb-packages ## Install, run, upgrade, remove and purge the package in a fresh Debian, and build it a second time (root)
+	@work=$$(mktemp -d); trap 'rm -rf --one-file-system "$$work"' EXIT; \
+	deploy/debian/test.sh $(BIN)/release/$(ARCHITECTURES) "$(VERSION)" "$$work"
 
 ##@ Check
 .PHONY: test test-unit test-chart test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
@@ -192,7 +201,7 @@ lint-generated: generate
 	@git diff --exit-code --stat -- bpf proto docs/accuracy.md docs/configuration.md docs/metrics.md docs/permissions.md docs/protocols.md || { echo "generated files are not current: run 'make generate' and commit"; exit 1; }
 
 ##@ Tools
-.PHONY: test-packages install-test-packages backend-packages install-backend-packages bpf-packages demo-packages clean help
+.PHONY: test-packages install-test-packages backend-packages install-backend-packages bpf-packages deb-packages demo-packages clean help
 define install_packages
 	@missing=; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=" $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
@@ -218,6 +227,9 @@ install-backend-packages:
 
 bpf-packages:
 	$(call install_packages,$(BPF_PACKAGES))
+
+deb-packages:
+	$(call install_packages,debootstrap curl)
 
 demo-packages:
 	$(call install_packages,redis-server python3 nodejs)
