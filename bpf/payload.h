@@ -127,7 +127,8 @@ struct match {
 	u8 framed;   /* number of the protocol's entry of `frames`, from 1 on; 0: none */
 	u8 from;     /* enum sender */
 	u8 not_from; /* the other one; 0: both send such bytes */
-	u8 reserved[2];
+	u8 preface;  /* 1: another protocol comes behind */
+	u8 reserved;
 };
 
 #define MATCHES_MAX 128
@@ -195,6 +196,7 @@ static __always_inline u32 sender_of(struct work *w, struct connection *c)
 #define FOUND_PROTOCOL(found) ((u8)(found))
 #define FOUND_FRAMED(found) ((u8)((found) >> 8))
 #define FOUND_SENDER(found) ((u8)((found) >> 16))
+#define FOUND_PREFACE(found) ((u8)((found) >> 24))
 
 /*
  * The first match of the peeked bytes, as FOUND_*(), else 0. `place` is an enum place, `sender` an enum sender. One
@@ -223,7 +225,7 @@ __noinline int first_token(u64 length, u64 place, u64 sender)
 		differs |= lacks >> 63 | (place & m->not_at) | (sender & m->not_from);
 		asm volatile("" : "+r"(differs));
 		if (!differs)
-			return m->protocol | m->framed << 8 | m->from << 16;
+			return m->protocol | m->framed << 8 | m->from << 16 | m->preface << 24;
 	}
 	return PROTOCOL_NONE;
 }

@@ -251,6 +251,17 @@ static __always_inline bool is_shipped(u8 protocol)
 }
 
 /*
+ * Whether the event's token may tell what a connection speaks that could be many things: the direction begins with it,
+ * or with a preface before it, whose end is not known here. Bytes behind the first ones may be anything. A hello of TLS
+ * has random ones: read one by one, about one of 100 hellos had some that looked like a frame of another protocol. An
+ * event that begins with a record of what is not shipped tells that nothing more is to be.
+ */
+static __always_inline bool may_tell(struct work *w, struct direction *d, u8 token)
+{
+	return d->preface || d->next == w->joined || (!is_shipped(token) && !w->joined);
+}
+
+/*
  * Whether the event concerns us, going by the protocol. A small event is read on the way. Nothing is told of a
  * connection that was joined before a token shows what it carries: it may be in the middle of a TLS record, which must
  * not be shipped, and should it be given up and taken up again, the bytes in between would be taken for lost.
@@ -291,11 +302,16 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 	token = FOUND_PROTOCOL(found);
 	if (protocol == PROTOCOL_PENDING) {
 		/* What is not shipped counts right behind a preface; later it may be the middle of a body. */
-		if (!token || token == PROTOCOL_PENDING || (!is_shipped(token) && d->next > HEAD_BYTES + TAIL_BYTES))
+		if (!token || !may_tell(w, d, token) || (!is_shipped(token) && d->next > HEAD_BYTES + TAIL_BYTES))
 			return true;
+		if (token == PROTOCOL_PENDING) {
+			d->preface = FOUND_PREFACE(found);
+			return true;
+		}
 	}
 	if (token) {
 		c->facts.protocol = w->token = token;
+		d->preface = FOUND_PREFACE(found);
 		d->budget = message_bytes;
 		if (token == PROTOCOL_PENDING) /* the answer may be what tells, whatever is found on the way to it */
 			c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;

@@ -70,13 +70,15 @@ var metrics = []Metric{
 		messaging, messagingMore),
 	duration("messaging.process.duration", "Duration of the processing of messages by the service.", messaging, messagingMore),
 	duration("dns.lookup.duration", "Duration of DNS look-ups that the service made.", dns, dnsMore),
+	duration("tls.server.handshake.duration", "From the hello of the client to that of the server, of connections to the service that are encrypted.", tls, tlsMore),
+	duration("tls.client.handshake.duration", "The same of connections that the service made.", tls, tlsMore),
 	{
 		Name: "target_info", Prometheus: "target_info", Kind: Info, Features: perService,
 		Description: "Attributes of the resource of each service's metrics.",
 	},
 
-	span(Histogram, "traces_spanmetrics_latency", Seconds, "Duration of spans."),
-	span(Counter, "traces_spanmetrics_calls_total", "", "Number of spans."),
+	span(Histogram, "traces_spanmetrics_latency", Seconds, "Duration of spans of requests."),
+	span(Counter, "traces_spanmetrics_calls_total", "", "Number of spans of requests."),
 	span(Counter, "traces_spanmetrics_size_total", Bytes, "Bytes of the requests of spans."),
 	span(Counter, "traces_spanmetrics_response_size_total", Bytes, "Bytes of the responses of spans."),
 	{
@@ -120,8 +122,13 @@ var (
 	messagingMore = []string{
 		"messaging.operation.type", "messaging.consumer.group.name", "messaging.destination.partition.id", "server.port", "peer.service",
 	}
-	dns        = []string{"dns.question.name", "error.type"}
-	dnsMore    = []string{"dns.question.type", "server.address", "server.port"}
+	dns     = []string{"dns.question.name", "error.type"}
+	dnsMore = []string{"dns.question.type", "server.address", "server.port"}
+	tls     = []string{"tls.protocol.name", "tls.protocol.version", "millrace.tls.server_name_sent", "error.type"}
+	tlsMore = []string{
+		"tls.client.server_name", "tls.next_protocol", "millrace.tls.alert", "server.address", "server.port", "client.address", "network.peer.address",
+		"peer.service",
+	}
 	spanMetric = []string{"service", "span.name", "span.kind", "status.code"}
 	spanMore   = []string{
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",

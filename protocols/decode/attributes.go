@@ -70,6 +70,7 @@ const (
 	Database  = millracev1.Family_FAMILY_DATABASE
 	Messaging = millracev1.Family_FAMILY_MESSAGING
 	DNS       = millracev1.Family_FAMILY_DNS
+	TLS       = millracev1.Family_FAMILY_TLS
 )
 
 // Kinds of spans that the side of the exchange does not tell.

@@ -10,6 +10,7 @@
 // literals blanked, names of databases and numbers of prepared statements; users and proofs are blanked, values and
 // files are dropped.
 //
-// Not understood: what follows a request for encryption, and a client that replicates; the connection is given up, and
-// counted. The text of a query with attributes is not kept. The names of tables of COM_FIELD_LIST are not.
+// Behind a request for encryption the connection goes on as TLS. Not understood: a client that replicates, and
+// compression that the server did not offer; the connection is given up, and counted. The text of a query with
+// attributes is not kept. The names of tables of COM_FIELD_LIST are not.
 package mysql

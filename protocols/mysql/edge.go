@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/edge/inflate"
@@ -64,7 +65,19 @@ type scanner struct {
 	waiting        [maxWaiting]Kind // commands that wait for their answers
 	first, count   int
 	opaque         bool
+	// encrypts: the client has asked for TLS, which follows its packet. read is how many bytes of what is scanned came
+	// before it.
+	encrypts bool
+	read     int
 	inflating
+}
+
+// Successor implements [edge.Successor].
+func (s *scanner) Successor() (number millracev1.Protocol, read int) {
+	if !s.encrypts || s.client.inside {
+		return millracev1.Protocol_PROTOCOL_UNSPECIFIED, 0
+	}
+	return millracev1.Protocol_PROTOCOL_TLS, s.read
 }
 
 // asking is the direction of the client.
@@ -129,6 +142,10 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 			return edge.Lost
 		}
 		i += scan(b[i:], i, w)
+		if s.encrypts && s.opaque {
+			s.read = i
+			return edge.Opaque
+		}
 	}
 	switch {
 	case *lost && !s.wrapped:

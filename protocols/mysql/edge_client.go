@@ -200,7 +200,8 @@ func (s *scanner) readFlags(b []byte, index int) {
 	}
 	if index+len(b) >= 4 {
 		s.known = true
-		s.opaque = Leaves(s.capabilities[0], s.capabilities[1], d.length)
+		s.encrypts = Encrypts(s.capabilities[0], s.capabilities[1], d.length) && s.greeted && !s.server.inside
+		s.opaque = Leaves(s.capabilities[0], s.capabilities[1]) || !s.encrypts && AsksEncryption(s.capabilities[0], d.length)
 	}
 }
 
@@ -290,6 +291,7 @@ func (s *scanner) endClient() {
 	if d.goesOn {
 		return
 	}
+	s.opaque = s.opaque || s.encrypts
 	if d.part == partText && d.entry.kind != Unknown {
 		s.learn(d.word[:min(d.size, len(d.word))])
 	}

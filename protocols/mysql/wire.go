@@ -118,11 +118,20 @@ func Multibyte(collation byte) bool {
 	return false
 }
 
-// Leaves reports whether a connection leaves what can be read with what the client answers to the greeting: the
-// payload of its packet has a length, and the flags are the first four bytes of it. A client that compresses without
-// being asked is not understood.
-func Leaves(client, server, length uint32) bool {
-	return client&capSSL != 0 && length == loginResponseBytes || client&^server&(capCompress|capZstd) != 0
+// Leaves reports whether a client with the flags compresses without being asked, which is not understood: the
+// connection leaves what can be read.
+func Leaves(client, server uint32) bool { return client&^server&(capCompress|capZstd) != 0 }
+
+// Encrypts reports whether what the client answers to the greeting is a request for TLS, which the server has offered:
+// a packet whose payload has the length of the fixed part of a login, of which the flags are the first four bytes. The
+// client goes on with its hello behind the packet, without an answer.
+func Encrypts(client, server, length uint32) bool {
+	return server&capSSL != 0 && AsksEncryption(client, length)
+}
+
+// AsksEncryption is the same whatever the server has offered.
+func AsksEncryption(client, length uint32) bool {
+	return client&capSSL != 0 && length == loginResponseBytes
 }
 
 // Compresses reports whether both ends go on with the compressed protocol behind the login.

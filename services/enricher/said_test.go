@@ -92,6 +92,15 @@ func saying() []said {
 				{"url.full", "https://shop.example/orders/17?a=b"},
 				{"network.protocol.version", "2"},
 			}},
+			// A handshake is no request: it has metrics of its own, and an edge of its own kind.
+			said{exchange(5, side, &millracev1.Exchange{
+				Protocol: millracev1.Protocol_PROTOCOL_TLS, Family: millracev1.Family_FAMILY_TLS, Operation: "TLS handshake", ServerName: "shop.example",
+			}), []pair{
+				{"tls.client.server_name", "shop.example"},
+				{"millrace.tls.server_name_sent", true},
+				{"tls.protocol.name", "tls"},
+				{"tls.protocol.version", "1.3"},
+			}},
 		)
 	}
 	return all
@@ -189,7 +198,7 @@ func TestSaid(t *testing.T) {
 	at := func(d time.Duration) time.Time { return time.Unix(1_800_000_000, 0).Add(d) }
 	all := saying()
 	// The servers' sides come in another order, so that their names have other numbers.
-	messages := []*millracev1.ExchangeBatch{batchOf(all[:4]...), batchOf(all[6], all[5], all[7], all[4])}
+	messages := []*millracev1.ExchangeBatch{batchOf(all[:5]...), batchOf(all[7], all[6], all[8], all[5], all[9])}
 	if slices.Equal(messages[0].Names, messages[1].Names) {
 		t.Fatal("both messages have the same names")
 	}

@@ -31,7 +31,7 @@ func TestChain(t *testing.T) {
 func chain(t *testing.T, o *observed, server, carry string) {
 	t.Helper()
 	const requests = 320
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	_, store := redisServer(t)
 	calls := multiplexer(t, "chain-grpc", server, fmt.Sprint("127.0.0.1:", d.port), fmt.Sprint("127.0.0.1:", store))
 	web := multiplexer(t, "chain-http", "127.0.0.1:"+calls.line())

@@ -108,7 +108,7 @@ func (x *older) check(t *testing.T, all []*spans.Span, pid, kind int) {
 
 func olderPostgres(t *testing.T) *older {
 	t.Helper()
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	c := d.connect("")
 	t.Cleanup(func() { _ = c.Close(context.Background()) })
 	ctx := context.Background()

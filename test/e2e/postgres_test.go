@@ -68,8 +68,8 @@ func asPostgres(arguments ...string) []string {
 	return append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"}, arguments...)
 }
 
-// startDatabase starts a server of its own, with a database shop.
-func startDatabase(t *testing.T) *database {
+// startDatabase starts a server of its own, with a database shop. With encrypts it offers TLS.
+func startDatabase(t *testing.T, encrypts bool) *database {
 	t.Helper()
 	server := postgresProgram(t, "postgres")
 	port, err := product.FreePort()
@@ -90,8 +90,14 @@ func startDatabase(t *testing.T) *database {
 	run("chown", "postgres", home)
 	directory := filepath.Join(home, "data")
 	run(asPostgres(postgresProgram(t, "initdb"), "-D", directory, "-A", "trust", "-U", "app", "-E", "UTF8", "--locale=C", "--no-sync")...)
-	p := launchProgram(t, asPostgres(server, "-D", directory, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", home, "-c", "fsync=off",
-		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "autovacuum=off")...)
+	more := []string{"-c", "ssl=off"}
+	if encrypts {
+		certificate, key := certificateFiles(t, home)
+		run("chown", "postgres", certificate, key)
+		more = []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + certificate, "-c", "ssl_key_file=" + key}
+	}
+	p := launchProgram(t, asPostgres(append([]string{server, "-D", directory, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", home, "-c", "fsync=off",
+		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "autovacuum=off"}, more...)...)...)
 	t.Cleanup(func() { // before the program is killed, so that none of its processes stays
 		_ = p.command.Process.Signal(syscall.SIGINT)
 		p.wait()
@@ -223,7 +229,7 @@ func (d *database) prepare(c *pgx.Conn) {
 // TestPostgres: what a client asks in all ways, with errors, is what the spans of both ends say.
 func TestPostgres(t *testing.T) {
 	o := observing(t)
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	ctx := context.Background()
 	c := d.connect("sslmode=prefer") // asks for encryption, which the server refuses
 	defer c.Close(ctx)
@@ -347,7 +353,7 @@ func (d *database) concurrent(connections, queries int) {
 func TestPostgresPrograms(t *testing.T) {
 	t.Parallel()
 	o := observing(t)
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	run := func(arguments ...string) {
 		t.Helper()
 		command := exec.Command(arguments[0], append(arguments[1:], "-h", "127.0.0.1", "-p", strconv.Itoa(d.port), "-U", "app")...)

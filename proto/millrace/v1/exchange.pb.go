@@ -215,6 +215,8 @@ const (
 	Family_FAMILY_DATABASE    Family = 3
 	Family_FAMILY_MESSAGING   Family = 4
 	Family_FAMILY_DNS         Family = 5
+	// How an encrypted connection is set up: no request.
+	Family_FAMILY_TLS Family = 6
 )
 
 // Enum value maps for Family.
@@ -226,6 +228,7 @@ var (
 		3: "FAMILY_DATABASE",
 		4: "FAMILY_MESSAGING",
 		5: "FAMILY_DNS",
+		6: "FAMILY_TLS",
 	}
 	Family_value = map[string]int32{
 		"FAMILY_UNSPECIFIED": 0,
@@ -234,6 +237,7 @@ var (
 		"FAMILY_DATABASE":    3,
 		"FAMILY_MESSAGING":   4,
 		"FAMILY_DNS":         5,
+		"FAMILY_TLS":         6,
 	}
 )
 
@@ -1492,7 +1496,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\rOUTCOME_RESET\x10\x03\x12\x10\n" +
 	"\fOUTCOME_LOST\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_EXPIRED\x10\x05\x12\x13\n" +
-	"\x0fOUTCOME_ONE_WAY\x10\x06*|\n" +
+	"\x0fOUTCOME_ONE_WAY\x10\x06*\x8c\x01\n" +
 	"\x06Family\x12\x16\n" +
 	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFAMILY_HTTP\x10\x01\x12\x0e\n" +
@@ -1501,7 +1505,9 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x0fFAMILY_DATABASE\x10\x03\x12\x14\n" +
 	"\x10FAMILY_MESSAGING\x10\x04\x12\x0e\n" +
 	"\n" +
-	"FAMILY_DNS\x10\x05B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
+	"FAMILY_DNS\x10\x05\x12\x0e\n" +
+	"\n" +
+	"FAMILY_TLS\x10\x06B+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
 
 var (
 	file_millrace_v1_exchange_proto_rawDescOnce sync.Once

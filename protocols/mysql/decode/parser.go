@@ -76,6 +76,7 @@ type parser struct {
 	capability uint32
 	offered    uint32 // capabilities of the server
 	wrapped    bool   // both ends compress behind the login: what the node inflates is restated
+	encrypted  bool   // TLS follows. Opaque is said at once, so that no snapshot holds it
 	database   []byte
 	prepared   cache
 	// pending is the statement that was prepared last, by the request at offset pendingAt; its number may not be
@@ -99,6 +100,9 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 			p.ask.state, p.resp.state = lost, lost
 		}
 	}
+	if p.login && !p.greeted {
+		p.replies(c) // what the client answers is read by what the server offers
+	}
 	p.requests(c)
 	p.replies(c)
 	if ending != decode.Open {
@@ -111,6 +115,14 @@ func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
 		return decode.GiveUp
 	}
 	return decode.Continue
+}
+
+// Successor implements [decode.Successor].
+func (p *parser) Successor() millracev1.Protocol {
+	if p.encrypted {
+		return millracev1.Protocol_PROTOCOL_TLS
+	}
+	return millracev1.Protocol_PROTOCOL_UNSPECIFIED
 }
 
 // unwrapped reports whether what is at the position of s, in the direction d, is not what a compressed packet holds,

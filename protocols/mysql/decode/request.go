@@ -72,7 +72,13 @@ func (p *parser) request(c *decode.Conn) bool {
 		}
 		p.command(c, got, length, len(got) < want)
 	case want > 0:
-		p.readLogin(got, length)
+		p.readLogin(got)
+		if mysql.AsksEncryption(p.capability, length) {
+			whole := s.Skip(uint64(length)+mysql.HeaderBytes) == uint64(length)+mysql.HeaderBytes
+			p.opaque = true
+			p.encrypted = whole && p.greeted && p.resp.state == atHeader && mysql.Encrypts(p.capability, p.offered, length)
+			return true
+		}
 	default:
 		p.file, d.x = length > 0, nil
 		if x := c.Oldest(); x != nil && x.RequestDone() { // a file belongs to the statement that loads it
@@ -203,12 +209,12 @@ func (p *parser) find(id uint32) *statement {
 }
 
 // readLogin reads what the client answers to the greeting, or its request for encryption.
-func (p *parser) readLogin(b []byte, length uint32) {
+func (p *parser) readLogin(b []byte) {
 	if len(b) < 4 {
 		return
 	}
 	p.capability, p.known = binary.LittleEndian.Uint32(b), true
-	if mysql.Leaves(p.capability, p.offered, length) {
+	if mysql.Leaves(p.capability, p.offered) {
 		p.opaque = true
 		return
 	}

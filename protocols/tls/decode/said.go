@@ -8,6 +8,7 @@ import (
 // Names as in OpenTelemetry's registry of attributes; those of Millrace where it has none.
 var (
 	attrServerName = decode.Attribute("tls.client.server_name")
+	attrNameSent   = decode.Attribute("millrace.tls.server_name_sent")
 	attrProtocol   = decode.Attribute("tls.protocol.name")
 	attrVersion    = decode.Attribute("tls.protocol.version")
 	attrNext       = decode.Attribute("tls.next_protocol")
@@ -18,10 +19,14 @@ var (
 
 // ask writes what the client's hello says.
 func ask(x *decode.Exchange, h *tls.Hello) {
+	x.Said.Family = decode.TLS
 	x.Said.Operation = append(x.Said.Operation[:0], "TLS handshake"...)
 	if name := h.Name(); len(name) > 0 {
 		x.Said.ServerName = append(x.Said.ServerName[:0], name...)
 		x.Said.Attributes.Text(attrServerName, name)
+	}
+	if len(h.ServerName) > 0 {
+		x.Said.Attributes.Yes(attrNameSent)
 	}
 	var offered []string
 	h.EachProtocol(func(name []byte) { offered = append(offered, string(name)) })

@@ -333,7 +333,8 @@ const (
 )
 
 // SetVerdict says what the connection with this Socket carries: PROTOCOL_TLS and PROTOCOL_UNKNOWN stop its events
-// (its end is still reported), HTTP1 and REDIS start or resume them, UNSPECIFIED lets the kernel side look again.
+// (its end is still reported), HTTP1 and REDIS start or resume them. With UNSPECIFIED it is not known yet: nothing is
+// left out but what a budget does not cover, and first bytes tell nothing, until the next verdict.
 // turns: its messages are not followed by their lengths; the first Options.MessageBytes are copied of what an end sends
 // once the other end has sent something. Safe for concurrent use with Run.
 func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns bool) error {
@@ -341,8 +342,12 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns b
 	if !ok {
 		return ErrUnknownConnection
 	}
+	number := uint8(protocol)
+	if protocol == millracev1.Protocol_PROTOCOL_UNSPECIFIED {
+		number = pending
+	}
 	if program := k.programNamed(programVerdict); program != nil {
-		verdict := rawVerdict{rawNamed{key, socket}, uint64(protocol)}
+		verdict := rawVerdict{rawNamed{key, socket}, uint64(number)}
 		if turns {
 			verdict.Protocol |= verdictTurns
 		}
@@ -359,7 +364,7 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns b
 	if !ok {
 		return ErrUnknownConnection
 	}
-	raw.Facts.Protocol = uint8(protocol)
+	raw.Facts.Protocol = number
 	raw.Tries = 0
 	raw.Sides[0].Budget, raw.Sides[1].Budget = uint32(k.options.MessageBytes), uint32(k.options.MessageBytes)
 	raw.Sides[0].Line, raw.Sides[1].Line = 0, 0

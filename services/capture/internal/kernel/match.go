@@ -18,7 +18,8 @@ type rawMatch struct {
 	Framed      uint8
 	From        uint8
 	NotFrom     uint8
-	Reserved    [2]uint8
+	Preface     uint8
+	Reserved    uint8
 }
 
 // Places as in enum place.
@@ -83,6 +84,9 @@ func newTables(list []*protocols.Protocol) (*tables, error) {
 		m.Least, m.Protocol, m.Framed = uint8(r.Least), uint8(r.Protocol), framed[r.Of]
 		if r.Protocol == 0 {
 			m.Protocol = pending
+		}
+		if r.Of.Number == 0 { // what has none comes before a protocol
+			m.Preface = 1
 		}
 		if r.Opening {
 			m.NotAt = placeAnywhere

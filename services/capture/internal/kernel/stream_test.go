@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
+	"millrace.dev/protocols/all"
 )
 
 // pair attaches and gives two connected children.
@@ -388,6 +389,34 @@ func TestNothingShipped(t *testing.T) {
 		}
 		r.wait(t, client, 20, Send)
 	})
+}
+
+// While it is not known what a connection speaks, what looks like messages of other protocols behind its first bytes
+// says nothing: a hello of TLS has random bytes, and may come byte by byte.
+func TestLooksOfOthers(t *testing.T) {
+	looks := map[millracev1.Protocol][]byte{}
+	for _, rule := range all.Rules() {
+		if rule.Protocol != 0 && looks[rule.Protocol] == nil {
+			// 17 bytes, so often that the windows in which first bytes are looked for begin everywhere in them.
+			looks[rule.Protocol] = bytes.Repeat(append(rule.Value[:], 0), 17)
+		}
+	}
+	for protocol, look := range looks {
+		r, client, server, from, to := pair(t, Options{})
+		hello := append([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), look...)
+		for i := range hello {
+			client.do(command{Do: "write", FD: from, Data: hello[i : i+1]})
+			server.do(command{Do: "read", FD: to, Size: 1})
+		}
+		r.waitBytes(t, client, uint64(len(hello)), Send)
+		r.waitBytes(t, server, uint64(len(hello)), Receive)
+		for _, events := range [][]Event{r.of(client, Send), r.of(server, Receive)} {
+			if n := shippedBytes(events); n != len(hello) {
+				t.Errorf("%v: %d bytes of %d are shipped", protocol, n, len(hello))
+			}
+		}
+		r.Close()
+	}
 }
 
 func TestVerdict(t *testing.T) {

@@ -110,7 +110,7 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 	for ; c.unframed < c.redact.DirectionsGivenUp(); c.unframed++ {
 		p.counters.giveUpDirection(redact.CauseUnframed, taken)
 	}
-	verdict, framing, again := millracev1.Protocol_PROTOCOL_UNSPECIFIED, edge.FramingUsual, false
+	verdict, framing, pending := millracev1.Protocol_PROTOCOL_UNSPECIFIED, edge.FramingUsual, false
 	if cause != c.cause || taken != c.taken {
 		framing = c.redact.Framing()
 	}
@@ -125,8 +125,8 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 		if taken != nil && (!taken.Decoded || taken.OpeningOnly) {
 			verdict = taken.Number
 		}
-	case taken.OpeningOnly: // whose number would stop the copying: the kernel side has to look for its first bytes
-		again = k.Hint != millracev1.Protocol_PROTOCOL_UNSPECIFIED
+	case taken.OpeningOnly: // whose number would stop the copying before its first bytes were read
+		pending = k.Hint != millracev1.Protocol_PROTOCOL_UNSPECIFIED || c.taken != nil
 	case k.Hint != taken.Number || framing == edge.FramingOther:
 		verdict = taken.Number
 	}
@@ -134,7 +134,7 @@ func (p *Pipeline) judge(c *connection, k *kernel.Connection) {
 		p.counters.giveUp(cause, taken)
 	}
 	c.cause, c.taken = cause, taken
-	if verdict == millracev1.Protocol_PROTOCOL_UNSPECIFIED && !again {
+	if verdict == millracev1.Protocol_PROTOCOL_UNSPECIFIED && !pending {
 		return
 	}
 	if err := p.Source.SetVerdict(k.Socket, verdict, framing == edge.FramingOther); err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {

@@ -91,6 +91,22 @@ func TestMalformedHello(t *testing.T) {
 	}
 }
 
+// TestHelloMissing: a connection of which a part of the hello was not seen is given up, and counted.
+func TestHelloMissing(t *testing.T) {
+	t.Parallel()
+	h := newClient(t, on)
+	h.piece(send("\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03"))
+	if h.c.GivenUp() != CauseNone {
+		t.Fatalf("given up for %q", h.c.GivenUp())
+	}
+	if got := h.event(kernel.Send, planted, []kernel.Segment{{At: 5, Length: uint32(len(planted))}}, uint32(5+len(planted))); strings.Contains(got, planted) {
+		t.Errorf("%q leaves", got)
+	}
+	if h.c.GivenUp() != CauseBroken {
+		t.Errorf("given up for %q", h.c.GivenUp())
+	}
+}
+
 // TestInline: an inline command leaves once a reply to it was read, redacted as such.
 func TestInline(t *testing.T) {
 	t.Parallel()

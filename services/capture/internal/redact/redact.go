@@ -176,6 +176,9 @@ func (r *Redactor) apply(c *Connection, ev *kernel.Event) {
 	d.next = ev.Offset + uint64(ev.Length)
 	r.runs(c, d, ev)
 	r.finish(ev)
+	if d.state == stateLost && c.cause == CauseNone && c.taken != nil && c.taken.OpeningOnly {
+		c.giveUp(CauseBroken) // what is missing of a beginning does not come again
+	}
 }
 
 // begin sets the direction up at its first event.

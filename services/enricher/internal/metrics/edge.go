@@ -15,11 +15,13 @@ type edge struct {
 	clientIP, serverIP []byte
 }
 
-// Values of connection_type, as Grafana Tempo has them.
+// Values of connection_type, as Grafana Tempo has them, and one of our own.
 const (
 	virtualNode     = "virtual_node"
 	databaseEdge    = "database"
 	messagingSystem = "messaging_system"
+	// encryptedEdge marks edges that count handshakes: what is asked for over the connections is not seen.
+	encryptedEdge = "encrypted"
 	// outsider is Tempo's name of clients that are not known.
 	outsider = "user"
 )
@@ -64,6 +66,8 @@ func (f *facts) findEdge() {
 		e.connection = databaseEdge
 	case kindMessaging:
 		e.connection = messagingSystem
+	case kindTLS:
+		e.connection = encryptedEdge
 	default:
 	}
 	f.set(edgeOne, 1)

@@ -12,6 +12,7 @@ const (
 	kindDatabase
 	kindMessaging
 	kindDNS
+	kindTLS
 	kinds
 )
 
@@ -28,6 +29,8 @@ func kindOf(x *millracev1.Exchange) kind {
 		return kindMessaging
 	case millracev1.Family_FAMILY_DNS:
 		return kindDNS
+	case millracev1.Family_FAMILY_TLS:
+		return kindTLS
 	default:
 		return kindOther
 	}
@@ -73,8 +76,11 @@ type instrument struct {
 }
 
 var (
-	every                                         = []kind{kindOther, kindHTTP, kindRPC, kindDatabase, kindMessaging, kindDNS}
-	ofHTTP, ofRPC, ofDatabase, ofMessaging, ofDNS = []kind{kindHTTP}, []kind{kindRPC}, []kind{kindDatabase}, []kind{kindMessaging}, []kind{kindDNS}
+	// requests are all but handshakes, after which more is asked for than is seen. every has those as well.
+	requests                       = []kind{kindOther, kindHTTP, kindRPC, kindDatabase, kindMessaging, kindDNS}
+	every                          = append(requests[:len(requests):len(requests)], kindTLS)
+	ofHTTP, ofRPC, ofDatabase      = []kind{kindHTTP}, []kind{kindRPC}, []kind{kindDatabase}
+	ofMessaging, ofDNS, handshakes = []kind{kindMessaging}, []kind{kindDNS}, []kind{kindTLS}
 )
 
 // instruments is the list of what is measured.
@@ -91,11 +97,13 @@ var instruments = []instrument{
 	{"messaging.client.operation.duration", ofMessaging, client, durationNanos},
 	{"messaging.process.duration", ofMessaging, server, durationNanos},
 	{"dns.lookup.duration", ofDNS, client, durationNanos},
+	{"tls.server.handshake.duration", handshakes, server, durationNanos},
+	{"tls.client.handshake.duration", handshakes, client, durationNanos},
 
-	{"traces_spanmetrics_latency", every, both, durationNanos},
-	{"traces_spanmetrics_calls_total", every, both, one},
-	{"traces_spanmetrics_size_total", every, both, requestBytes},
-	{"traces_spanmetrics_response_size_total", every, both, responseBytes},
+	{"traces_spanmetrics_latency", requests, both, durationNanos},
+	{"traces_spanmetrics_calls_total", requests, both, one},
+	{"traces_spanmetrics_size_total", requests, both, requestBytes},
+	{"traces_spanmetrics_response_size_total", requests, both, responseBytes},
 
 	{"traces_service_graph_request_total", every, both, edgeOne},
 	{"traces_service_graph_request_failed_total", every, both, edgeFailed},

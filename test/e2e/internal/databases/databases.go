@@ -35,7 +35,7 @@ func Main() {
 		return
 	}
 	done := account{}
-	run := map[string]func(account, []string) error{"memcached": memcached, "mysql": mysql, "mysql compressed": compressed}[which]
+	run := map[string]func(account, []string) error{"memcached": memcached, "mysql": mysql, "mysql compressed": compressed, "encrypted": encrypted}[which]
 	if err := run(done, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
