@@ -141,6 +141,9 @@ static __always_inline void put_frames(struct work *w, struct connection *c, str
 {
 	struct direction *other = &c->sides[(w->side & 1) ^ 1];
 
+	/* No first frame: the ends have agreed on something else, such as encryption. */
+	if (d->line == LINE_FIRST && !w->line && is_framed(other->line))
+		other->line = LINE_UNKNOWN;
 	d->line = w->line;
 	d->frame = w->frame;
 	d->number = w->wanted;
@@ -390,6 +393,39 @@ __noinline int frames_step(void)
 	return w->line;
 }
 
+/* Ships a window behind the place where the position was lost, as far as the budget goes. False: nothing more. */
+__noinline int rest_step(void)
+{
+	struct scratch *s = current_scratch();
+	struct connection *c;
+	struct direction *d;
+	struct work *w;
+	u64 length, begin;
+
+	if (!s)
+		return false;
+	w = &s->work;
+	c = connection_at(w);
+	if (!c)
+		return false;
+	d = &c->sides[w->side & 1];
+	if (w->segments >= SEGMENTS_MAX || w->filled > PAYLOAD_MAX - WINDOW_LEAST)
+		tell_frames();
+	begin = w->filled;
+	length = w->count - w->position;
+	if (length > WINDOW_MOST)
+		length = WINDOW_MOST;
+	if (length > PAYLOAD_MAX - begin)
+		length = PAYLOAD_MAX - begin;
+	if (length > d->budget)
+		length = d->budget;
+	if (w->shipped + begin + length > payload_bytes || !length || !read_window(s, w, w->position, length))
+		return false;
+	w->position += length;
+	d->budget -= length;
+	return w->position < w->count;
+}
+
 /* Sends the records of an event whose frames are followed. */
 __noinline int transfer_frames(void)
 {
@@ -413,6 +449,10 @@ __noinline int transfer_frames(void)
 	}
 	if (w->position < w->count) {
 		w->line = LINE_UNKNOWN;
+		for (u32 i = 0; i < FRAMES_STEPS; i++) {
+			if (w->unreadable || !rest_step())
+				break;
+		}
 		w->position = w->count;
 	}
 	if (w->told < w->count)

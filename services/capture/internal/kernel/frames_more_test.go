@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -324,5 +325,28 @@ func TestFramesElsewhere(t *testing.T) {
 			}
 		}
 		r.forget()
+	}
+}
+
+// TestFramesGivenUpTogether: where what the client says behind the answer to its question is no first frame, the ends
+// have agreed on something else. All of it is shipped, and what the server says is no frame either, whatever it looks
+// like.
+func TestFramesGivenUpTogether(t *testing.T) {
+	r, client, server, from, to := framedPair(t, Options{})
+	asks, answers := &spoken{}, &spoken{}
+	asks.raw("\x00\x00\x00\x08may?")
+	answers.raw("S")
+	asks.send(client, server, from, to, 1000, 1000)
+	answers.send(server, client, to, from, 1000, 1000)
+	hello, answered := len(asks.bytes), len(answers.bytes)
+	asks.raw("\x16\x03\x01\x02\x00" + strings.Repeat("c", 40_000))
+	answers.raw("\x16\x03\x03\x00\x7a" + strings.Repeat("s", 3000))
+	(&spoken{bytes: asks.bytes[hello:]}).send(client, server, from, to, 60_000, 60_000)
+	(&spoken{bytes: answers.bytes[answered:]}).send(server, client, to, from, 100, 100)
+	for name, events := range map[string][]Event{"asks": r.waitAll(t, client, asks, Send), "asked": r.waitAll(t, server, asks, Receive)} {
+		asks.check(t, name, events)
+	}
+	for name, events := range map[string][]Event{"answers": r.waitAll(t, server, answers, Send), "answered": r.waitAll(t, client, answers, Receive)} {
+		answers.check(t, name, events)
 	}
 }
