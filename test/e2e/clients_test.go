@@ -72,7 +72,7 @@ func sqlLine(sp *spans.Span) string {
 func TestPostgresNode(t *testing.T) {
 	t.Parallel()
 	o := observing(t)
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	client, said := nodeClient(t, "pg", d.port)
 	if truthOnly {
 		return
@@ -94,7 +94,7 @@ func TestPostgresNode(t *testing.T) {
 func TestPostgresPython(t *testing.T) {
 	t.Parallel()
 	o := observing(t)
-	d := startDatabase(t)
+	d := startDatabase(t, false)
 	client := launchProgram(t, "python3", "testdata/postgres_client.py", strconv.Itoa(d.port))
 	said := client.account()
 	if truthOnly {
