@@ -59,7 +59,7 @@ inside getent passwd millrace > /dev/null || fail "no account"
 [ "$(stat -c '%U %G %a' "$root/etc/millrace/millrace.yaml" | cut -d' ' -f3)" = 640 ] || fail "everybody reads the configuration"
 [ -z "$(find "$root/etc/systemd/system" -name 'millrace*')" ] || fail "a unit is enabled that nobody enabled"
 inside millrace config check --config /etc/millrace/millrace.yaml
-inside systemd-analyze verify /usr/lib/systemd/system/millrace{,-capture,-decoder,-enricher,-exporter}.service
+inside systemd-analyze verify --man=no /usr/lib/systemd/system/millrace{,-capture,-decoder,-enricher,-exporter}.service
 inside systemctl enable millrace.service 2> /dev/null
 
 step "upgrade over a changed configuration"
