@@ -43,7 +43,7 @@ space := $(subst ,, )
 
 # Debian packages: what the tests talk to, and what regenerating needs. `make run` needs none of them.
 TEST_PACKAGES := redis-server nginx-light python3 python3-requests curl iproute2 procps unbound bind9-dnsutils postgresql \
-  mariadb-server mariadb-client python3-pymysql python3-psycopg memcached python3-pymongo kcat
+  mariadb-server mariadb-client python3-pymysql python3-psycopg python3-redis memcached python3-pymongo kcat
 # The services among them, which nobody asked for: the tests run the programs by themselves.
 TEST_SERVICES := unbound postgresql mariadb memcached
 BACKEND_PACKAGES := prometheus redis-server

@@ -14,7 +14,7 @@ import (
 
 // nodeClient starts a client of test/clients and gives its account. Their packages come from npm: without them the test
 // is skipped, because no package of Debian has them.
-func nodeClient(t *testing.T, name string, port int) (*program, map[string]int) {
+func nodeClient(t *testing.T, name string, port int, more ...string) (*program, map[string]int) {
 	t.Helper()
 	folder := filepath.Join("..", "clients")
 	if _, err := os.Stat(filepath.Join(folder, "node_modules")); err != nil {
@@ -23,7 +23,7 @@ func nodeClient(t *testing.T, name string, port int) (*program, map[string]int) 
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("needs node")
 	}
-	p := launchProgram(t, "node", filepath.Join(folder, name+".mjs"), strconv.Itoa(port))
+	p := launchProgram(t, append([]string{"node", filepath.Join(folder, name+".mjs"), strconv.Itoa(port)}, more...)...)
 	said := p.account()
 	if len(said) == 0 {
 		t.Fatalf("%s says nothing of what it did", name)
