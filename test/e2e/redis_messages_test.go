@@ -28,7 +28,7 @@ func redisLine(sp *spans.Span) string {
 	return line
 }
 
-// sameMessages checks that a client's spans are what it says that it did, and the server's are those without deliveries.
+// sameMessages checks that the spans of a client are what it says that it did, and those of servers the same but deliveries.
 func sameMessages(t *testing.T, o *observed, client int, servers []int, said map[string]int) {
 	t.Helper()
 	sameAccount(t, o, said, func() map[string]int {
