@@ -28,7 +28,7 @@ func redisLine(sp *spans.Span) string {
 	return line
 }
 
-// sameMessages checks that the spans of a client are what it says that it did, and those of servers the same but deliveries.
+// sameMessages checks that spans of a client are what it says it did, and those of servers the same but deliveries.
 func sameMessages(t *testing.T, o *observed, client int, servers []int, said map[string]int) {
 	t.Helper()
 	sameAccount(t, o, said, func() map[string]int {
