@@ -54,7 +54,7 @@ func run(t *testing.T, restart bool, steps ...step) []string {
 			before := c.Open()
 			c = &decode.Conn{Requests: &streams[0], Responses: &streams[1], Order: protocols.ByID, Sink: sink}
 			r := snapshot.NewReader(w.B)
-			if c.RestoreState(r, 11, nil); !r.Done() || c.Open() != before {
+			if c.RestoreState(r, decodetest.SnapshotVersion, nil); !r.Done() || c.Open() != before {
 				t.Fatalf("the exchanges do not come back: %v", r.Err())
 			}
 		}
