@@ -324,7 +324,7 @@ func (a *Attributes) Encoded() []byte { return a.b }
 func Renumber(encoded []byte, index []uint16, add func(Name) []uint16) {
 	for len(encoded) > 0 {
 		// Most are short: then the body begins at the fourth byte.
-		body, rest := encoded, []byte(nil)
+		var body, rest []byte
 		if n := len(encoded); n > 2 && encoded[2] < 0x80 && int(encoded[2]) <= n-3 && encoded[2] > nameSize &&
 			encoded[0] == tagAttribute0 && encoded[1] == tagAttribute1 && encoded[3] == tagName && encoded[4] >= 0x80 && encoded[5] < 0x80 {
 			end := 3 + int(encoded[2])

@@ -91,6 +91,9 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	x.GivenUp = false
 }
 
+// GoesOn reports whether more is read of x behind its end for the sink, so that what it says may change.
+func (x *Exchange) GoesOn() bool { return x.GivenUp || x.withheld }
+
 // report ends x for the sink with what was seen so far, to which what follows is added.
 func (c *Conn) report(x *Exchange, outcome Outcome, at int64) {
 	if !x.started && !x.Ignore {

@@ -159,10 +159,11 @@ func (c *Conn) doubt(x *Exchange, at int64) {
 
 // withhold ends x for the sink as lost, and follows its response for nobody.
 func (c *Conn) withhold(x *Exchange, at int64) {
+	x.withheld = true
 	if !x.reported {
 		c.report(x, Lost, at)
 	}
-	x.Ignore, x.withheld = true, true
+	x.Ignore = true
 }
 
 // Doubt says that where the message of an exchange ends in Responses is a guess: what follows may answer another.

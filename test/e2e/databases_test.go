@@ -154,9 +154,11 @@ func mariadbServer(t *testing.T, more ...string) (*program, int) {
 	if err := os.WriteFile(start, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := launchProgram(t, append([]string{"mariadbd", "--no-defaults", "--datadir=" + data, "--user=root", "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
+	p := launchProgram(t, append([]string{
+		"mariadbd", "--no-defaults", "--datadir=" + data, "--user=root", "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
 		"--socket=" + socket, "--skip-name-resolve", "--local-infile=1", "--init-file=" + start, "--innodb-buffer-pool-size=32M",
-		"--max-allowed-packet=64M", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=2"}, more...)...)
+		"--max-allowed-packet=64M", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=2",
+	}, more...)...)
 	listening(t, port)
 	return p, port
 }

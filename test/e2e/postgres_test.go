@@ -96,8 +96,10 @@ func startDatabase(t *testing.T, encrypts bool) *database {
 		run("chown", "postgres", certificate, key)
 		more = []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + certificate, "-c", "ssl_key_file=" + key}
 	}
-	p := launchProgram(t, asPostgres(append([]string{server, "-D", directory, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", home, "-c", "fsync=off",
-		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "autovacuum=off"}, more...)...)...)
+	p := launchProgram(t, asPostgres(append([]string{
+		server, "-D", directory, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", home, "-c", "fsync=off",
+		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "autovacuum=off",
+	}, more...)...)...)
 	t.Cleanup(func() { // before the program is killed, so that none of its processes stays
 		_ = p.command.Process.Signal(syscall.SIGINT)
 		p.wait()

@@ -54,6 +54,14 @@ func TestMemcached(t *testing.T) {
 			`unknown "? ?" ERROR error=ERROR/ 18/7`,
 			`get "get k" CLIENT_ERROR error=CLIENT_ERROR/no **** key ************** 7/41`,
 		}},
+		{"quiet commands that find nothing, and an unknown one", []piece{
+			ask("get a\r\nget b\r\n"), answer("END\r\nEND\r\n"),
+			ask("mg m v q O1\r\nmg none v q O2\r\nmd none q\r\nma none q\r\nmn\r\n"), answer("VA 2 O1\r\nhi\r\nNF\r\nNF\r\nMN\r\n"),
+			ask("nonsense\r\n"), answer("ERROR\r\n"), ask("version\r\n"), answer("VERSION 1\r\n"),
+		}, []string{
+			`get "get a" rows=0 7/5`, `get "get b" rows=0 7/5`, `mg "mg m v q O1" rows=1 13/13`, `mg "mg none v q O2" outcome=6 16/0`,
+			`md "md none q" NF 11/4`, `ma "ma none q" NF 11/4`, `mn "mn" 4/4`, `unknown "?" ERROR error=ERROR/ 10/7`, `version "version" 9/11`,
+		}},
 		{"administration", []piece{
 			ask("version\r\n"), answer("VERSION 1.6.18\r\n"),
 			ask("stats\r\n"), answer("STAT pid 1\r\nSTAT version 1.6.18\r\nEND\r\n"),

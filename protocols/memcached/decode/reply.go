@@ -165,8 +165,8 @@ func mayAnswer(x *decode.Exchange, line *memcached.Reply) bool {
 		return answer == memcached.MetaGet
 	case memcached.MetaNotStored, memcached.MetaExists:
 		return answer == memcached.MetaSet || answer == memcached.MetaArithmetic || answer == memcached.MetaDelete
-	case memcached.MetaNotFound:
-		return answer == memcached.MetaSet
+	case memcached.MetaNotFound: // servers say it also where a success would be left out
+		return answer == memcached.MetaSet || answer == memcached.MetaDelete || answer == memcached.MetaArithmetic
 	default:
 		return false
 	}

@@ -98,10 +98,14 @@ func TestPairing(t *testing.T) {
 		{"a client that was not seen before", "?a =a !?b =b ?c =c ?d =d ?e =e", "a|c estimated|d estimated|e estimated"},
 		{"it is silent for a while", "?a =a !?b =b ?c =c 30 ?d =d ?e =e", "a|c estimated|d e"},
 		{"not longer than it waits for a reply", "?a =a !?b =b ?c 40 =c 30 ?d =d ?e =e", "a|c estimated|d estimated|e estimated"},
-		{"the first of a pipeline is missing", batches + "!?k ?l =k =l ?mn =m =n ?op =o =p ?qr =q =r",
-			"a b c d e f g h i j|l lost|m lost|n lost|o p q r"},
-		{"a part of the replies to a pipeline is missing", batches + "?kl !=k =l ?mn =m =n ?op =o =p ?qr =q =r",
-			"a b c d e f g h i j|k lost|l lost|m lost|n lost|o p q r"},
+		{
+			"the first of a pipeline is missing", batches + "!?k ?l =k =l ?mn =m =n ?op =o =p ?qr =q =r",
+			"a b c d e f g h i j|l lost|m lost|n lost|o p q r",
+		},
+		{
+			"a part of the replies to a pipeline is missing", batches + "?kl !=k =l ?mn =m =n ?op =o =p ?qr =q =r",
+			"a b c d e f g h i j|k lost|l lost|m lost|n lost|o p q r",
+		},
 		{"a client that fills a window", window + "!?g ?h =g ?i =h ?j =i ?k =j =k", "a b c d e f|h lost|i lost|j lost|k lost"},
 		{"and is silent for a while", window + "!?g ?h =g ?i =h ?j =i =j 30 ?k =k 30 ?l =l ?m =m", "a b c d e f|h lost|i lost|j lost|k lost|l m"},
 		{"a reply to nothing", sequential + "=x ?f =f ?g =g ?h =h", "a b c d e|f estimated|g h"},

@@ -5,7 +5,6 @@ package image
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -81,7 +80,7 @@ func (i Image) layer() ([]byte, error) {
 	for folder := range folders {
 		names = append(names, folder)
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(a, b) })
+	slices.Sort(names)
 	for _, folder := range names {
 		mode := int64(0o755)
 		if folder == "tmp" {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -60,7 +61,7 @@ func (r *Release) Bus(ctx context.Context, observe bus.Observer) (*bus.Conn, err
 	if err != nil {
 		return nil, fmt.Errorf("Secret %s/%s: %w", r.Namespace, secret.Name, err) //nolint:revive,staticcheck // The kind's name.
 	}
-	options := append(security,
+	options := append(slices.Clone(security),
 		nats.SetCustomDialer(podDialer{ctx: ctx, release: r, component: componentNATS, port: natsPort}),
 		// Names of the cluster mean nothing on this machine; the dialer knows where to go.
 		nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(),

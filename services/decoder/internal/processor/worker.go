@@ -296,7 +296,7 @@ func (w *worker) Finished(pc *decode.Conn, x *decode.Exchange) {
 		w.arena = appendExchange(w.arena, c, x)
 		n.attributes = w.describe(c, x)
 		n.split = uint32(len(w.arena))
-		if n.attributes && x.GivenUp { // it goes on, and may say more before the note is acted on
+		if n.attributes && x.GoesOn() { // it may say more before the note is acted on
 			w.arena = append(w.arena, x.Said.Attributes.Encoded()...)
 			n.attributes = false
 		}

@@ -140,7 +140,11 @@ func TestNamesOfRules(t *testing.T) {
 		t.Errorf("%v", r.names)
 	}
 	for _, other := range []config.Service{
-		{}, {OpenPorts: "80"}, {K8sPodName: "a"}, {K8sNamespace: "a", K8sPodName: "a"}, {K8sPodLabels: map[string]string{"a": "a"}},
+		{},
+		{OpenPorts: "80"},
+		{K8sPodName: "a"},
+		{K8sNamespace: "a", K8sPodName: "a"},
+		{K8sPodLabels: map[string]string{"a": "a"}},
 		{K8sPodAnnotations: map[string]string{"a": "a"}},
 	} {
 		if other.PodRule() == a.PodRule() {

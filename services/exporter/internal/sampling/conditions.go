@@ -58,10 +58,12 @@ func (c *conditions) service(resource []byte, h *hits) {
 	}
 	var f wire.Field
 	var name, namespace string
-	for ok := true; len(resource) > 0; {
-		if resource, ok = f.Next(resource); !ok {
+	for len(resource) > 0 {
+		rest, ok := f.Next(resource)
+		if !ok {
 			return
 		}
+		resource = rest
 		if f.ID != 1 || f.Type != wire.Length {
 			continue
 		}

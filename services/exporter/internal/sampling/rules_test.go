@@ -11,8 +11,11 @@ import (
 func TestRules(t *testing.T) {
 	t.Parallel()
 	services := []config.Service{
-		{Name: "none", Sampling: "0"}, {Name: "all", Namespace: "shop", Sampling: "1.0"}, {Name: "slow", Sampling: "slow"},
-		{Name: "all", Namespace: "shop", Sampling: "0"}, {Name: "plain"},
+		{Name: "none", Sampling: "0"},
+		{Name: "all", Namespace: "shop", Sampling: "1.0"},
+		{Name: "slow", Sampling: "slow"},
+		{Name: "all", Namespace: "shop", Sampling: "0"},
+		{Name: "plain"},
 	}
 	const slow = "    - {name: slow, type: latency, latency: {threshold_ms: 100}}\n"
 	const drop = "    - {name: out, type: drop, drop: {drop_sub_policy: [{name: e, type: status_code, status_code: {status_codes: [ERROR]}}]}}\n"

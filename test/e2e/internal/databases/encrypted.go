@@ -3,6 +3,7 @@ package databases
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ func postgresVersion(ctx context.Context, address string) (version string, err e
 	if err != nil {
 		return "", err
 	}
-	defer c.Close(ctx)
+	defer func() { err = errors.Join(err, c.Close(ctx)) }()
 	err = c.QueryRow(ctx, "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND 'hunter2hunter2' <> ''").Scan(&version)
 	return version, err
 }
@@ -37,7 +38,7 @@ func mysqlVersion(ctx context.Context, address string) (version string, err erro
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var name string
 	if err := db.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE 'Ssl_version'").Scan(&name, &version); err != nil {
 		return "", fmt.Errorf("version: %w", err)
