@@ -259,7 +259,7 @@ func (r *rules) bulkWord(d *direction, b []byte, whole bool) {
 		if complete && known {
 			d.subscribed = d.subscribed || d.awaited && confirms(text)
 			if d.pushed || d.subscribed {
-				d.channels = channelsOf(text)
+				d.channels = channelsOf(text, d.arguments)
 			}
 		}
 	}
@@ -269,13 +269,18 @@ func (r *rules) bulkWord(d *direction, b []byte, whole bool) {
 }
 
 // channelsOf is how many words behind the first word of a message name channels: those of a delivery are shown, as
-// those of commands are. In RESP2 such an array may be a reply, so the client must have subscribed.
-func channelsOf(word []byte) uint32 {
+// those of commands are. In RESP2 such an array may be a reply, so the client must have subscribed. What has another
+// number of elements than a delivery is none.
+func channelsOf(word []byte, elements uint32) uint32 {
 	switch string(word) {
 	case "message", "smessage":
-		return 1
+		if elements == 3 {
+			return 1
+		}
 	case "pmessage":
-		return 2
+		if elements == 4 {
+			return 2
+		}
 	}
 	return 0
 }
