@@ -83,13 +83,16 @@ func again(message []byte) []byte {
 	return message[:0]
 }
 
-// add appends a field that consists of the parts.
-func (o *emitter) add(s *slot, field protowire.Number, parts ...[]byte) {
+// fieldLink is the number of a link in a LinkBatch.
+const fieldLink = 2
+
+// add appends a link that consists of the parts.
+func (o *emitter) add(s *slot, parts ...[]byte) {
 	size := 0
 	for _, b := range parts {
 		size += len(b)
 	}
-	m := s.begin(field, size)
+	m := s.begin(fieldLink, size)
 	for _, b := range parts {
 		m = append(m, b...)
 	}
@@ -101,7 +104,8 @@ func (s *slot) begin(field protowire.Number, size int) []byte {
 	if len(s.message) == 0 {
 		s.message = append(s.message, 1<<3, Version)
 	}
-	m := append(s.message, byte(field<<3|protowire.Number(protowire.BytesType)))
+	m := s.message
+	m = append(m, byte(field<<3|protowire.Number(protowire.BytesType)))
 	return protowire.AppendVarint(m, uint64(size))
 }
 

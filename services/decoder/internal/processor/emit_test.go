@@ -56,7 +56,7 @@ func TestEncodesAsGeneratedCode(t *testing.T) {
 			var o emitter
 			o.init(1)
 			cause := append(appendKey(nil, 3, identity.Key(x.Cause)), 4<<3, x.CauseKind)
-			o.add(&o.links[0], 2, linkClient, appendKey(nil, 2, identity.Key{Flow: 4, Offset: 200}), cause, appendStart(nil, x))
+			o.add(&o.links[0], linkClient, appendKey(nil, 2, identity.Key{Flow: 4, Offset: 200}), cause, appendStart(nil, x))
 			var batch millracev1.LinkBatch
 			if err := batch.UnmarshalVT(o.links[0].message); err != nil {
 				t.Fatal(err)

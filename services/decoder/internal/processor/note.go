@@ -56,7 +56,7 @@ func (p *Processor) act(w *worker, n *note) {
 		p.called(w, n, partition)
 	case noteLink:
 		p.asked(c.owner, x.Authority)
-		p.out.add(&p.out.links[partition], 2, w.arena[n.from:n.to])
+		p.out.add(&p.out.links[partition], w.arena[n.from:n.to])
 	case noteServe:
 		r := causality.Request{Key: c.requestKey(x), Start: x.HeadTime}
 		if x.Context.Valid {
@@ -119,10 +119,10 @@ func (p *Processor) called(w *worker, n *note, partition int) {
 		told = append(appendKey(p.out.scratch[:0], 3, identity.Key(x.Cause)), 4<<3, x.CauseKind)
 		p.out.scratch = told
 		ask := &p.out.links[bus.ConnectionPartition(x.Cause.Flow, p.options.Partitions)]
-		p.out.add(ask, 2, linkAsk, key, told)
+		p.out.add(ask, linkAsk, key, told)
 		p.tally.links++
 	}
-	p.out.add(&p.out.links[partition], 2, linkClient, key, rest, told)
+	p.out.add(&p.out.links[partition], linkClient, key, rest, told)
 }
 
 // isWrittenFor reports whether whoever began x on a connection that carries several exchanges at once may have written
