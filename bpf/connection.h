@@ -60,8 +60,8 @@ struct direction {
 	u8 started;	/* `next` is exact */
 	u8 line;	/* what is read at `frame`, enum line in framing.h */
 	u8 preface;	/* 1: began with a preface, and nothing that was recognised came since */
-	u64 frame;  /* offset at which framing goes on, where `line` says that it is known */
-	u64 number; /* of the line that is being read there; with frames the offset behind what is wanted of one */
+	u64 frame;	/* offset at which framing goes on, where `line` says that it is known */
+	u64 number;	/* of the line that is being read there; with frames the offset behind what is wanted of one */
 };
 
 #define HELD_MAX 15
