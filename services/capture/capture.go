@@ -167,8 +167,12 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		Layers: env.Config.EBPF.Layers(),
 		Rules:  with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
 	}
+	// Where there is no cluster nobody will ever decide about pods: the log says so, and capture does its job.
+	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != "" || env.Config.Attributes.Kubernetes.Enable == "true"
 	pods := targets.NewWatcher(with.node, with.rules.PodRules(), env.Telemetry.Log, func(reason error) {
-		env.Telemetry.SetReady("pods", reason)
+		if inCluster {
+			env.Telemetry.SetReady("pods", reason)
+		}
 	})
 	options.Tables, options.PodWait = pods.Tables(), env.Config.Discovery.PodWait
 	options.PodWaitBytes = int(env.Config.Discovery.PodWaitBytes)

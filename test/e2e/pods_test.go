@@ -72,7 +72,7 @@ func newPods(t *testing.T, settings string) *pods {
 		}
 	})
 	p.connect(fmt.Sprintf("nats://127.0.0.1:%d", port))
-	p.write() // Until somebody has decided about the node, it is not ready.
+	p.write()
 	if err := i.Ready(30 * time.Second); err != nil {
 		t.Fatal(err)
 	}
