@@ -72,11 +72,14 @@ func TestLookalikes(t *testing.T) {
 	if got := o.await(2, last.clientPID, last.serverPID); len(got) != 2 {
 		t.Fatalf("%d spans of a request", len(got))
 	}
+	if x.of(last).events == 0 {
+		t.Error("no event of a request is known to have left the node")
+	}
 	for name, s := range scenes {
 		if got := o.index.Of(s.clientPID, s.serverPID); len(got) != 0 {
 			t.Errorf("%s: invented spans: %v", name, got)
 		}
-		if got := bytes.ReplaceAll(x.of(s.port).payload, []byte(preface), nil); len(got) > 0 {
+		if got := bytes.ReplaceAll(x.of(s).payload, []byte(preface), nil); len(got) > 0 {
 			t.Errorf("%s: %d bytes left the node: %.200q", name, len(got), got)
 		}
 	}
@@ -242,7 +245,7 @@ func TestProxyProtocolLeavesOut(t *testing.T) {
 		if got := o.await(2, s.clientPID, s.serverPID); len(got) != 2 {
 			t.Errorf("%s: %d spans", name, len(got))
 		}
-		if got := x.of(s.port); bytes.Contains(got.payload, []byte(secret)) {
+		if got := x.of(s); bytes.Contains(got.payload, []byte(secret)) {
 			t.Errorf("%s: left the node: %q", name, got.payload)
 		}
 	}

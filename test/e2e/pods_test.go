@@ -239,9 +239,12 @@ func TestPods(t *testing.T) {
 	watched = append(watched, p.talk("last", through, through))
 	for _, s := range watched {
 		s.check(p.observed)
+		if p.tap.of(s).events == 0 {
+			t.Errorf("no event of %s is known to have left the node", s.truths[0].path)
+		}
 	}
 	for _, s := range refused {
-		if got := p.tap.of(s.port); got.events != 0 {
+		if got := p.tap.of(s); got.events != 0 {
 			t.Errorf("%d events of %s left the node", got.events, s.truths[0].path)
 		}
 	}
@@ -268,7 +271,7 @@ func TestPodsUndecided(t *testing.T) {
 	uid, through := p.pod()
 	p.decide(uid, true, 0)
 	p.talk("known", through, through).check(p.observed)
-	if got := p.tap.of(s.port); got.events != 0 {
+	if got := p.tap.of(s); got.events != 0 {
 		t.Errorf("%d events left the node", got.events)
 	}
 }
