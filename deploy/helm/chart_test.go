@@ -20,7 +20,8 @@ import (
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if out, problems, err := helm(t, "package", chart, "--destination", dir); err != nil {
+	out, problems, err := helm(t, "package", chart, "--destination", dir)
+	if err != nil || problems != "" {
 		t.Fatalf("%v: %s%s", err, out, problems)
 	}
 	archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))

@@ -153,7 +153,10 @@ func (x *Instance) Ready(limit time.Duration) error {
 		default:
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not ready after %v: %d %s %w; log: %s", limit, status, body, errors.Join(err), x.Log())
+			if err != nil {
+				return fmt.Errorf("not ready after %v: %w; log: %s", limit, err, x.Log())
+			}
+			return fmt.Errorf("not ready after %v: %d %s; log: %s", limit, status, body, x.Log())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
