@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/debugexporter"
@@ -64,6 +66,7 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 	// stream can wait for that.
 	settings["sending_queue"] = map[string]any{"enabled": false}
 	cfg := factory.CreateDefaultConfig()
+	keepConnections(cfg)
 	if err = confmap.NewFromStringMap(settings).Unmarshal(cfg); err != nil {
 		return nil, err
 	}
@@ -86,6 +89,19 @@ func newComponent(name string, settings map[string]any, version string) (*collec
 			BuildInfo: component.BuildInfo{Command: "millrace", Description: "Millrace", Version: version},
 		},
 	}, nil
+}
+
+// keepConnections lets an exporter over HTTP keep every connection that it has, unless its settings say otherwise. Each
+// partition sends on its own, so there are as many requests at a time as partitions. Go keeps two connections to a host
+// by default and closes all others after each request.
+func keepConnections(cfg component.Config) {
+	overHTTP, ok := cfg.(*otlphttpexporter.Config)
+	if !ok {
+		return
+	}
+	keepalive := confighttp.NewDefaultKeepaliveClientConfig()
+	keepalive.MaxIdleConnsPerHost = keepalive.MaxIdleConns
+	overHTTP.ClientConfig.Keepalive = configoptional.Some(keepalive)
 }
 
 // logger of a component, to standard error. Output of the debug exporter is what the user asked for. Of the others
