@@ -91,7 +91,10 @@ type LinkBatch struct {
 	Version uint32  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Links   []*Link `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
 	// Answers to questions of the partition itself.
-	Identities    []*Identity `protobuf:"bytes,3,rep,name=identities,proto3" json:"identities,omitempty"`
+	Identities []*Identity `protobuf:"bytes,3,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Questions of the partition itself about pods that were taken up and not answered yet: the uid and the container
+	// alone. What is known of these stands soon behind this message.
+	Asked         []*Identity `protobuf:"bytes,4,rep,name=asked,proto3" json:"asked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +146,13 @@ func (x *LinkBatch) GetLinks() []*Link {
 func (x *LinkBatch) GetIdentities() []*Identity {
 	if x != nil {
 		return x.Identities
+	}
+	return nil
+}
+
+func (x *LinkBatch) GetAsked() []*Identity {
+	if x != nil {
+		return x.Asked
 	}
 	return nil
 }
@@ -395,13 +405,14 @@ var File_millrace_v1_link_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x16millrace/v1/link.proto\x12\vmillrace.v1\x1a\x1amillrace/v1/exchange.proto\x1a\x1amillrace/v1/identity.proto\"\x85\x01\n" +
+	"\x16millrace/v1/link.proto\x12\vmillrace.v1\x1a\x1amillrace/v1/exchange.proto\x1a\x1amillrace/v1/identity.proto\"\xb2\x01\n" +
 	"\tLinkBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12'\n" +
 	"\x05links\x18\x02 \x03(\v2\x11.millrace.v1.LinkR\x05links\x125\n" +
 	"\n" +
 	"identities\x18\x03 \x03(\v2\x15.millrace.v1.IdentityR\n" +
-	"identities\"`\n" +
+	"identities\x12+\n" +
+	"\x05asked\x18\x04 \x03(\v2\x15.millrace.v1.IdentityR\x05asked\"`\n" +
 	"\rProgressBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
 	"\n" +
@@ -461,17 +472,18 @@ var file_millrace_v1_link_proto_goTypes = []any{
 var file_millrace_v1_link_proto_depIdxs = []int32{
 	4, // 0: millrace.v1.LinkBatch.links:type_name -> millrace.v1.Link
 	5, // 1: millrace.v1.LinkBatch.identities:type_name -> millrace.v1.Identity
-	3, // 2: millrace.v1.ProgressBatch.partitions:type_name -> millrace.v1.Progress
-	0, // 3: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
-	6, // 4: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
-	6, // 5: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
-	7, // 6: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
-	8, // 7: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	5, // 2: millrace.v1.LinkBatch.asked:type_name -> millrace.v1.Identity
+	3, // 3: millrace.v1.ProgressBatch.partitions:type_name -> millrace.v1.Progress
+	0, // 4: millrace.v1.Link.kind:type_name -> millrace.v1.LinkKind
+	6, // 5: millrace.v1.Link.key:type_name -> millrace.v1.ExchangeKey
+	6, // 6: millrace.v1.Link.cause:type_name -> millrace.v1.ExchangeKey
+	7, // 7: millrace.v1.Link.cause_kind:type_name -> millrace.v1.CauseKind
+	8, // 8: millrace.v1.Link.context:type_name -> millrace.v1.TraceContext
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_link_proto_init() }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"millrace.dev/lib/identity"
 	"millrace.dev/services/enricher/internal/resource"
@@ -15,7 +16,7 @@ import (
 
 // Asker is asked what a cluster knows. It answers by publishing identities to the links of the partition that asks, and
 // again when an answer changes, until it is closed: an identity so comes in the order of the log, and a replay finds it
-// at the same place. It never blocks.
+// at the same place. What it does not know at once of a pod, it publishes as asked. It never blocks.
 type Asker interface {
 	// Pod asks for a container of a pod.
 	Pod(uid, container string)
@@ -43,7 +44,9 @@ type named struct {
 	// identity is nil until there is an answer; encoded is its message.
 	identity *millracev1.Identity
 	encoded  []byte
-	// by is the time of the partition's clock until which spans of a pod wait for its identity.
+	// by is the time of the partition's clock until which spans of a pod wait for its identity: the hold time from where
+	// the log says that the question was taken up. A partition that catches up reads in a second what was stored in
+	// minutes, and the answer stands behind all of it.
 	by     int64
 	usedAt int64
 	// waiters are entries with spans that wait.
@@ -56,6 +59,10 @@ type names struct {
 	of      map[place]*named
 	sweptAt int64
 }
+
+// takenUpWithin bounds, by the partition's clock, how long spans wait for a question to be taken up, which takes
+// milliseconds behind the end of the log: a partition that is further behind than this may have spans without names.
+const takenUpWithin = 10 * time.Minute
 
 // maxNames bounds the identities of a partition. Beyond it those that were not used for longest are forgotten.
 const maxNames = 10000
@@ -122,22 +129,38 @@ func (n *names) sweep(now int64) {
 	}
 }
 
-// identity takes an answer.
-func (p *Partition) identity(encoded []byte) (ok bool) {
-	id := &millracev1.Identity{}
+// readIdentity gives what a message says, and of which place; it reports whether that is well formed.
+func readIdentity(encoded []byte) (id *millracev1.Identity, at place, ok bool) {
+	id = &millracev1.Identity{}
 	if id.UnmarshalVT(encoded) != nil {
-		return false
+		return nil, at, false
 	}
-	at := place{pod: id.PodUid, container: id.ContainerId}
+	at = place{pod: id.PodUid, container: id.ContainerId}
 	if len(id.Address) != 0 {
 		if at.address, ok = netip.AddrFromSlice(id.Address); !ok || at.pod != "" {
-			return false
+			return nil, at, false
 		}
 		at.address = at.address.Unmap()
 	}
+	return id, at, at != place{}
+}
+
+// takenUp takes that a question was taken up: from now on its answer is waited for.
+func (p *Partition) takenUp(encoded []byte) (ok bool) {
+	_, at, ok := readIdentity(encoded)
+	if known := p.names.of[at]; ok && known != nil && known.identity == nil && p.clock+p.hold < known.by {
+		known.by = p.clock + p.hold
+		p.decideWaiters(known)
+	}
+	return ok
+}
+
+// identity takes an answer.
+func (p *Partition) identity(encoded []byte) (ok bool) {
+	id, at, ok := readIdentity(encoded)
 	known := p.names.of[at]
-	if known == nil || bytes.Equal(known.encoded, encoded) {
-		return at != place{} // An answer that came late, or twice.
+	if !ok || known == nil || bytes.Equal(known.encoded, encoded) {
+		return ok // An answer that came late, or twice.
 	}
 	p.counters.Identities.Inc()
 	known.identity, known.encoded = id, bytes.Clone(encoded)
@@ -162,6 +185,11 @@ func (p *Partition) rename(n *named) {
 			}
 		}
 	}
+	p.decideWaiters(n)
+}
+
+// decideWaiters decides what waits for a name.
+func (p *Partition) decideWaiters(n *named) {
 	waiters := n.waiters
 	n.waiters = nil
 	slices.SortFunc(waiters, compareKeys)

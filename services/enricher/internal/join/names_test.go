@@ -105,6 +105,17 @@ func identityRecord(t *testing.T, at time.Duration, ids ...*millracev1.Identity)
 	return stage.Record{Subject: bus.LinkSubject(0), Time: time.Unix(0, epoch).Add(at), Data: data}
 }
 
+// takenUpRecord says that the question about the pod of a process was taken up.
+func takenUpRecord(t *testing.T, at time.Duration, process *millracev1.Process) stage.Record {
+	t.Helper()
+	of := placeOf(process)
+	data, err := (&millracev1.LinkBatch{Version: 1, Asked: []*millracev1.Identity{{PodUid: of.pod, ContainerId: of.container}}}).MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stage.Record{Subject: bus.LinkSubject(0), Time: time.Unix(0, epoch).Add(at), Data: data}
+}
+
 func podIdentity(name string) *millracev1.Identity {
 	return &millracev1.Identity{
 		PodUid: podUID, ContainerId: container, Kind: millracev1.IdentityKind_IDENTITY_KIND_POD, ServiceName: name, ServiceNamespace: "store",
@@ -174,7 +185,13 @@ func TestNamesThatDoNotCome(t *testing.T) {
 	settings, _ := asking()
 	p := New(0, settings, newCounters(t))
 	first := exchangeRecord(t, 0, 1, serverSide, podProcess(), "10.0.0.9")
-	if lines := run(t, p, settings.Hold+time.Second, first); !slices.Equal(lines, []string{"SERVER /shop pod "}) {
+	taken := takenUpRecord(t, time.Second, podProcess())
+	if lines := run(t, p, settings.Hold, first, taken); len(lines) != 0 {
+		t.Errorf("published before the hold time is over: %q", lines)
+	}
+	// Whoever takes the partition over takes the question up again; that prolongs nothing.
+	again := takenUpRecord(t, settings.Hold+time.Second/2, podProcess())
+	if lines := run(t, p, settings.Hold+time.Second, again); !slices.Equal(lines, []string{"SERVER /shop pod "}) {
 		t.Errorf("%q", lines)
 	}
 	if n := testutil.ToFloat64(p.counters.Unnamed); n != 1 {
@@ -183,6 +200,33 @@ func TestNamesThatDoNotCome(t *testing.T) {
 	named := identityRecord(t, settings.Hold+2*time.Second, podIdentity("orders"))
 	second := exchangeRecord(t, settings.Hold+3*time.Second, 2, serverSide, podProcess(), "10.0.0.9")
 	if lines := run(t, p, 3*settings.Hold+3*time.Second, named, second); !slices.Equal(lines, []string{"SERVER store/orders pod orders-0"}) {
+		t.Errorf("%q", lines)
+	}
+}
+
+// A partition that catches up asks about a pod in the middle of what was stored long ago, and the answer stands behind
+// all of it: spans wait for it, by whatever time the log has gone on meanwhile.
+func TestNamesOfAPartitionThatCatchesUp(t *testing.T) {
+	t.Parallel()
+	settings, _ := asking()
+	p := New(0, settings, newCounters(t))
+	behind := time.Minute
+	lines := run(t, p, behind, exchangeRecord(t, 0, 1, serverSide, podProcess(), "10.0.0.9"),
+		exchangeRecord(t, behind/2, 2, serverSide, podProcess(), "10.0.0.9"))
+	if len(lines) != 0 {
+		t.Errorf("published before the question could be taken up: %q", lines)
+	}
+	lines = run(t, p, behind+2*time.Second, takenUpRecord(t, behind, podProcess()), identityRecord(t, behind+time.Second, podIdentity("orders")))
+	if want := "SERVER store/orders pod orders-0"; !slices.Equal(lines, []string{want, want}) {
+		t.Errorf("%q, want twice %q", lines, want)
+	}
+	if n := testutil.ToFloat64(p.counters.Unnamed); n != 0 {
+		t.Errorf("%v spans without a name are counted", n)
+	}
+	// What nobody takes up is not waited for without end.
+	p = New(0, settings, newCounters(t))
+	lines = run(t, p, takenUpWithin+time.Second, exchangeRecord(t, 0, 1, serverSide, podProcess(), "10.0.0.9"))
+	if !slices.Equal(lines, []string{"SERVER /shop pod "}) {
 		t.Errorf("%q", lines)
 	}
 }
@@ -251,7 +295,10 @@ func TestNamesInAReplay(t *testing.T) {
 		exchangeRecord(t, 10*time.Millisecond, 1, serverSide, podProcess(), "10.0.0.9"),
 		exchangeRecord(t, 20*time.Millisecond, 2, clientSide, client, "10.96.0.10"),
 		exchangeRecord(t, 30*time.Millisecond, 3, serverSide, other, "10.0.0.9"),
+		takenUpRecord(t, 40*time.Millisecond, podProcess()),
+		takenUpRecord(t, 200*time.Millisecond, other),
 		identityRecord(t, 300*time.Millisecond, serviceIdentity("10.96.0.10", "checkout")),
+		takenUpRecord(t, 350*time.Millisecond, other),
 		exchangeRecord(t, 400*time.Millisecond, 4, serverSide, podProcess(), "10.0.0.9"),
 		identityRecord(t, 500*time.Millisecond, podIdentity("orders")),
 		exchangeRecord(t, 600*time.Millisecond, 5, clientSide, podProcess(), "10.96.0.10"),

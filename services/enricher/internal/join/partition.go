@@ -266,6 +266,11 @@ func (p *Partition) linkBatch(data []byte) {
 			p.counters.Malformed.WithLabelValues("identity").Inc()
 		}
 	}
+	for _, encoded := range p.batch.names {
+		if !p.takenUp(encoded) {
+			p.counters.Malformed.WithLabelValues("identity").Inc()
+		}
+	}
 }
 
 // exchange takes one side's view of a finished exchange, which it copies from its encoded form.

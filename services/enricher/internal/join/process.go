@@ -87,7 +87,7 @@ func (p *Partition) put(encoded []byte) (ok bool) {
 	if facts.UnmarshalVT(encoded) != nil {
 		return false
 	}
-	n := p.names.find(placeOf(facts), now, p.clock+p.hold)
+	n := p.names.find(placeOf(facts), now, p.clock+int64(takenUpWithin))
 	if known == nil || !same(known.identity.Process, facts) || known.named != n {
 		known = newProcess(facts, n, r.partitions)
 		if len(r.byID) >= maxProcesses {

@@ -16,7 +16,7 @@ type batch struct {
 	version   uint32
 	processes [][]byte
 	records   [][]byte // exchanges or links
-	names     [][]byte // of attributes of exchanges
+	names     [][]byte // of attributes of exchanges; of a batch of links the questions that were taken up
 	// identities are those of a batch of links.
 	identities [][]byte
 }

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,11 +22,16 @@ type place struct {
 // question is a place with those that want to know.
 type question struct {
 	place place
-	// told is what each asker was told last; empty: nothing yet.
-	told map[*Asker]string
+	// told is what each asker was told last.
+	told map[*Asker]answered
 	// since is when it was asked first.
 	since time.Time
 }
+
+// answered is what an asker was told: an encoded identity, or that its question was taken up; empty: nothing yet.
+type answered string
+
+const takenUp answered = "taken up"
 
 // Hub knows which partitions want to know what, and tells them. Safe for concurrent use.
 type Hub struct {
@@ -118,7 +124,7 @@ func (h *Hub) ask(asker *Asker, at place) {
 	defer h.mu.Unlock()
 	q := h.questions[at]
 	if q == nil {
-		q = &question{place: at, told: map[*Asker]string{}, since: time.Now()}
+		q = &question{place: at, told: map[*Asker]answered{}, since: time.Now()}
 		h.questions[at] = q
 		if at.pod != "" {
 			put(h.pods, at.pod, at)
@@ -197,32 +203,49 @@ func (h *Hub) answers() map[*Asker]*millracev1.LinkBatch {
 	batches := map[*Asker]*millracev1.LinkBatch{}
 	for at := range h.due {
 		q := h.questions[at]
-		found, complete := h.answer(at)
-		if !complete && time.Since(q.since) < h.patience {
-			continue // It stays due.
-		}
-		delete(h.due, at)
-		encoded := ""
-		if found != nil {
-			if data, err := found.MarshalVT(); err == nil {
-				encoded = string(data)
-			}
-		}
-		for asker, told := range q.told {
-			if told == encoded {
-				continue
-			}
-			q.told[asker] = encoded
-			if found == nil { // It was known, and is no more.
-				found = &millracev1.Identity{PodUid: at.pod, ContainerId: at.container, Address: at.address.AsSlice()}
-			}
+		batch := func(asker *Asker) *millracev1.LinkBatch {
 			if batches[asker] == nil {
 				batches[asker] = &millracev1.LinkBatch{Version: 1}
 			}
-			batches[asker].Identities = append(batches[asker].Identities, found)
+			return batches[asker]
+		}
+		found, complete := h.answer(at)
+		if wait := !complete && time.Since(q.since) < h.patience; wait || found == nil {
+			for asker, told := range q.told {
+				if told == "" && at.pod != "" {
+					q.told[asker] = takenUp
+					batch(asker).Asked = append(batch(asker).Asked, at.message())
+				}
+			}
+			if wait {
+				continue // It stays due.
+			}
+		}
+		delete(h.due, at)
+		var encoded answered
+		if found != nil {
+			if data, err := found.MarshalVT(); err == nil {
+				encoded = answered(data)
+			}
+		}
+		for asker, told := range q.told {
+			if told == encoded || found == nil && told == takenUp {
+				continue
+			}
+			q.told[asker] = encoded
+			says := found
+			if says == nil { // It was known, and is no more.
+				says = at.message()
+			}
+			batch(asker).Identities = append(batch(asker).Identities, says)
 		}
 	}
 	return batches
+}
+
+// message names a place and says nothing of it.
+func (at place) message() *millracev1.Identity {
+	return &millracev1.Identity{PodUid: at.pod, ContainerId: at.container, Address: at.address.AsSlice()}
 }
 
 func (h *Hub) answer(at place) (found *millracev1.Identity, complete bool) {
@@ -244,7 +267,7 @@ func (h *Hub) answer(at place) (found *millracev1.Identity, complete bool) {
 func (h *Hub) untell(asker *Asker, batch *millracev1.LinkBatch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, id := range batch.Identities {
+	for _, id := range slices.Concat(batch.Identities, batch.Asked) {
 		at := place{pod: id.PodUid, container: id.ContainerId}
 		if address, ok := netip.AddrFromSlice(id.Address); ok {
 			at.address = address

@@ -278,6 +278,8 @@ type mailbox struct {
 	mu   sync.Mutex
 	got  map[int][]*millracev1.Identity
 	fail bool
+	// taken are the questions that were taken up.
+	taken []*millracev1.Identity
 }
 
 func (m *mailbox) publish(_ context.Context, partition int, batch *millracev1.LinkBatch) error {
@@ -290,6 +292,7 @@ func (m *mailbox) publish(_ context.Context, partition int, batch *millracev1.Li
 		m.got = map[int][]*millracev1.Identity{}
 	}
 	m.got[partition] = append(m.got[partition], batch.Identities...)
+	m.taken = append(m.taken, batch.Asked...)
 	return nil
 }
 
@@ -307,6 +310,13 @@ func (m *mailbox) next(t *testing.T, partition, n int) *millracev1.Identity {
 	}
 	t.Fatalf("partition %d has no answer %d", partition, n)
 	return nil
+}
+
+// takenUp is how many questions were taken up.
+func (m *mailbox) takenUp() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.taken)
 }
 
 func (m *mailbox) refuse(yes bool) {
@@ -386,7 +396,15 @@ func TestHubWaitsForContainers(t *testing.T) {
 	c := clusterOf(t, config.KubernetesAttributes{}, starting, ownerOf("ReplicaSet", "orders-5d8c", nil))
 	h, box := serve(t, c)
 	h.Asker(0).Pod("pod-uid", containerID)
+	h.Asker(1).Pod("another-pod", containerID)
+	for box.takenUp() < 2 { // That they were asked is said at once, and once.
+		time.Sleep(time.Millisecond)
+	}
+	h.Changed(starting)
 	time.Sleep(5 * gather)
+	if n := box.takenUp(); n != 2 {
+		t.Errorf("%d questions were taken up, want 2", n)
+	}
 	tell(t, c, orders())
 	h.Changed(orders())
 	if id := box.next(t, 0, 0); attributesOf(id)["k8s.container.name"] != "app" {
