@@ -36,3 +36,22 @@ echo "== the enricher with the rights of the chart, and with fewer"
 (cd services/enricher && go test -count=1 -run '^TestRights$' ./internal/kube)
 echo "== the keys and the issuer of credentials"
 (cd cmd/millrace && go test -count=1 -run '^TestReal' ./internal/release)
+
+echo "== what servers that run cannot become"
+servers=(mr deploy/helm/millrace --namespace servers --no-hooks --set nats.persistence.enabled=true)
+"$HELM" install "${servers[@]}" --create-namespace > /dev/null
+refused() {
+  local want=$1 said
+  shift
+  if said=$("$HELM" upgrade "${servers[@]}" "$@" 2>&1) || ! grep -qF "$want" <<< "$said"; then
+    printf 'helm upgrade %s: %s\nwant: %s\n' "$*" "$said" "$want" >&2
+    exit 1
+  fi
+}
+refused "nats.replicas=3, and 1 run" --set nats.replicas=3
+refused "config.bus.partitions=16, and streams were made with 32" --set config.bus.partitions=16
+refused "nats.storage=memory, and streams were made with file" --set nats.persistence.enabled=false --set nats.storage=memory
+refused "nats.persistence.enabled=false" --set nats.persistence.enabled=false
+refused "nats.persistence.size=8Gi, and volumes have 4Gi" --set nats.persistence.size=8Gi
+refused "nats.persistence.storageClass=fast" --set nats.persistence.storageClass=fast
+"$HELM" upgrade "${servers[@]}" --set nats.persistence.size=4096Mi --set decoder.replicas=2 > /dev/null

@@ -88,6 +88,7 @@
 {{- fail (printf "nats.resources.limits.memory=%v is less than what the streams need with nats.storage=memory: six times config.bus.max_bytes and 256 MiB, %d bytes" .memory $need) -}}
 {{- end -}}
 {{- end -}}
+{{- include "millrace.checkServers" . -}}
 {{- range $name := list "decoder" "enricher" "exporter" -}}
 {{- $scaling := (get $.Values $name).autoscaling -}}
 {{- if and $scaling.hpa.enabled $scaling.keda.enabled -}}

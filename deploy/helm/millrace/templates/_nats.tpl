@@ -52,3 +52,42 @@ verify: true
 min_version: "1.3"
 timeout: 5
 {{- end -}}
+
+
+{{- /* What the servers that run cannot become: streams would be gone without a word, or Kubernetes would say that a
+       StatefulSet cannot change so. */ -}}
+{{- define "millrace.checkServers" -}}
+{{- $nats := .Values.nats -}}
+{{- $runs := lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-nats" (include "millrace.fullname" .)) -}}
+{{- if and $nats.enabled $runs -}}
+{{- $again := "Remove the release and install it again; what was not exported until then is gone" -}}
+{{- $servers := int $runs.spec.replicas -}}
+{{- if and (gt $servers 0) (ne (eq $servers 1) (eq (int $nats.replicas) 1)) -}}
+{{- fail (printf "nats.replicas=%d, and %d run: one server keeps its streams for itself, and a cluster does not find them. %s, or keep nats.replicas=%d" (int $nats.replicas) $servers $again $servers) -}}
+{{- end -}}
+{{- /* 32 is the default of config.bus.partitions. */ -}}
+{{- $config := lookup "v1" "ConfigMap" .Release.Namespace (include "millrace.fullname" .) -}}
+{{- $before := get (get ($config.data | default dict) "millrace.yaml" | default "" | fromYaml) "bus" | default dict -}}
+{{- $now := .Values.config.bus | default dict -}}
+{{- $partitions := list ($before.partitions | default 32 | int) ($now.partitions | default 32 | int) -}}
+{{- if ne (first $partitions) (last $partitions) -}}
+{{- fail (printf "config.bus.partitions=%d, and streams were made with %d. %s" (last $partitions) (first $partitions) $again) -}}
+{{- end -}}
+{{- if and $before.storage (ne $before.storage $nats.storage) -}}
+{{- fail (printf "nats.storage=%s, and streams were made with %s. %s" $nats.storage $before.storage $again) -}}
+{{- end -}}
+{{- $claims := $runs.spec.volumeClaimTemplates | default list -}}
+{{- $wanted := and $nats.persistence.enabled (eq $nats.storage "file") -}}
+{{- if ne (empty $claims) (not $wanted) -}}
+{{- fail (printf "nats.persistence.enabled=%t: a StatefulSet cannot get or lose its volumes. %s" $nats.persistence.enabled $again) -}}
+{{- end -}}
+{{- range $claims -}}
+{{- if ne (include "millrace.bytes" .spec.resources.requests.storage) (include "millrace.bytes" $nats.persistence.size) -}}
+{{- fail (printf "nats.persistence.size=%s, and volumes have %s: a StatefulSet cannot change the size of its volumes. %s, or keep the size" $nats.persistence.size .spec.resources.requests.storage $again) -}}
+{{- end -}}
+{{- if and $nats.persistence.storageClass (ne (.spec.storageClassName | default "") $nats.persistence.storageClass) -}}
+{{- fail (printf "nats.persistence.storageClass=%s: volumes cannot move to another class. %s" $nats.persistence.storageClass $again) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
