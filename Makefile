@@ -122,7 +122,7 @@ test-unit: ## Unit and integration tests of every module; the three-node NATS cl
 # Where an API server to try things on is beside the checkout, the rights that the chart gives are tried on it.
 TEST_API ?= $(abspath $(wildcard ../shared/cluster/api-only.sh))
 
-test-chart: $(TOOLS)/helm ## The Helm chart: wrong values, manifests by four versions of Kubernetes, rights on a real API server (TEST_API starts and stops it)
+test-chart: $(TOOLS)/helm ## The Helm chart: wrong values, manifests by four versions of Kubernetes; on a real API server (TEST_API starts and stops it) rights, objects of operators, upgrades that are refused
 	cd deploy && GOWORK=off HELM=$(TOOLS)/helm go test -count=1 ./helm
 	TEST_API=$(TEST_API) HELM=$(TOOLS)/helm deploy/helm/testdata/api.sh
 

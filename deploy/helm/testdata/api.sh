@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tries on a real API server what the chart makes: that the server takes every object, that the enricher works with
-# exactly its rights, and the Job of the keys and the issuer of credentials with theirs.
+# Tries on a real API server what the chart makes: that the server takes every object, those of the Prometheus operator
+# and of KEDA by these operators' definitions; that the enricher works with exactly its rights, and the Job of the keys
+# and the issuer of credentials with theirs; that upgrades are refused which lose the streams.
 # TEST_API is a program that starts the server (up, prints what to eval) and stops it (down); HELM names helm.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
@@ -30,6 +31,32 @@ if kubectl create --dry-run=server -f "$manifests" 2>&1 > /dev/null | grep 'woul
 fi
 kubectl label namespace observe pod-security.kubernetes.io/warn-
 kubectl apply -f "$manifests" > /dev/null
+
+echo "== objects of operators, by the definitions that the operators install"
+module() { GOWORK=off go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'; }
+monitoring=$(module github.com/prometheus-operator/prometheus-operator@v0.92.0)/example/prometheus-operator-crd
+keda=$(module github.com/kedacore/keda/v2@v2.21.0)/config/crd/bases
+kubectl create -f "$monitoring/monitoring.coreos.com_servicemonitors.yaml" -f "$monitoring/monitoring.coreos.com_podmonitors.yaml" \
+  -f "$monitoring/monitoring.coreos.com_prometheusrules.yaml" -f "$keda/keda.sh_scaledobjects.yaml" > /dev/null
+kubectl wait --for=condition=Established --timeout=60s customresourcedefinitions --all > /dev/null
+"$HELM" template millrace deploy/helm/millrace --namespace observe --kube-version 1.36.0 --set exporters.prometheus.endpoint=0.0.0.0:9400 \
+  --set monitoring.serviceMonitor.enabled=true --set monitoring.podMonitor.enabled=true --set monitoring.rules.enabled=true \
+  --set monitoring.rules.labels.team=a --set monitoring.podMonitor.labels.team=a --set monitoring.serviceMonitor.labels.team=a \
+  --set decoder.autoscaling.keda.enabled=true --set decoder.autoscaling.keda.prometheus=http://prometheus.monitoring:9090 \
+  --set enricher.autoscaling.keda.enabled=true --set enricher.autoscaling.keda.prometheus=http://prometheus.monitoring:9090 \
+  --set exporter.autoscaling.keda.enabled=true --set exporter.autoscaling.keda.prometheus=http://prometheus.monitoring:9090 \
+  > "$manifests"
+of_operators() { kubectl create --dry-run=server --validate=strict -f "$manifests" 2>&1 | grep -cE '^(servicemonitor|podmonitor|prometheusrule|scaledobject)\..* created'; }
+if [ "$(of_operators)" != 8 ]; then
+  kubectl create --dry-run=server --validate=strict -f "$manifests" >&2 || true
+  echo "of 8 objects of operators $(of_operators) are taken" >&2
+  exit 1
+fi
+sed -i 's/^\( *\)podMetricsEndpoints:/\1podMetricEndpoints:/; s/^\( *\)maxReplicaCount: .*/\1maxReplicaCount: many/; s/^\( *\)groups:/\1rules:/' "$manifests"
+if [ "$(of_operators)" != 1 ]; then # The ServiceMonitor alone was left as it is.
+  echo "objects with mistakes in them are taken" >&2
+  exit 1
+fi
 
 export TEST_RIGHTS_KUBECONFIG=$KUBECONFIG
 echo "== the enricher with the rights of the chart, and with fewer"
