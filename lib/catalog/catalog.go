@@ -134,8 +134,28 @@ var (
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",
 		"db.system.name", "db.operation.name", "rpc.system.name", "rpc.method", "messaging.system.name", "messaging.destination.name",
 	}
-	edge = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
+	edge     = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
+	edgeMore = slices.Concat(ofEnd("client"), ofEnd("server"))
 )
+
+// EndAttributes are what a cluster says of an end of an edge, as resource attributes. Metrics have them with the end in
+// front and underscores: client_k8s_namespace_name.
+var EndAttributes = []string{
+	"k8s.cluster.name", "k8s.namespace.name", "k8s.node.name", "k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name",
+	"k8s.cronjob.name", "k8s.job.name", "k8s.pod.name", "cloud.region", "cloud.availability_zone",
+}
+
+func ofEnd(end string) (names []string) {
+	for _, name := range EndAttributes {
+		names = append(names, EndAttribute(end, name))
+	}
+	return names
+}
+
+// EndAttribute gives the name that an attribute of an end of an edge, client or server, has in metrics.
+func EndAttribute(end, attribute string) string {
+	return end + "_" + strings.ReplaceAll(attribute, ".", "_")
+}
 
 func duration(name, description string, attributes, optional []string) Metric {
 	return Metric{
@@ -163,7 +183,7 @@ func span(kind Kind, name, unit, description string) Metric {
 func graph(kind Kind, name, unit, description string) Metric {
 	return Metric{
 		Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationServiceGraph},
-		Attributes: edge,
+		Attributes: edge, Optional: edgeMore,
 	}
 }
 

@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/netip"
 
+	"millrace.dev/lib/catalog"
 	"millrace.dev/services/enricher/internal/spans"
 
 	millracev1 "millrace.dev/proto/millrace/v1"
@@ -112,12 +113,44 @@ func (f *facts) findClient() {
 	f.edge.client = outsider
 }
 
-var edgeFields = []field{
+var edgeFields = append([]field{
 	{"client", func(dst []byte, f *facts) []byte { return appendNode(dst, f.edge.client, f.edge.clientIP) }},
 	{"client_service_namespace", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.clientNamespace) }},
 	{"server", func(dst []byte, f *facts) []byte { return appendNode(dst, f.edge.server, f.edge.serverIP) }},
 	{"server_service_namespace", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.serverNamespace) }},
 	{"connection_type", func(dst []byte, f *facts) []byte { return appendText(dst, f.edge.connection) }},
+}, endFields()...)
+
+// endFields are what the cluster says of both ends.
+func endFields() (fields []field) {
+	for _, attribute := range catalog.EndAttributes {
+		fields = append(fields,
+			field{catalog.EndAttribute("client", attribute), func(dst []byte, f *facts) []byte { return appendSaid(dst, f.end(true), attribute) }},
+			field{catalog.EndAttribute("server", attribute), func(dst []byte, f *facts) []byte { return appendSaid(dst, f.end(false), attribute) }})
+	}
+	return fields
+}
+
+// end is what the cluster says of the client or of the server: of its process, or where that is not known of its
+// address. It may be nil.
+func (f *facts) end(client bool) *millracev1.Identity {
+	switch {
+	case client == f.client:
+		return f.joined.Process.Cluster
+	case f.joined.PeerProcess != nil:
+		return f.joined.PeerProcess.Cluster
+	}
+	return f.joined.PeerAddress
+}
+
+// appendSaid appends an attribute of an identity.
+func appendSaid(dst []byte, of *millracev1.Identity, attribute string) []byte {
+	for _, kv := range of.GetAttributes() {
+		if kv.Key == attribute {
+			return appendText(dst, kv.GetStringValue())
+		}
+	}
+	return append(dst, absent)
 }
 
 func appendNode(dst []byte, name string, ip []byte) []byte {

@@ -138,6 +138,30 @@ func toRedis(x *millracev1.Exchange, command, code string) {
 	x.Detail = &millracev1.Exchange_Redis{Redis: &millracev1.RedisExchange{Command: command, ErrorCode: code, Database: 2}}
 }
 
+// inPods gives a pair of two pods, a client of the one alone that asks a Service, and a server of the other alone.
+func inPods() []*join.Joined {
+	said := func(name, zone string) *millracev1.Identity {
+		text := func(key, value string) *millracev1.KeyValue {
+			return &millracev1.KeyValue{Key: key, Value: &millracev1.KeyValue_StringValue{StringValue: value}}
+		}
+		return &millracev1.Identity{Attributes: []*millracev1.KeyValue{
+			text("k8s.namespace.name", "store"), text("k8s.deployment.name", name), text("k8s.pod.name", name+"-5d8c"),
+			text("cloud.availability_zone", zone), text("k8s.pod.label.team", "not asked for"),
+		}}
+	}
+	c, s := pair()
+	client, server := *c.Process, *s.Process
+	client.Cluster, server.Cluster = said("frontend", "a"), said("api", "b")
+	c.Process, c.PeerProcess, s.Process, s.PeerProcess = &client, &server, &server, &client
+	asking, _ := pair()
+	asking = alone(asking)
+	asking.Process, asking.PeerAddress = &client, said("mail", "c")
+	_, asked := pair()
+	asked = alone(asked)
+	asked.Process = &server
+	return []*join.Joined{c, s, asking, asked}
+}
+
 // alone takes the other side away.
 func alone(j *join.Joined) *join.Joined {
 	j.Peer, j.PeerProcess = nil, nil
@@ -196,6 +220,13 @@ func TestGolden(t *testing.T) {
 			cfg.Metrics.Features = []string{"application", "application_service_graph"}
 			cfg.Attributes.Select = map[string]config.AttributeSelection{"db.client.operation.duration": {Include: []string{"db.*", "error.type"}}}
 		}, changed(func(x *millracev1.Exchange, _ *millracev1.HttpExchange) { toRedis(x, "GET", "WRONGTYPE") })},
+		"graph_ends": {func(cfg *config.Config) {
+			graph(cfg)
+			cfg.Attributes.Select = map[string]config.AttributeSelection{
+				"traces_service_graph_request_total": {Include: []string{"client", "server", "*_k8s_*", "*_zone"}, Exclude: []string{"*_pod_name"}},
+				"*":                                  {Exclude: []string{"*"}},
+			}
+		}, inPods()},
 		"graph_unpaired": {graph, []*join.Joined{outsider, inside, internet, named}},
 		"none":           {func(cfg *config.Config) { cfg.Metrics.Features = []string{} }, []*join.Joined{c, s}},
 	} {
