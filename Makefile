@@ -108,13 +108,13 @@ test-deb: release-binaries deb-packages ## Install, run, upgrade, remove and pur
 	deploy/debian/test.sh $(BIN)/release/$(ARCHITECTURES) "$(VERSION)" "$$work"
 
 ##@ Check
-.PHONY: test test-unit test-chart test-taps test-e2e test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
+.PHONY: test test-unit test-chart test-taps test-e2e e2e-k8s e2e-k8s-cluster test-pcaps test-kernels test-fuzz test-chaos test-chaos-short test-upgrade test-backends test-backends-short backends lint lint-comments lint-schema lint-go lint-generated bench bench-stages bench-rooms accuracy
 test: export E2E_PACKAGES := installed
 test: test-packages build test-unit test-e2e ## Install what the tests need, then run unit tests and the exactness suite on the real kernel (root)
 
 test-unit: ## Unit and integration tests of every module; the three-node NATS cluster is in test-chaos
 	@for module in $(MODULES); do \
-	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -Ev '/(e2e|chaos|backends)$$|/e2e/' || true); \
+	  packages=$$(cd $$module && go list ./... 2>/dev/null | grep -Ev '/(e2e|chaos|backends|k8s)$$|/e2e/' || true); \
 	  [ -n "$$packages" ] || continue; \
 	  echo "== $$module"; (cd $$module && go test -count=1 -timeout 15m -skip '^TestCrashCluster$$' $$packages); \
 	done
@@ -136,6 +136,13 @@ test/clients/node_modules: test/clients/package.json
 
 test-e2e: build test/clients/node_modules ## The exactness suite: real programs, real kernel, both ends checked (root)
 	cd test && MILLRACE=$(BIN)/millrace go test -count=1 -timeout 20m ./e2e/...
+
+e2e-k8s: build ## The chart and an application on the cluster of KUBECONFIG: traces, names, metrics, faults, upgrades (test/k8s/doc.go)
+	$(MAKE) --no-print-directory images ARCHITECTURES=$$(go env GOARCH)
+	cd test && MILLRACE=$(BIN)/millrace K8S_IMAGES=$(BIN)/images K8S_VERSION=$(VERSION) go test -count=1 -timeout 40m -v ./k8s
+
+e2e-k8s-cluster: test-packages ## The same on a cluster of two nodes that CLUSTER, a folder with up.sh, load-image.sh and down.sh, makes and removes (root)
+	test/k8s/cluster.sh $(CLUSTER)
 
 test-pcaps: ## Packet captures of TEST_PCAPS, through the decoder, against tshark
 	cd services/decoder && TEST_PCAPS=$(TEST_PCAPS) go test -count=1 -v -run Conformance ./pcap
