@@ -66,6 +66,14 @@ struct direction {
 
 #define HELD_MAX 15
 
+/* When bytes that were not read yet arrived at the socket; see arrival.h. Sequence numbers are of what is received. */
+struct arrival {
+	u64 last;  /* when the byte before `until` could be read; see enum arrival_time */
+	u64 first; /* when the byte at `from` arrived, before which nothing waited; 0: not known */
+	u32 until; /* behind the last byte that arrived */
+	u32 from;
+};
+
 enum connection_flag {
 	CONNECTION_ANNOUNCED = 1, /* its facts were sent */
 	CONNECTION_IGNORED = 2,	  /* an end of Millrace's own */
@@ -81,6 +89,7 @@ enum connection_flag {
 struct connection {
 	struct connection_facts facts;
 	struct direction sides[2];
+	struct arrival arrival;
 	u64 peer;  /* Unix-domain: the other sock */
 	u64 inode; /* Unix-domain: of this end's socket, 0 while it is not accepted */
 	union {
@@ -116,6 +125,7 @@ struct candidate {
 	u8 flags; /* CONNECTION_IGNORED */
 	u8 whole; /* all its bytes can be seen */
 	u8 reserved[5];
+	struct arrival arrival;
 };
 
 /*

@@ -3,6 +3,7 @@
 #ifndef MILLRACE_LIFECYCLE_H
 #define MILLRACE_LIFECYCLE_H
 
+#include "arrival.h"
 #include "connection.h"
 #include "goroutine.h"
 
@@ -98,6 +99,8 @@ static __always_inline void established(struct sock *sk, int old_state)
 	candidate.whole = calls_seen;
 	candidate.opened = candidate.whole ? now : 0;
 	candidate.role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
+	if (candidate.whole && arrivals_seen && old_state == TCP_SYN_RECV)
+		begin_arrivals(sk, &candidate.arrival, now);
 	if (candidate.flags & CONNECTION_IGNORED)
 		remember_ignored(candidate.send_flow);
 	bpf_map_update_elem(&candidates, &key, &candidate, BPF_ANY);

@@ -82,7 +82,14 @@ struct record {
 	};
 	u32 error; /* RESET: errno */
 	u64 time;
-	u64 duration;
+	union {
+		u64 duration; /* sent: how long the call ran */
+		u64 arrived;  /* received: when the last byte had come; 0: not known */
+	};
+	union {
+		u64 unsent;	   /* sent: bytes that the socket then still holds back */
+		u64 first_arrived; /* received: when the first byte had come; 0: not known */
+	};
 	u64 socket; /* identity of the connection end, struct connection.id */
 	u64 key;    /* address of the sock: key of the table of connections; never leaves the node's capture */
 	u64 offset;

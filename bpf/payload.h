@@ -31,6 +31,9 @@ struct work {
 	u64 iov_count;
 	u64 time;
 	u64 duration;
+	u64 arrived;	   /* receive: when the last byte had come; 0: not known */
+	u64 first_arrived; /* receive: when the first byte had come; 0: not known */
+	u64 unsent;	   /* send: bytes that the socket then still holds back */
 	u64 goroutine;
 	u64 parent_goroutine;
 	/*

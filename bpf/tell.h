@@ -3,6 +3,7 @@
 #ifndef MILLRACE_TELL_H
 #define MILLRACE_TELL_H
 
+#include "arrival.h"
 #include "payload.h"
 #include "unix.h"
 
@@ -19,7 +20,7 @@ static __always_inline void fill_record(struct record *r, struct work *w, struct
 	r->length = length;
 	r->error = 0;
 	r->time = w->time;
-	r->duration = w->duration;
+	fill_waits(r, w, offset, length);
 	r->socket = c->facts.id;
 	r->key = w->key;
 	r->offset = offset;

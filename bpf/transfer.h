@@ -41,6 +41,7 @@ static __always_inline bool take_candidate(struct sock *sk, struct connection *f
 	fresh->facts.opened = candidate->opened;
 	fresh->facts.role = candidate->role;
 	fresh->sides[SIDE_SEND].started = fresh->sides[SIDE_RECEIVE].started = candidate->whole;
+	fresh->arrival = candidate->arrival;
 	if (candidate->whole)
 		return true;
 	/* Near enough to place an event by the low half of its position. */
@@ -578,6 +579,7 @@ static __noinline int transfer_event(struct scratch *s, struct work *w, struct c
 		d->line = LINE_UNKNOWN;
 	w->offset = offset;
 	w->flags = flags;
+	read_waits(w, c);
 	if (d->line && is_framed(d->line) && !place_frames(d, offset))
 		d->line = LINE_UNKNOWN;
 	if (w->filled) {

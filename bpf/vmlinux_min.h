@@ -164,10 +164,25 @@ struct sock {
 	int sk_err;
 };
 
+struct rb_root {
+	void *rb_node;
+};
+
 struct tcp_sock {
 	u32 write_seq, snd_nxt, snd_una, copied_seq, rcv_nxt;
 	u64 bytes_sent, bytes_retrans, bytes_acked, bytes_received;
 	u32 srtt_us, total_retrans;
+	u32 segs_in, data_segs_in;
+	struct rb_root out_of_order_queue;
+};
+
+struct sk_buff {
+	char cb[48];
+};
+
+struct tcp_skb_cb {
+	u32 seq, end_seq;
+	u8 tcp_flags; /* 16 bits wide from 6.16 on; the low ones come first */
 };
 
 struct socket {
@@ -202,6 +217,10 @@ struct trace_event_raw_inet_sock_set_state {
 
 struct trace_event_raw_tcp_event_sk {
 	const void *skaddr;
+};
+
+struct trace_event_raw_tcp_probe {
+	const void *skbaddr, *skaddr; /* older kernels have neither */
 };
 
 struct trace_event_raw_task_newtask {

@@ -117,9 +117,12 @@ type Capture struct {
 	// known what of it is body: later sends and receives ship only their first and last bytes, until a message begins.
 	MessageBytes int `yaml:"message_bytes" range:"64..16777216"`
 	// MaxConnections bounds the TCP connections that are followed at once: those that moved data for a process that is
-	// watched, or may be. About 250 bytes of kernel memory each, and some hundred more in capture. Those beyond are
+	// watched, or may be. About 300 bytes of kernel memory each, and some hundred more in capture. Those beyond are
 	// counted as lost, and readiness says so. 0: one for each 512 KiB of the machine's memory, from 16384 to 262144.
 	MaxConnections int `yaml:"max_connections" range:"0..16777216"`
+	// ArrivalTimes notes when bytes arrive at a socket, so that it is known how long a request waited there until it was
+	// read. Without it the time that a request and its response spent in the network is not known either.
+	ArrivalTimes bool `yaml:"arrival_times"`
 	// CgroupPrefix restricts capture to processes below this cgroup path, in the hierarchy of version 2. Empty: all. It
 	// is for machines that are several nodes of a cluster, which share one kernel: each node's capture would report the
 	// processes of all of them.

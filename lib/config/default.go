@@ -21,6 +21,7 @@ func Default() *Config {
 			RingBuffer:     8 * MiB,
 			PayloadBytes:   4 << 20,
 			MessageBytes:   65536,
+			ArrivalTimes:   true,
 			DropPrivileges: true,
 			Redact:         Redact{Enable: true, Literals: true},
 		},

@@ -63,7 +63,7 @@ func (c *Conn) Attach() {
 func (c *Conn) Open() int { return len(c.open) - c.head }
 
 // exchangeBytes is what an open exchange takes in a snapshot without its texts, at least.
-const exchangeBytes = 352
+const exchangeBytes = 376
 
 // Held is about how many bytes the waiting exchanges take in a snapshot.
 func (c *Conn) Held() int { return c.held + exchangeBytes*c.Open() }
@@ -133,6 +133,7 @@ func (c *Conn) BeginAt(s *stream.Stream, id uint64) *Exchange {
 	x.Start = m.Begin
 	x.First = m.Actor
 	x.serial = m.Serial
+	x.Arrival.First = s.FirstArrived() // what this end sends has none
 	x.doubtful = c.pairing.step != inStep
 	if s == c.Responses {
 		x.Pushed = true
@@ -182,6 +183,7 @@ func (c *Conn) EndRequest(x *Exchange) {
 	}
 	if c.Order != protocols.ByID {
 		x.RequestEnd = s.Last().End
+		c.waited(s, x)
 	}
 	c.settleLost(s, x)
 	if x.responseDone {
@@ -210,6 +212,7 @@ func (c *Conn) BeginResponse(x *Exchange) {
 	c.doubt(x, m.Begin)
 	if x.ResponseStart == 0 {
 		x.ResponseStart = m.Begin
+		c.firstArrived(s, x)
 		if c.Order != protocols.ByID {
 			x.LostBytes += s.TakeLost()
 		}
@@ -226,6 +229,7 @@ func (c *Conn) EndInterim(x *Exchange) {
 	}
 	if c.Order != protocols.ByID {
 		x.ResponseTime = s.Last().End
+		c.waited(s, x)
 	}
 	x.responding = false
 }

@@ -132,6 +132,10 @@ type Exchange struct {
 	ResponseStart, ResponseTime int64
 	// End is when the exchange ended.
 	End int64
+	// Arrival is of what this end received: when the first byte of the request, at the end that asked of the response,
+	// could be read, and when the last one could. Unsent is of what it sent: how many bytes its socket still held back
+	// when the last one was written. Node time, ns; 0: not known.
+	Arrival stream.Arrival
 	// Sizes in bytes. While the message is being read, RequestBytes and ResponseBytes hold what earlier parts (interim
 	// responses) took.
 	RequestBytes, ResponseBytes         uint64
@@ -273,6 +277,9 @@ func (x *Exchange) appendState(w *snapshot.Writer) {
 	w.Uint(x.Flow)
 	w.Uint(uint64(x.layer))
 	w.Bytes(x.head)
+	w.Int(x.Arrival.First)
+	w.Int(x.Arrival.Last)
+	w.Uint(uint64(x.Arrival.Unsent))
 	for _, b := range x.bits() {
 		w.Bool(*b)
 	}
@@ -323,6 +330,9 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8
 		x.Scratch = r.Bytes()
 		x.Flow = r.Uint()
 		x.layer, x.head = millracev1.Protocol(r.Uint()), r.Bytes()
+	}
+	if version >= 13 {
+		x.Arrival = stream.Arrival{First: r.Int(), Last: r.Int(), Unsent: uint32(r.Uint())}
 	}
 	for _, b := range bits[:known] {
 		*b = r.Bool()

@@ -35,12 +35,14 @@ func (c *Conn) Take(s *stream.Stream, x *Exchange, n uint64) uint64 {
 	x.RequestBytes += taken
 	x.LostBytes += lost
 	x.RequestEnd = s.Last().End
+	c.waited(s, x)
 	return taken
 }
 
 func (c *Conn) takeResponse(s *stream.Stream, x *Exchange, n uint64) uint64 {
 	if x.ResponseStart == 0 {
 		x.ResponseStart = s.Meta().Begin
+		c.firstArrived(s, x)
 	}
 	if x.responding && !x.responseCounted {
 		x.ResponseBytes += s.Offset() - x.responseAt
@@ -51,7 +53,24 @@ func (c *Conn) takeResponse(s *stream.Stream, x *Exchange, n uint64) uint64 {
 	x.ResponseBytes += taken
 	x.LostBytes += lost
 	x.ResponseTime = s.Last().End
+	c.waited(s, x)
 	return taken
+}
+
+// firstArrived notes when the byte at the position of s, the first of the response to x, arrived.
+func (c *Conn) firstArrived(s *stream.Stream, x *Exchange) {
+	if c.Asks(x) {
+		x.Arrival.First = s.FirstArrived()
+	}
+}
+
+// waited notes how long the last byte that was taken of s for x waited: until then it may be the last of its message.
+func (c *Conn) waited(s *stream.Stream, x *Exchange) {
+	if c.Asks(x) == (s == c.Asking(x)) {
+		x.Arrival.Unsent = s.Unsent()
+	} else {
+		x.Arrival.Last = s.LastArrived()
+	}
 }
 
 // End says that the last byte taken of s ends x's message in s: its request or its response, by which direction began

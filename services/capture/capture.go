@@ -113,7 +113,7 @@ func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 func kernelOptions(cfg config.Capture) kernel.Options {
 	return kernel.Options{
 		RingBytes: max(int(cfg.RingBuffer), minRing), PayloadBytes: cfg.PayloadBytes, MessageBytes: cfg.MessageBytes, CgroupPrefix: cfg.CgroupPrefix,
-		MaxConnections: maxConnections(cfg),
+		MaxConnections: maxConnections(cfg), NoArrivalTimes: !cfg.ArrivalTimes,
 	}
 }
 

@@ -111,6 +111,7 @@ func essence(o *decodertest.Output) []string {
 	var all []string
 	for _, x := range o.Exchanges {
 		x.StartUnixNs, x.ResponseUnixNs, x.EndUnixNs = 0, 0, 0
+		x.RequestEndNs, x.ResponseEndNs = nil, nil
 		if x.GetRedis() != nil {
 			x.GetRedis().BatchSize = 0
 			decodertest.Without(x, "db.operation.batch.size")

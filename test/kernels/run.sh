@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 : "${TEST_VM:?set it to a script that runs a program on another kernel: SCRIPT VERSION PROGRAM ARGUMENT...}"
 [ $# -gt 0 ] || set -- 5.10 6.1 6.12 newest
-tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks|TestJoinedBeforeItIsKnown)$'}
+tests=${TEST_VM_RUN:-'^(TestFeatures|TestHTTP|TestBothEndsAgree|TestEnds|TestFinWithData|TestUnixSockets|TestURing|TestRetransmissions|TestCrowd|TestManyMessages|TestProcessesAndTasks|TestJoinedBeforeItIsKnown|TestArrivals|TestArrivalAtOpening|TestArrivalsWrap|TestArrivalsUnderLoss|TestUnsent)$'}
 # Emulation is slow, and slower beside other work. Most of it is the verifier of 5.10: it follows some 160,000 steps for
 # each loading of the programs, which takes minutes there and a quarter of a second on a machine.
 export VM_TIMEOUT=${VM_TIMEOUT:-1500}

@@ -566,6 +566,17 @@ type Exchange struct {
 	Attributes []*Attribute `protobuf:"bytes,40,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Contexts that messages of the exchange carried: links of the span.
 	Links []*TraceContext `protobuf:"bytes,48,rep,name=links,proto3" json:"links,omitempty"`
+	// When the last byte of the request was moved, and the last byte of the response: when the send or the receive
+	// returned. Nanoseconds after start_unix_ns. These and the fields below are there only where both messages were seen
+	// whole.
+	RequestEndNs  *int64 `protobuf:"zigzag64,50,opt,name=request_end_ns,json=requestEndNs,proto3,oneof" json:"request_end_ns,omitempty"`
+	ResponseEndNs *int64 `protobuf:"zigzag64,51,opt,name=response_end_ns,json=responseEndNs,proto3,oneof" json:"response_end_ns,omitempty"`
+	// When what this end received could be read, which is before it was: the first byte and the last byte of the request,
+	// at the end that asked of the response. Nanoseconds after start_unix_ns; absent where it is not known.
+	FirstArrivedNs *int64 `protobuf:"zigzag64,52,opt,name=first_arrived_ns,json=firstArrivedNs,proto3,oneof" json:"first_arrived_ns,omitempty"`
+	LastArrivedNs  *int64 `protobuf:"zigzag64,53,opt,name=last_arrived_ns,json=lastArrivedNs,proto3,oneof" json:"last_arrived_ns,omitempty"`
+	// Bytes that the socket still held back when the last byte of what this end sent was written; 0 if it is not known.
+	Unsent uint32 `protobuf:"varint,54,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	// Names of the attributes of an exchange that stands alone; absent in a batch, which has the names of all.
 	Names         []string `protobuf:"bytes,49,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -947,6 +958,41 @@ func (x *Exchange) GetLinks() []*TraceContext {
 		return x.Links
 	}
 	return nil
+}
+
+func (x *Exchange) GetRequestEndNs() int64 {
+	if x != nil && x.RequestEndNs != nil {
+		return *x.RequestEndNs
+	}
+	return 0
+}
+
+func (x *Exchange) GetResponseEndNs() int64 {
+	if x != nil && x.ResponseEndNs != nil {
+		return *x.ResponseEndNs
+	}
+	return 0
+}
+
+func (x *Exchange) GetFirstArrivedNs() int64 {
+	if x != nil && x.FirstArrivedNs != nil {
+		return *x.FirstArrivedNs
+	}
+	return 0
+}
+
+func (x *Exchange) GetLastArrivedNs() int64 {
+	if x != nil && x.LastArrivedNs != nil {
+		return *x.LastArrivedNs
+	}
+	return 0
+}
+
+func (x *Exchange) GetUnsent() uint32 {
+	if x != nil {
+		return x.Unsent
+	}
+	return 0
 }
 
 func (x *Exchange) GetNames() []string {
@@ -1386,7 +1432,7 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1e\n" +
 	"\n" +
 	"tracestate\x18\x04 \x01(\tR\n" +
-	"tracestate\"\x8f\x0f\n" +
+	"tracestate\"\xab\x11\n" +
 	"\bExchange\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.millrace.v1.ExchangeKeyR\x03key\x12%\n" +
 	"\x04side\x18\x02 \x01(\x0e2\x11.millrace.v1.SideR\x04side\x121\n" +
@@ -1446,9 +1492,18 @@ const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18( \x03(\v2\x16.millrace.v1.AttributeR\n" +
 	"attributes\x12/\n" +
-	"\x05links\x180 \x03(\v2\x19.millrace.v1.TraceContextR\x05links\x12\x14\n" +
+	"\x05links\x180 \x03(\v2\x19.millrace.v1.TraceContextR\x05links\x12)\n" +
+	"\x0erequest_end_ns\x182 \x01(\x12H\x01R\frequestEndNs\x88\x01\x01\x12+\n" +
+	"\x0fresponse_end_ns\x183 \x01(\x12H\x02R\rresponseEndNs\x88\x01\x01\x12-\n" +
+	"\x10first_arrived_ns\x184 \x01(\x12H\x03R\x0efirstArrivedNs\x88\x01\x01\x12+\n" +
+	"\x0flast_arrived_ns\x185 \x01(\x12H\x04R\rlastArrivedNs\x88\x01\x01\x12\x16\n" +
+	"\x06unsent\x186 \x01(\rR\x06unsent\x12\x14\n" +
 	"\x05names\x181 \x03(\tR\x05namesB\b\n" +
-	"\x06detail\"\xb1\x01\n" +
+	"\x06detailB\x11\n" +
+	"\x0f_request_end_nsB\x12\n" +
+	"\x10_response_end_nsB\x13\n" +
+	"\x11_first_arrived_nsB\x12\n" +
+	"\x10_last_arrived_ns\"\xb1\x01\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\rR\x04name\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x18\n" +

@@ -835,7 +835,13 @@ type Event struct {
 	// the length of restated. Flags: 1 = the range is the last, goes to the end of the event and on with the next event
 	// of this direction, where it is said what all of it stands for, so here that is 0 bytes; 2 = the range goes on with
 	// that at the end of the event before.
-	Restatements  []uint32 `protobuf:"varint,20,rep,packed,name=restatements,proto3" json:"restatements,omitempty"`
+	Restatements []uint32 `protobuf:"varint,20,rep,packed,name=restatements,proto3" json:"restatements,omitempty"`
+	// For what was received over TCP: how long before time_ns the last byte of the event could be read, in ns, and how
+	// long before it the first one could. 0: not known.
+	LastByteWaitedNs  uint64 `protobuf:"varint,21,opt,name=last_byte_waited_ns,json=lastByteWaitedNs,proto3" json:"last_byte_waited_ns,omitempty"`
+	FirstByteWaitedNs uint64 `protobuf:"varint,22,opt,name=first_byte_waited_ns,json=firstByteWaitedNs,proto3" json:"first_byte_waited_ns,omitempty"`
+	// For what was sent over TCP: bytes that the socket still held back when the call returned, these among them.
+	Unsent        uint32 `protobuf:"varint,23,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1010,6 +1016,27 @@ func (x *Event) GetRestatements() []uint32 {
 	return nil
 }
 
+func (x *Event) GetLastByteWaitedNs() uint64 {
+	if x != nil {
+		return x.LastByteWaitedNs
+	}
+	return 0
+}
+
+func (x *Event) GetFirstByteWaitedNs() uint64 {
+	if x != nil {
+		return x.FirstByteWaitedNs
+	}
+	return 0
+}
+
+func (x *Event) GetUnsent() uint32 {
+	if x != nil {
+		return x.Unsent
+	}
+	return 0
+}
+
 // Loss is a count of things lost, by cause.
 type Loss struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1114,7 +1141,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\topened_ns\x18\f \x01(\x06R\bopenedNs\x12:\n" +
 	"\rprotocol_hint\x18\r \x01(\x0e2\x15.millrace.v1.ProtocolR\fprotocolHint\x12+\n" +
 	"\x11network_namespace\x18\x0e \x01(\rR\x10networkNamespace\x12#\n" +
-	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xe1\x04\n" +
+	"\rconnecting_ns\x18\x0f \x01(\x06R\fconnectingNs\"\xd9\x05\n" +
 	"\x05Event\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.millrace.v1.EventKindR\x04kind\x12\x1e\n" +
 	"\n" +
@@ -1139,7 +1166,10 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x05error\x18\x11 \x01(\rR\x05error\x12%\n" +
 	"\x0eparent_process\x18\x12 \x01(\x06R\rparentProcess\x12\x1a\n" +
 	"\brestated\x18\x13 \x01(\fR\brestated\x12\"\n" +
-	"\frestatements\x18\x14 \x03(\rR\frestatements\"b\n" +
+	"\frestatements\x18\x14 \x03(\rR\frestatements\x12-\n" +
+	"\x13last_byte_waited_ns\x18\x15 \x01(\x04R\x10lastByteWaitedNs\x12/\n" +
+	"\x14first_byte_waited_ns\x18\x16 \x01(\x04R\x11firstByteWaitedNs\x12\x16\n" +
+	"\x06unsent\x18\x17 \x01(\rR\x06unsent\"b\n" +
 	"\x04Loss\x12,\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x16.millrace.v1.LossCauseR\x05cause\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +

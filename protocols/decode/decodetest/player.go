@@ -180,7 +180,7 @@ func (p *player) restart() {
 	clear(p.live)
 	r := snapshot.NewReader(saved)
 	for _, s := range p.streams {
-		s.RestoreState(r)
+		s.RestoreState(r, SnapshotVersion)
 	}
 	p.connect()
 	p.conn.RestoreState(r, SnapshotVersion, nil)
@@ -194,7 +194,7 @@ func (p *player) restart() {
 }
 
 // SnapshotVersion is that of the decoder's snapshots of today.
-const SnapshotVersion = 12
+const SnapshotVersion = 13
 
 // New implements [decode.Sink].
 func (p *player) New() *decode.Exchange {

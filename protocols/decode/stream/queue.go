@@ -198,6 +198,7 @@ func wellRestated(e *Event) bool {
 func trim(e *Event, offset uint64) {
 	cut := uint32(offset - e.Offset)
 	e.Offset, e.Length = offset, e.Length-cut
+	e.Arrival.First = 0
 	trimRestated(e, cut)
 	if len(e.Segments) == 0 {
 		e.Payload = e.Payload[min(int(cut), len(e.Payload)):]

@@ -7,7 +7,7 @@ func (s *Stream) Offset() uint64 { return s.pos }
 func (s *Stream) Received() uint64 { return s.end }
 
 // Bytes that a run, and a waiting event beside its payload, take in a snapshot.
-const runBytes, eventBytes = 76, 96
+const runBytes, eventBytes = 96, 116
 
 // Buffered is about how many bytes of memory what is held takes: payload, and what is known of it.
 func (s *Stream) Buffered() int {
@@ -76,7 +76,11 @@ func (s *Stream) Skip(n uint64) uint64 {
 			s.last, r.begun = r.meta, true
 		}
 		left -= take
+		s.lastArrival = Arrival{}
 		if take == r.n {
+			if r.last {
+				s.lastArrival = r.arrival
+			}
 			s.pos += r.wire
 			s.head++
 		} else {
@@ -200,9 +204,9 @@ func (s *Stream) Forget() {
 		for i := s.head + 1; i < len(s.runs); i++ {
 			merged.wire += s.runs[i].wire
 			merged.last = s.runs[i].last
-			begin := merged.meta.Begin
-			merged.meta = s.runs[i].meta
-			merged.meta.Begin = begin
+			begin, first := merged.meta.Begin, merged.arrival.First
+			merged.meta, merged.arrival = s.runs[i].meta, s.runs[i].arrival
+			merged.meta.Begin, merged.arrival.First = begin, first
 		}
 		merged.n = merged.wire
 		s.runs = append(s.runs[:0], merged)

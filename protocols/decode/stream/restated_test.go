@@ -103,7 +103,7 @@ func again(t *testing.T, s *Stream) *Stream {
 	w := &snapshot.Writer{}
 	s.AppendState(w)
 	restored, r := &Stream{}, snapshot.NewReader(w.B)
-	if restored.RestoreState(r); r.Err() != nil {
+	if restored.RestoreState(r, stateVersion); r.Err() != nil {
 		t.Fatal(r.Err())
 	}
 	return restored

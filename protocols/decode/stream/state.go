@@ -21,6 +21,7 @@ func (s *Stream) AppendState(w *snapshot.Writer) {
 	w.Uint(s.Duplicates)
 	w.Uint(s.Malformed)
 	AppendMeta(w, &s.last)
+	s.lastArrival.appendState(w)
 	runs := s.runs[s.head:]
 	if s.deferred > 0 { // it is written as a run that has no bytes
 		runs = append(slices.Clone(runs), run{wire: s.deferred, meta: s.deferredMeta, kind: Hole, first: s.deferredFirst, restated: true})
@@ -49,11 +50,13 @@ func (s *Stream) AppendState(w *snapshot.Writer) {
 			}
 		}
 		AppendMeta(w, &p.Meta)
+		p.Arrival.appendState(w)
 	}
 }
 
-// RestoreState replaces the stream by what AppendState wrote. Contradictions make r fail.
-func (s *Stream) RestoreState(r *snapshot.Reader) {
+// RestoreState replaces the stream by what AppendState wrote in a snapshot of the given version: from 13 on it has
+// arrivals. Contradictions make r fail.
+func (s *Stream) RestoreState(r *snapshot.Reader, version uint64) {
 	*s = Stream{}
 	s.started = r.Bool()
 	if !s.started {
@@ -64,10 +67,13 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 	s.Concurrent, s.Joined = r.Bool(), r.Bool()
 	s.Duplicates, s.Malformed = r.Uint(), r.Uint()
 	s.last = ReadMeta(r)
+	if version >= 13 {
+		s.lastArrival = readArrival(r)
+	}
 	var total, held uint64
 	for range r.Items() {
 		var u run
-		u.restoreState(r)
+		u.restoreState(r, version)
 		if total += u.wire; total < u.wire || s.deferred > 0 {
 			r.Fail()
 			return
@@ -98,6 +104,9 @@ func (s *Stream) RestoreState(r *snapshot.Reader) {
 		}
 		p.setBits(r)
 		p.Meta = ReadMeta(r)
+		if version >= 13 {
+			p.Arrival = readArrival(r)
+		}
 		if !wellFormed(&p) || p.Offset <= s.end || p.Offset+uint64(p.Length) < p.Offset ||
 			len(s.pending) > 0 && s.pending[len(s.pending)-1].Offset > p.Offset {
 			r.Fail()
@@ -130,9 +139,10 @@ func (r *run) appendState(w *snapshot.Writer) {
 	w.Bool(r.first)
 	w.Bool(r.last)
 	AppendMeta(w, &r.meta)
+	r.arrival.appendState(w)
 }
 
-func (r *run) restoreState(from *snapshot.Reader) {
+func (r *run) restoreState(from *snapshot.Reader, version uint64) {
 	r.n = from.Uint()
 	kind := from.Uint()
 	r.restated, r.tail, r.kind = kind&runRestated != 0, kind&runTail != 0, Kind(kind&^(runRestated|runTail))
@@ -140,6 +150,9 @@ func (r *run) restoreState(from *snapshot.Reader) {
 		r.wire = from.Uint()
 	}
 	r.first, r.last, r.meta = from.Bool(), from.Bool(), ReadMeta(from)
+	if version >= 13 {
+		r.arrival = readArrival(from)
+	}
 	if r.kind < Bytes || r.kind > Lost || kind > 15 || r.n == 0 && !r.restated || r.tail && !r.restated {
 		from.Fail()
 	}

@@ -47,7 +47,8 @@ type Event struct {
 	// Part says that the call that moved the bytes moved those of the event before as well: the two count as one event.
 	Part bool
 	// Meta of the event; Serial is set by the stream.
-	Meta Meta
+	Meta    Meta
+	Arrival Arrival
 }
 
 // Kind says what is at the position.
@@ -75,12 +76,14 @@ const (
 )
 
 type run struct {
-	n     uint64
-	wire  uint64 // by how much the position moves: n, but in a range that is restated
-	meta  Meta
-	kind  Kind
-	first bool // begins its event
-	last  bool // ends its event
+	n    uint64
+	wire uint64 // by how much the position moves: n, but in a range that is restated
+	meta Meta
+	// arrival has First only if the run begins its event, and the rest only if it ends it.
+	arrival Arrival
+	kind    Kind
+	first   bool // begins its event
+	last    bool // ends its event
 	// restated: the run is of a range that is restated, and with tail it ends that.
 	restated, tail bool
 	// begun: some of the run was consumed, so that its meta is that of the last byte that was.
@@ -116,7 +119,9 @@ type Stream struct {
 
 	serial uint64
 	last   Meta
-	lost   uint64 // lost bytes that were consumed since TakeLost
+	// lastArrival is that of the event of the last byte that was consumed, if that ended the event.
+	lastArrival Arrival
+	lost        uint64 // lost bytes that were consumed since TakeLost
 
 	// Concurrent says that offsets overlapped: several threads used the socket at once.
 	Concurrent bool
@@ -215,6 +220,13 @@ func (s *Stream) append(e *Event) {
 			s.runs[first].first = q.continuedFirst
 		}
 		s.runs[len(s.runs)-1].last = true
+		if !q.continued {
+			s.runs[first].arrival.First = e.Arrival.First
+		}
+		if s.deferred == 0 {
+			a := &s.runs[len(s.runs)-1].arrival
+			a.Last, a.Unsent = e.Arrival.Last, e.Arrival.Unsent
+		}
 	}
 	s.end += uint64(e.Length)
 }

@@ -111,7 +111,7 @@ func TestParts(t *testing.T) {
 		var w snapshot.Writer
 		s.AppendState(&w)
 		r := snapshot.NewReader(w.B)
-		s.RestoreState(r)
+		s.RestoreState(r, stateVersion)
 		if r.Err() != nil {
 			t.Fatal(r.Err())
 		}

@@ -197,6 +197,8 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 	if len(ev.Restated) > 0 {
 		n += 2 + sizeVarint(uint64(len(ev.Restated))) + len(ev.Restated)
 	}
+	w := waitsOf(ev)
+	n += w.size()
 	dst = append(dst, 9<<3|2)
 	dst = binary.AppendUvarint(dst, uint64(n))
 	dst = appendUint(dst, 1, kind)
@@ -237,7 +239,39 @@ func appendEvent(dst []byte, ev *kernel.Event, reference uint32, actor uint64, f
 		dst = append(dst, 0x91, 0x01) // field 18, fixed
 		dst = binary.LittleEndian.AppendUint64(dst, maker)
 	}
-	return appendRestated(dst, ev, restatements)
+	return w.append(appendRestated(dst, ev, restatements))
+}
+
+// waits are the fields of an event from 21 on.
+type waits [3]uint64
+
+// waitsOf gives how long the bytes of ev waited before its time, and what waited then.
+func waitsOf(ev *kernel.Event) waits {
+	before := func(at uint64) uint64 {
+		if at == 0 || at > ev.TimeNS {
+			return 0
+		}
+		return max(ev.TimeNS-at, 1)
+	}
+	return waits{before(ev.ArrivedNS), before(ev.FirstArrivedNS), uint64(ev.Unsent)}
+}
+
+func (w *waits) size() (n int) {
+	for _, v := range w {
+		if v != 0 {
+			n += 2 + sizeVarint(v)
+		}
+	}
+	return n
+}
+
+func (w *waits) append(dst []byte) []byte {
+	for i, v := range w {
+		if v != 0 {
+			dst = binary.AppendUvarint(append(dst, 0xa8+8*byte(i), 0x01), v) // fields 21 to 23
+		}
+	}
+	return dst
 }
 
 // appendRestated appends what is restated; packed is the size of the numbers.

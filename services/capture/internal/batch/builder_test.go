@@ -48,6 +48,18 @@ func TestMatchesGeneratedCode(t *testing.T) {
 				ev.Restated = bytes.Repeat([]byte("y"), random.IntN(300))
 				ev.Restatements = []uint32{uint32(number()), 9, uint32(number()), 0, 1, 0, uint32(number())}
 			}
+			var waits [2]uint64 // of the last byte, and of the first
+			if random.IntN(2) == 0 {
+				waits = [2]uint64{number() % (ev.TimeNS + 1), number() % (ev.TimeNS + 1)}
+				ev.ArrivedNS, ev.FirstArrivedNS, ev.Unsent = ev.TimeNS-waits[0], ev.TimeNS-waits[1], uint32(number())
+				for i, at := range []uint64{ev.ArrivedNS, ev.FirstArrivedNS} {
+					if at == 0 { // not known
+						waits[i] = 0
+					} else if waits[i] == 0 { // no time is still some
+						waits[i] = 1
+					}
+				}
+			}
 			reference, actor := uint32(0), uint64(11)
 			if i%3 == 0 {
 				var first bool
@@ -69,6 +81,7 @@ func TestMatchesGeneratedCode(t *testing.T) {
 				Offset: ev.Offset, Length: ev.Length, Payload: ev.Payload, Thread: ev.Thread, Goroutine: ev.Goroutine,
 				ParentGoroutine: ev.ParentGoroutine, ParentThread: ev.ParentThread, SrttUs: ev.SRTTUS, Retransmits: ev.Retransmits,
 				Flags: ev.Flags, Error: ev.Error, Restated: ev.Restated, Restatements: ev.Restatements,
+				LastByteWaitedNs: waits[0], FirstByteWaitedNs: waits[1], Unsent: ev.Unsent,
 			}
 			for _, s := range ev.Segments {
 				out.Segments = append(out.Segments, s.At, s.Length)

@@ -64,8 +64,13 @@ type Event struct {
 	ParentGoroutine uint64
 	TimeNS          uint64 // CLOCK_MONOTONIC at the system call's return
 	DurationNS      uint64 // how long the call ran, 0 if not measured
-	Offset          uint64 // of the first byte in its stream
-	Length          uint32
+	// ArrivedNS is when the last byte that was received could be read, FirstArrivedNS when the first one could;
+	// CLOCK_MONOTONIC, at most TimeNS. 0: not known.
+	ArrivedNS, FirstArrivedNS uint64
+	// Unsent is how many bytes the socket still held back when the call returned that sent these.
+	Unsent uint32
+	Offset uint64 // of the first byte in its stream
+	Length uint32
 	// Payload is what was shipped; it aliases the reader's buffer and is valid until the handler returns. The handler
 	// may overwrite it in place.
 	Payload []byte

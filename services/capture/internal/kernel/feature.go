@@ -52,20 +52,22 @@ type program struct {
 	lost     string
 	perf     string // the program that is attached to perf's side of the tracepoint where preemption asks for it
 	both     bool   // then this one is attached too
+	heals    bool   // a run that the kernel skips is no loss
 }
 
 // programs in the order in which they are attached: connections before data, and the past between the two.
 var programs = []program{
-	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf", true},
-	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf", true},
-	{"existing_sockets", "connections before start", false, "the roles of connections that were open before the start are less certain; the rest is found at their next event", "", false},
-	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf", false},
-	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf", false},
-	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf", false},
-	{programURing, "io_uring", false, "traffic sent and received through io_uring", "io_uring_done_perf", false},
-	{programURingCount, "io_uring count", false, "the count of what is missed of io_uring", "", false},
-	{"syscall_enter", "send durations", false, "how long sends ran; a send's start is taken to be its end", "syscall_enter_perf", false},
-	{"syscall_exit", "payload", true, "all traffic", "syscall_exit_perf", false},
+	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf", true, false},
+	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf", true, false},
+	{"existing_sockets", "connections before start", false, "the roles of connections that were open before the start are less certain; the rest is found at their next event", "", false, false},
+	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf", false, false},
+	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf", false, false},
+	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf", false, false},
+	{programURing, "io_uring", false, "traffic sent and received through io_uring", "io_uring_done_perf", false, false},
+	{programURingCount, "io_uring count", false, "the count of what is missed of io_uring", "", false, false},
+	{programArrivals, "arrival times", false, "when bytes arrived at a socket, so how long requests waited there, and millrace.network.duration", "segment_arrived_perf", false, true},
+	{"syscall_enter", "send durations", false, "how long sends ran; a send's start is taken to be its end", "syscall_enter_perf", false, false},
+	{"syscall_exit", "payload", true, "all traffic", "syscall_exit_perf", false, false},
 }
 
 // Names of programs that are treated in a way of their own.
@@ -74,6 +76,7 @@ const (
 	programCheck      = "check_connection"
 	programURing      = "io_uring_done"
 	programURingCount = "io_uring_submitted"
+	programArrivals   = "segment_arrived"
 )
 
 // Features reports what the kernel side could attach and what is lost without the rest, in a fixed order.

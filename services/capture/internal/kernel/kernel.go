@@ -202,7 +202,7 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	_, noVerdicts := k.loadOptional(spec, programVerdict)
 	k.check, _ = k.loadOptional(spec, programCheck) // Without it connections are looked up.
 	for _, p := range programs {
-		if p.name == programURingCount && k.uring != uringNone {
+		if p.name == programURingCount && k.uring != uringNone || p.name == programArrivals && k.options.NoArrivalTimes {
 			continue
 		}
 		feature := Feature{Name: p.feature, Required: p.required, Lost: p.lost}
@@ -229,6 +229,11 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 		}
 		feature.Active = err == nil
 		k.features = append(k.features, feature)
+		if p.name == programArrivals && feature.Active {
+			if err := k.collection.Variables["arrivals_seen"].Set(uint32(1)); err != nil {
+				return fmt.Errorf("set arrivals_seen of the capture object: %w", err)
+			}
+		}
 	}
 	// The programs for calls were the last.
 	if err := k.collection.Variables["calls_seen"].Set(uint32(1)); err != nil {

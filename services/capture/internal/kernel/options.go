@@ -36,7 +36,7 @@ type Options struct {
 	// one.
 	IgnorePIDs []uint32
 	// MaxConnections bounds the TCP connections that are followed at once; those beyond are counted as losses. About
-	// 250 bytes of kernel memory each. Default 65,536.
+	// 300 bytes of kernel memory each. Default 65,536.
 	MaxConnections int
 	// DatagramPorts are the ports to and from which datagrams are captured, at most [MaxDatagramPorts]; a port among
 	// them is a server's. Default 53.
@@ -45,6 +45,8 @@ type Options struct {
 	RulePorts []PortRange
 	// PortsDecide: a connection to or from one of RulePorts selects its process, whatever the program.
 	PortsDecide bool
+	// NoArrivalTimes: it is not looked when bytes arrive, see [Event].ArrivedNS.
+	NoArrivalTimes bool
 	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may
 	// be used: for what takes long and would otherwise come between Attach and Run, while the ring buffer fills. May be
 	// nil.

@@ -85,7 +85,9 @@ func (k *Kernel) attachProgram(spec *ebpf.CollectionSpec, p program, loaded *ebp
 		k.links = append(k.links, l)
 		attached = append(attached, loaded)
 	}
-	k.attached = append(k.attached, attached)
+	if !p.heals {
+		k.attached = append(k.attached, attached)
+	}
 	return refused, nil
 }
 

@@ -20,7 +20,8 @@ type rawRecord struct {
 	Length          uint32 // or ParentThread
 	Error           uint32
 	Time            uint64
-	Duration        uint64
+	Duration        uint64 // sent; or, received, Arrived
+	FirstArrived    uint64 // received; or, sent, Unsent
 	Socket          uint64
 	Key             uint64
 	Offset          uint64
@@ -66,6 +67,10 @@ type rawConnection struct {
 		HeldLength, Started uint8
 		Line, _             uint8
 		Frame, Number       uint64
+	}
+	Arrival struct {
+		Last, First uint64
+		Until, From uint32
 	}
 	Peer, Inode uint64
 	Error       uint32 // or Paired

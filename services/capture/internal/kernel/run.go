@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -102,7 +103,12 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 			k.segments = e.Segments
 		}
 		e.Connection = entry.connection
-		e.DurationNS, e.Offset, e.Length = r.Duration, r.Offset, r.Length
+		e.Offset, e.Length = r.Offset, r.Length
+		if e.Kind == Send {
+			e.DurationNS, e.Unsent = r.Duration, uint32(min(r.FirstArrived, math.MaxUint32))
+		} else {
+			e.ArrivedNS, e.FirstArrivedNS = r.Duration, r.FirstArrived
+		}
 		if e.Connection.Transport != millracev1.Transport_TRANSPORT_UNIX {
 			e.SRTTUS, e.Retransmits = r.SRTTUS, r.Retransmits
 		}

@@ -191,7 +191,7 @@ func appendExchange(b []byte, c *connection, x *decode.Exchange) []byte {
 	b = appendFlag(b, 41, x.GivenUp)
 	b = appendFlag(b, 42, x.Completes)
 	b = appendFlag(b, 43, x.ContextUnknown && !x.Context.Valid)
-	return b
+	return appendWaits(b, c, x)
 }
 
 // encode prepares the fields of Exchange that are the same for all of the connection.

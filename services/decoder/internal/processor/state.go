@@ -18,7 +18,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 12
+	snapshotVersion = 13
 	oldestVersion   = 1
 )
 
@@ -271,8 +271,8 @@ func (p *Processor) restoreConnection(r *snapshot.Reader, version uint64) {
 	if c.awaited {
 		p.waiting = append(p.waiting, c)
 	}
-	c.send.RestoreState(r)
-	c.receive.RestoreState(r)
+	c.send.RestoreState(r, version)
+	c.receive.RestoreState(r, version)
 	w := p.seat(c)
 	if parsing {
 		p.restoreParser(w, c, client, r, version)

@@ -69,6 +69,7 @@ func (w *worker) data(c *connection, e *rawbatch.Event) {
 	m.Restated, m.Restatements = e.Restated, e.Restatements
 	m.Unreadable, m.Part = e.Flags&flagUnreadable != 0, e.Flags&flagPart != 0
 	m.Meta.End, m.Meta.Begin = int64(e.Time), int64(e.Time)
+	m.Arrival = arrivalOf(e)
 	m.Meta.Actor = stream.Actor{Process: c.owner.id, Goroutine: e.Goroutine, Parent: e.ParentGoroutine, Thread: e.Thread}
 	if e.Process != 0 {
 		m.Meta.Actor.Process = e.Process

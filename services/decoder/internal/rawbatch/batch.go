@@ -72,6 +72,8 @@ type Event struct {
 	ParentThread, SRTT, Retransmits uint32
 	Flags, Error                    uint32
 	ParentProcess                   uint64
+	LastByteWaited, FirstByteWaited uint64
+	Unsent                          uint32
 }
 
 // Read replaces b by the message. Fields that are not known are passed over. With an error b holds what was read before
@@ -325,6 +327,12 @@ func (e *Event) Read(m []byte) (ok bool) {
 			}
 		case 20<<3 | wire.Varint:
 			e.Restatements = append(e.Restatements, uint32(f.Number))
+		case 21<<3 | wire.Varint:
+			e.LastByteWaited = f.Number
+		case 22<<3 | wire.Varint:
+			e.FirstByteWaited = f.Number
+		case 23<<3 | wire.Varint:
+			e.Unsent = uint32(f.Number)
 		}
 	}
 	return true

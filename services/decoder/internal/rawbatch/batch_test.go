@@ -22,6 +22,7 @@ func full() *millracev1.RawBatch {
 			Length: 1 << 31, Payload: []byte("payload"), Segments: []uint32{0, 3, 500, 4}, Thread: 10, Goroutine: 11, ParentGoroutine: 12,
 			ParentThread: 13, SrttUs: 14, Retransmits: 15, Flags: 63, Error: 104,
 			ParentProcess: 18, Restated: []byte("restated"), Restatements: []uint32{7, 300, 1 << 20, 2, 1, 5, 8},
+			LastByteWaitedNs: 1 << 40, FirstByteWaitedNs: 1<<40 + 1, Unsent: 300,
 		}, {}},
 		Losses:   []*millracev1.Loss{{Cause: millracev1.LossCause_LOSS_CAUSE_TABLE_FULL, Events: 5, Bytes: 6}},
 		Progress: &millracev1.NodeProgress{SentNs: 1 << 60, StoredNs: 3, Last: true},
@@ -62,7 +63,8 @@ func compare(t *testing.T, b *Batch, want *millracev1.RawBatch) {
 			e.Offset != w.Offset || e.Length != w.Length || !bytes.Equal(e.Payload, w.Payload) || !slices.Equal(e.Segments, w.Segments) ||
 			!bytes.Equal(e.Restated, w.Restated) || !slices.Equal(e.Restatements, w.Restatements) ||
 			e.Thread != w.Thread || e.Goroutine != w.Goroutine || e.ParentGoroutine != w.ParentGoroutine || e.ParentThread != w.ParentThread ||
-			e.SRTT != w.SrttUs || e.Retransmits != w.Retransmits || e.Flags != w.Flags || e.Error != w.Error || e.ParentProcess != w.ParentProcess {
+			e.SRTT != w.SrttUs || e.Retransmits != w.Retransmits || e.Flags != w.Flags || e.Error != w.Error || e.ParentProcess != w.ParentProcess ||
+			e.LastByteWaited != w.LastByteWaitedNs || e.FirstByteWaited != w.FirstByteWaitedNs || e.Unsent != w.Unsent {
 			t.Errorf("event %d: got %+v, want %v", i, e, w)
 		}
 	}
