@@ -162,6 +162,15 @@ func inPods() []*join.Joined {
 	return []*join.Joined{c, s, asking, asked}
 }
 
+// onMachine gives a pair on a machine that says what it is, of which the cluster says something else.
+func onMachine() []*join.Joined {
+	pods := inPods()[:2]
+	for _, j := range pods {
+		j.Process.Process.Host = &millracev1.Host{Id: "i-0abc", Arch: "arm64", OsType: "linux", CloudProvider: "aws", CloudAvailabilityZone: "eu-1a"}
+	}
+	return pods
+}
+
 // alone takes the other side away.
 func alone(j *join.Joined) *join.Joined {
 	j.Peer, j.PeerProcess = nil, nil
@@ -227,6 +236,10 @@ func TestGolden(t *testing.T) {
 				"*":                                  {Exclude: []string{"*"}},
 			}
 		}, inPods()},
+		"hosts": {func(cfg *config.Config) {
+			cfg.Metrics.Features = []string{"application_host"}
+			cfg.Attributes.Select = map[string]config.AttributeSelection{"http.*": {Exclude: []string{"*"}}}
+		}, onMachine()},
 		"graph_unpaired": {graph, []*join.Joined{outsider, inside, internet, named}},
 		"none":           {func(cfg *config.Config) { cfg.Metrics.Features = []string{} }, []*join.Joined{c, s}},
 	} {

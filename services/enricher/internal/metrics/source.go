@@ -95,9 +95,7 @@ func describe(i *resource.Identity, l level) []byte {
 		r.Number("process.pid", int64(p.GetPid()))
 	}
 	r.Text("telemetry.sdk.name", "millrace")
-	if inPod {
-		i.EncodeCluster(r)
-	}
+	i.EncodeSurroundings(r, l >= levelHost, inPod)
 	return r.Bytes()
 }
 

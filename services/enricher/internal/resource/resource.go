@@ -48,7 +48,8 @@ func (i *Identity) Encode() []byte {
 	}
 	a.text("process.runtime.version", p.GetRuntimeVersion())
 	a.text("container.id", p.GetContainerId())
-	a.machine(p)
+	a.container(p)
+	a.machine(p.GetHost())
 	a.text("telemetry.sdk.name", "millrace")
 	a.text("telemetry.sdk.language", p.GetLanguage())
 
@@ -68,16 +69,21 @@ func (i *Identity) Encode() []byte {
 	return a.BatchHead()
 }
 
-// EncodeCluster adds to a resource that has the service's name, namespace and instance what the cluster says of the
-// process.
-func (i *Identity) EncodeCluster(r *spans.ResourceEncoder) {
+// EncodeSurroundings adds to a resource that has the service's name, namespace and instance what is known of the
+// machine, if that is wanted, and what the cluster says of the process, if that is.
+func (i *Identity) EncodeSurroundings(r *spans.ResourceEncoder, machine, cluster bool) {
 	a := attributes{r, map[string]struct{}{}}
 	for _, key := range []string{
 		"service.name", "service.namespace", "service.instance.id", "host.name", "process.pid", "telemetry.sdk.name",
 	} {
 		a.said[key] = struct{}{}
 	}
-	a.cluster(i.Cluster)
+	if machine {
+		a.machine(i.Process.GetHost())
+	}
+	if cluster {
+		a.cluster(i.Cluster)
+	}
 }
 
 // cluster adds what the cluster says.
@@ -116,8 +122,8 @@ func (a *attributes) pod(p *millracev1.Process) {
 	a.known("k8s.namespace.name", p.GetPodNamespace())
 }
 
-// machine adds the container and the machine that the process is in, as its node describes them.
-func (a *attributes) machine(p *millracev1.Process) {
+// container adds the container that the process is in, as its node describes it.
+func (a *attributes) container(p *millracev1.Process) {
 	a.known("container.image.name", p.GetContainerImageName())
 	if tag := p.GetContainerImageTag(); tag != "" && a.first("container.image.tags") {
 		a.Texts("container.image.tags", tag)
@@ -125,7 +131,10 @@ func (a *attributes) machine(p *millracev1.Process) {
 	if p.GetPodUid() == "" {
 		a.known("container.name", p.GetContainerName())
 	}
-	h := p.GetHost()
+}
+
+// machine adds what a node says of itself.
+func (a *attributes) machine(h *millracev1.Host) {
 	a.known("host.id", h.GetId())
 	a.known("host.arch", h.GetArch())
 	a.known("host.type", h.GetType())
