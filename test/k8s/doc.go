@@ -13,5 +13,5 @@
 //	K8S_SHARED_KERNEL   1 where nodes are containers of one machine: see `capture.cgroup_prefix`
 //	K8S_SHORT           1: a quarter of the load
 //	K8S_KEEP            1: leave the application and the release where they are
-//	K8S_FROM            begin with this part, on what K8S_KEEP has left; `metrics` needs all parts before it
+//	K8S_PARTS           these parts alone, separated by commas, on what K8S_KEEP has left; `metrics` needs all before it
 package k8s

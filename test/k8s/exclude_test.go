@@ -63,6 +63,36 @@ func (c *cluster) exclude(t *testing.T) {
 	}
 }
 
+// rollback: the values of the first install come back, the rule is gone with those of the upgrades, and the namespace
+// that it excluded is seen from then on.
+func (c *cluster) rollback(t *testing.T) {
+	must(t, "helm", "rollback", "-n", ourNamespace, release, "1", "--wait", "--timeout", patience.String())
+	for _, component := range []string{"decoder", "exporter"} {
+		if n := len(pods(t, ourNamespace, labels(component))); n != 1 {
+			t.Errorf("%d pods of %s, want 1 as at first", n, component)
+		}
+	}
+	c.reconnect(t)
+	client, prefix := c.load(t, 100)
+	c.exact(t, client, prefix, 100)
+
+	const requests, id = 50, "seen-"
+	apply(t, job("hidden-again", hiddenNamespace, "hidden", "/", id, requests))
+	must(t, "kubectl", "wait", "-n", hiddenNamespace, "--for=condition=Complete", "job/hidden-again", "--timeout="+patience.String())
+	eventually(t, "spans of the namespace that was excluded", func() string {
+		n := 0
+		for _, s := range c.spans(t) {
+			if _, query := s.Target(); s.Resource["k8s.namespace.name"] == hiddenNamespace && strings.Contains(query, "id="+id) {
+				n++
+			}
+		}
+		if want := 2 * requests; n != want {
+			return fmt.Sprintf("%d, want %d", n, want)
+		}
+		return ""
+	})
+}
+
 // hidden is a server in the excluded namespace.
 const hidden = `
 apiVersion: v1

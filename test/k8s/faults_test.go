@@ -109,20 +109,13 @@ func (c *cluster) upgrade(t *testing.T) {
 // uninstall: nothing with the release's labels is left, of any kind, in any namespace.
 func (c *cluster) uninstall(t *testing.T) {
 	must(t, "helm", "uninstall", "-n", ourNamespace, release, "--wait", "--timeout", patience.String())
-	var left []string
+	kinds := strings.Fields(must(t, "kubectl", "api-resources", "--verbs=list", "-o", "name"))
+	kinds = slices.DeleteFunc(kinds, func(kind string) bool { return strings.HasPrefix(kind, "events") || kind == "componentstatuses" })
+	if !slices.Contains(kinds, "secrets") || !slices.Contains(kinds, "clusterroles.rbac.authorization.k8s.io") {
+		t.Errorf("kinds of objects: %v", kinds)
+	}
 	eventually(t, "objects of the release", func() string {
-		left = nil
-		for kind := range strings.FieldsSeq(must(t, "kubectl", "api-resources", "--verbs=list", "-o", "name")) {
-			if strings.HasPrefix(kind, "events") || kind == "componentstatuses" {
-				continue
-			}
-			out := must(t, "kubectl", "get", kind, "-A", "-l", "app.kubernetes.io/instance="+release, "-o", "name", "--ignore-not-found")
-			left = append(left, strings.Fields(out)...)
-		}
-		if len(left) > 0 {
-			return strings.Join(left, ", ")
-		}
-		return ""
+		return must(t, "kubectl", "get", strings.Join(kinds, ","), "-A", "-l", "app.kubernetes.io/instance="+release, "-o", "name", "--ignore-not-found")
 	})
 	// The application never noticed.
 	for _, pod := range get(t, "pods", "-n", shopNamespace) {

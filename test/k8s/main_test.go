@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,8 +44,8 @@ func TestCluster(t *testing.T) {
 	if os.Getenv("K8S_KEEP") != "1" {
 		t.Cleanup(func() { c.remove(t) })
 	}
-	from := os.Getenv("K8S_FROM")
-	if from != "" {
+	only := strings.FieldsFunc(os.Getenv("K8S_PARTS"), func(r rune) bool { return r == ',' })
+	if len(only) > 0 {
 		c.runs = len(get(t, "jobs", "-n", shopNamespace))
 	}
 	for _, part := range []struct {
@@ -63,19 +64,23 @@ func TestCluster(t *testing.T) {
 		{"roll", c.roll},
 		{"upgrade", c.upgrade},
 		{"exclude", c.exclude},
+		{"rollback", c.rollback},
 		{"uninstall", c.uninstall},
+		{"servers", c.servers},
+		{"own-nats", c.ownNATS},
 	} {
-		if from != "" && from != part.name {
+		if at := slices.Index(only, part.name); at >= 0 {
+			only = slices.Delete(only, at, at+1)
+		} else if os.Getenv("K8S_PARTS") != "" {
 			continue
 		}
-		from = ""
 		if !t.Run(part.name, part.run) {
 			c.explain(t)
 			t.FailNow()
 		}
 	}
-	if from != "" {
-		t.Fatalf("K8S_FROM names no part: %s", from)
+	if len(only) > 0 {
+		t.Fatalf("K8S_PARTS names what is no part: %s", strings.Join(only, ","))
 	}
 }
 
@@ -84,7 +89,7 @@ func (c *cluster) remove(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, _ = run(ctx, "", "helm", "uninstall", "-n", ourNamespace, release, "--ignore-not-found", "--wait", "--timeout", "60s")
-	if _, err := run(ctx, "", "kubectl", "delete", "namespace", "--ignore-not-found", shopNamespace, sinkNamespace, hiddenNamespace, ourNamespace); err != nil {
+	if _, err := run(ctx, "", "kubectl", "delete", "namespace", "--ignore-not-found", shopNamespace, sinkNamespace, hiddenNamespace, natsNamespace, ourNamespace); err != nil {
 		t.Error(err)
 	}
 }
@@ -99,6 +104,14 @@ func (c *cluster) explain(t *testing.T) {
 	} {
 		out, err := run(ctx, "", "kubectl", look...)
 		t.Logf("kubectl %s: %v\n%s", strings.Join(look, " "), err, out)
+	}
+	for _, pod := range get(t, "pods", "-n", ourNamespace, "-l", labels("enricher")) {
+		out, err := run(ctx, "", "kubectl", "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:9401/proxy/metrics", ourNamespace, pod.Metadata.Name))
+		for line := range strings.Lines(out) {
+			if strings.HasPrefix(line, "millrace_enricher_unnamed_total") {
+				t.Logf("%s: spans that went out before the cluster had said anything of their pod: %s %v", pod.Metadata.Name, line, err)
+			}
+		}
 	}
 }
 
@@ -121,6 +134,10 @@ func (c *cluster) install(t *testing.T) {
 // helm installs or upgrades with the values of testdata and further arguments.
 func (c *cluster) helm(t *testing.T, verb string, more ...string) {
 	t.Helper()
+	must(t, "helm", c.arguments(verb, more...)...)
+}
+
+func (c *cluster) arguments(verb string, more ...string) []string {
 	arguments := []string{
 		verb, release, "../../deploy/helm/millrace", "-n", ourNamespace, "-f", "testdata/values.yaml", "--wait", "--timeout", patience.String(),
 		"--set", "image.registry=" + registry(), "--set", "image.tag=" + c.version,
@@ -128,7 +145,7 @@ func (c *cluster) helm(t *testing.T, verb string, more ...string) {
 	if os.Getenv("K8S_SHARED_KERNEL") == "1" {
 		arguments = append(arguments, "-f", "testdata/shared-kernel.yaml")
 	}
-	must(t, "helm", append(arguments, more...)...)
+	return append(arguments, more...)
 }
 
 // load runs a Job of the application's client and waits for its end. It gives the name of the client and the prefix of
