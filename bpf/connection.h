@@ -98,7 +98,10 @@ struct connection {
 	};
 	u16 tries; /* data events without a known token */
 	u8 flags;
-	u8 framed; /* number of the entry of `frames`, from 1 on; 0: its protocol has none */
+	u8 framed;	   /* number of the entry of `frames`, from 1 on; 0: its protocol has none */
+	u32 flow_segments; /* that had moved when its counters were told last */
+	u8 flow_told;	   /* enum flow_told */
+	u8 reserved[3];
 };
 
 /*
@@ -122,9 +125,10 @@ struct candidate {
 	u64 opened;
 	u64 connecting;
 	u8 role;
-	u8 flags; /* CONNECTION_IGNORED */
-	u8 whole; /* all its bytes can be seen */
-	u8 reserved[5];
+	u8 flags;     /* CONNECTION_IGNORED */
+	u8 whole;     /* all its bytes can be seen */
+	u8 flow_told; /* enum flow_told */
+	u32 pid;      /* thread group that connected or listens; 0: not known */
 	struct arrival arrival;
 };
 

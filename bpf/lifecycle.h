@@ -5,6 +5,7 @@
 
 #include "arrival.h"
 #include "connection.h"
+#include "flow.h"
 #include "goroutine.h"
 
 /*
@@ -51,6 +52,7 @@ static __always_inline void connecting(struct sock *sk)
 		return;
 	}
 	candidate.connecting = bpf_ktime_get_ns();
+	candidate.pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_map_update_elem(&candidates, &key, &candidate, BPF_ANY);
 }
 
@@ -83,10 +85,13 @@ static __always_inline void established(struct sock *sk, int old_state)
 			return; /* its process is ignored, or it had to make room */
 		candidate.connecting = known->connecting;
 		candidate.flags = known->flags;
+		candidate.pid = known->pid;
 	} else {
 		listener.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 		listener.port = BPF_CORE_READ(sk, __sk_common.skc_num);
 		state = bpf_map_lookup_elem(&listeners, &listener);
+		if (state)
+			candidate.pid = state->pid;
 		if (state && state->own) {
 			candidate.flags = CONNECTION_IGNORED;
 		} else if (state && !may_be_selected(policy_of(state->pid), listener.port)) {
@@ -203,8 +208,10 @@ static __always_inline int change_state(struct sock *sk, int old_state, int new_
 			stop_listening(key);
 		else if (old_state == TCP_SYN_SENT)
 			bpf_map_delete_elem(&candidates, &key);
-		else
+		else {
+			end_flow(sk, old_state);
 			closed(sk, old_state);
+		}
 		break;
 	}
 	return 0;

@@ -36,6 +36,7 @@ enum record_kind {
 	RECORD_PROCESS_FORK = 11,
 	RECORD_DATAGRAM_SENT = 12, /* struct datagram stands between the record and the payload */
 	RECORD_DATAGRAM_RECEIVED = 13,
+	RECORD_FLOW = 14, /* struct flow_record: counters of a TCP connection */
 };
 
 /* As Event.flags in raw.proto. */
@@ -55,7 +56,8 @@ enum loss_cause {
 	LOSS_PAYLOAD_UNREADABLE = 3,
 	LOSS_NOT_OBSERVABLE = 5,
 	LOSS_NO_OFFSET = 7,
-	LOSS_CAUSES = 8,
+	LOSS_FLOW = 8,
+	LOSS_CAUSES = 9,
 };
 
 /* Tables of a fixed size that refuse an entry when they are full. What that loses is counted behind the causes, for

@@ -168,11 +168,24 @@ struct rb_root {
 	void *rb_node;
 };
 
+struct minmax_sample {
+	u32 t, v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
 struct tcp_sock {
 	u32 write_seq, snd_nxt, snd_una, copied_seq, rcv_nxt;
 	u64 bytes_sent, bytes_retrans, bytes_acked, bytes_received;
 	u32 srtt_us, total_retrans;
-	u32 segs_in, data_segs_in;
+	u32 segs_out, segs_in, data_segs_out, data_segs_in;
+	u32 rcv_ooopack, dsack_dups, reord_seen, lost, delivered_ce;
+	u16 tcp_header_len;
+	struct minmax rtt_min;
+	u32 chrono_start, chrono_stat[3];
+	u8 chrono_type : 2;
 	struct rb_root out_of_order_queue;
 };
 
@@ -245,6 +258,12 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	void *key;
+	void *value;
 };
 
 struct bpf_iter__tcp {

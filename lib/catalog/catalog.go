@@ -16,7 +16,16 @@ const (
 	ApplicationProcess      Feature = "application_process"
 	ApplicationSpan         Feature = "application_span"
 	ApplicationServiceGraph Feature = "application_service_graph"
+	Network                 Feature = "network"
+	NetworkFlowPackets      Feature = "network_flow_packets"
+	NetworkInterZone        Feature = "network_inter_zone"
+	Stats                   Feature = "stats"
 )
+
+// OfConnections reports whether the metrics of the feature are of connections, not of requests.
+func (f Feature) OfConnections() bool {
+	return f == Network || f == NetworkFlowPackets || f == NetworkInterZone || f == Stats
+}
 
 // Kind of a metric.
 type Kind uint8
@@ -96,6 +105,23 @@ var metrics = []Metric{
 	graph(Histogram, "traces_service_graph_request_server", Seconds, "Duration of requests between two services as the server saw it."),
 	graph(Histogram, "traces_service_graph_request_network", Seconds,
 		"Client's duration minus the server's: the network, and the wait in the server's socket."),
+
+	flow("obi.network.flow.bytes", Bytes, "Bytes on the wire between two ends, with the headers of IP and TCP, each direction by its sender's count.", Network),
+	flow("obi.network.flow.packets", "{packet}", "Segments between two ends, each direction by its sender's count.", NetworkFlowPackets),
+	{
+		Name: "obi.network.inter.zone.bytes", Prometheus: "obi_network_inter_zone_bytes_total", Unit: Bytes, Kind: Counter,
+		Description: "Bytes on the wire from one zone to another.", Features: []Feature{NetworkInterZone},
+		Attributes: []string{"src.zone", "dst.zone", "k8s.cluster.name"}, Optional: append(ends("k8s.cluster.name", "src.zone", "dst.zone"), "direction"),
+	},
+	stat(Histogram, "obi.stat.tcp.rtt", Seconds, "Smoothed round-trip time of connections, for each interval in which they moved segments, and at their end."),
+	stat(Histogram, "millrace.tcp.rtt.min", Seconds, "Least round-trip time of the same, without the time for which the other end delays acknowledgements."),
+	stat(Counter, "obi.stat.tcp.retransmits", "{segment}", "Segments that were sent again."),
+	stat(Counter, "obi.stat.tcp.io", Bytes, "Payload that the service sent and received, each byte once.", "network.io.direction"),
+	stat(Counter, "obi.stat.tcp.successful.connections", "{connection}", "Connections that were established.", "network.tcp.handshake.role"),
+	stat(Counter, "millrace.tcp.limited.time", Seconds, "Time for which connections were held back by the other end's window or by their own send buffer.", "cause"),
+	stat(Counter, "millrace.tcp.resets", "{connection}", "Connections that ended with a reset or an error.", "cause"),
+	stat(Histogram, "millrace.tcp.connection.duration", Seconds, "How long connections lasted, of those that were seen to begin."),
+	stat(Histogram, "millrace.tcp.connect.duration", Seconds, "How long it took to establish connections, at the end that connected."),
 }
 
 // Attributes of metrics: what the semantic conventions recommend and eBPF agents give by default, and what may be
@@ -134,6 +160,15 @@ var (
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",
 		"db.system.name", "db.operation.name", "rpc.system.name", "rpc.method", "messaging.system.name", "messaging.destination.name",
 	}
+	// flowEnds are of few values by themselves: names of services and of ranges, never addresses.
+	flowEnds = []string{
+		"src.name", "dst.name", "src.cidr", "dst.cidr", "k8s.src.owner.name", "k8s.src.owner.type", "k8s.src.namespace", "k8s.dst.owner.name",
+		"k8s.dst.owner.type", "k8s.dst.namespace", "k8s.cluster.name",
+	}
+	flowMore = slices.Concat(flowEnds, []string{
+		"src.address", "dst.address", "src.port", "dst.port", "client.port", "server.port", "src.zone", "dst.zone", "transport", "network.type",
+		"k8s.src.name", "k8s.src.type", "k8s.src.node.name", "k8s.dst.name", "k8s.dst.type", "k8s.dst.node.name",
+	})
 	edge     = []string{"client", "client_service_namespace", "server", "server_service_namespace", "connection_type"}
 	edgeMore = slices.Concat(ofEnd("client"), ofEnd("server"))
 )
@@ -178,6 +213,42 @@ func span(kind Kind, name, unit, description string) Metric {
 		Name: name, Prometheus: name, Unit: unit, Kind: kind, Description: description, Features: []Feature{ApplicationSpan},
 		Attributes: spanMetric, Optional: spanMore,
 	}
+}
+
+// ends are the attributes of the two ends of a connection, without those named.
+func ends(without ...string) []string {
+	var all []string
+	for _, name := range flowMore {
+		if !slices.Contains(without, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+func flow(name, unit, description string, feature Feature) Metric {
+	return Metric{
+		Name: name, Prometheus: strings.ReplaceAll(name, ".", "_") + "_total", Unit: unit, Kind: Counter, Description: description,
+		Features: []Feature{feature}, Attributes: append([]string{"direction"}, flowEnds...), Optional: ends(flowEnds...),
+	}
+}
+
+// stat is a metric of one end of connections: src is that end, dst the other one.
+func stat(kind Kind, name, unit, description string, attributes ...string) Metric {
+	m := Metric{
+		Name: name, Prometheus: strings.ReplaceAll(name, ".", "_"), Unit: unit, Kind: kind, Description: description,
+		Features: []Feature{Stats}, Attributes: slices.Concat(attributes, flowEnds), Optional: append(ends(flowEnds...), "direction"),
+	}
+	switch unit {
+	case Seconds:
+		m.Prometheus += "_seconds"
+	case Bytes:
+		m.Prometheus += "_bytes"
+	}
+	if kind == Counter {
+		m.Prometheus += "_total"
+	}
+	return m
 }
 
 func graph(kind Kind, name, unit, description string) Metric {

@@ -33,6 +33,10 @@ var sections = []struct {
 	{ApplicationSpan, "`application_span`"},
 	{ApplicationHost, "`application_host` alone"},
 	{ApplicationServiceGraph, "`application_service_graph`"},
+	{Network, "`network`"},
+	{NetworkFlowPackets, "`network_flow_packets`"},
+	{NetworkInterZone, "`network_inter_zone`"},
+	{Stats, "`stats`"},
 }
 
 func table() string {

@@ -52,9 +52,12 @@ func Default() *Config {
 			ExportInterval:   10 * time.Second,
 			TTL:              5 * time.Minute,
 		},
-		DNS:        DNS{Ports: []int{53}},
-		Discovery:  Discovery{PodWait: 10 * time.Second, PodWaitBytes: 16 * MiB},
-		Network:    Network{Source: "socket_filter", Direction: "both"},
+		DNS:       DNS{Ports: []int{53}},
+		Discovery: Discovery{PodWait: 10 * time.Second, PodWaitBytes: 16 * MiB},
+		Network: Network{
+			Source: "socket_filter", Direction: "both", ExcludeInterfaces: []string{"lo"},
+			CacheActiveTimeout: 5 * time.Second, CacheMaxFlows: 20000,
+		},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect", InformersSyncTimeout: 30 * time.Second, Metrics: "pod"}},
 		Routes: Routes{
 			IgnoreMode:                "all",

@@ -81,7 +81,7 @@ type ServiceRoutes struct {
 // ServiceMetrics is which metrics are made of a service.
 type ServiceMetrics struct {
 	// Features in place of `metrics.features`. Absent: those.
-	Features []string `yaml:"features" absent:"true" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
+	Features []string `yaml:"features" absent:"true" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone network_flow_packets stats"`
 }
 
 // Overrides reports whether the rule says what is made of its services, and not only which they are.

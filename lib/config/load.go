@@ -153,6 +153,10 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string, depth int
 		d.value(node, v.Elem(), path, depth+1)
 	case null: // A key without a value, as when everything below it is a comment, is not set.
 	case t.Kind() == reflect.Struct:
+		if alone := aloneField(t); alone >= 0 && node.Kind == yaml.ScalarNode {
+			d.value(node, v.Field(alone), path, depth+1)
+			return
+		}
 		if node.Kind != yaml.MappingNode {
 			d.fail(node, "%s: want keys and values below it: %s", orTop(path), strings.Join(keysOf(t), ", "))
 			return
@@ -171,6 +175,16 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string, depth int
 			d.fail(node, "%s: %v", path, err)
 		}
 	}
+}
+
+// aloneField is the index of the field whose value may stand in the place of the section, -1 if there is none.
+func aloneField(t reflect.Type) int {
+	for _, f := range fieldsOf(t) {
+		if f.alone {
+			return f.index
+		}
+	}
+	return -1
 }
 
 func orTop(path string) string {

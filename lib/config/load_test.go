@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,8 @@ attributes:
   kubernetes: {enable: true}
   select:
     "http.*": {include: [a, b], exclude: [c]}
-network: {enable: true}
+network: {enable: true, cidrs: [10.0.0.0/8, {cidr: 10.1.0.0/16, name: office}]}
+ebpf: {heuristic_sql_detect: true}
 sampling:
   policies:
     - {name: slow, type: latency, latency: {threshold_ms: 500}}
@@ -79,7 +81,10 @@ sampling:
 	if len(cfg.Discovery.Services) != 2 || cfg.Discovery.Services[0].Name != "web" || !cfg.Discovery.Services[1].Selects() {
 		t.Errorf("services: %+v", cfg.Discovery.Services)
 	}
-	want := []string{"network.enable"}
+	if want := []config.CIDR{{CIDR: "10.0.0.0/8"}, {CIDR: "10.1.0.0/16", Name: "office"}}; !slices.Equal(cfg.Network.CIDRs, want) || !cfg.Flows() {
+		t.Errorf("network: %+v", cfg.Network)
+	}
+	want := []string{"ebpf.heuristic_sql_detect"}
 	if got := cfg.Inactive(); !reflect.DeepEqual(got, want) {
 		t.Errorf("inactive: %v, want %v", got, want)
 	}

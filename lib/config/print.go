@@ -148,11 +148,6 @@ func redactURL(text string) string {
 func (c *Config) Inactive() []string {
 	var keys []string
 	collectInactive(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem(), "", &keys)
-	for _, feature := range []string{"network", "network_inter_zone"} {
-		if slices.Contains(c.Metrics.Features, feature) {
-			keys = append(keys, "metrics.features: "+feature)
-		}
-	}
 	slices.Sort(keys)
 	return keys
 }

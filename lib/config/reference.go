@@ -17,7 +17,7 @@ import (
 
 // source holds the files with the structs whose comments are the documentation of their keys.
 //
-//go:embed config.go discovery.go sampling.go sections.go
+//go:embed config.go discovery.go network.go sampling.go sections.go
 var source embed.FS
 
 const referenceHead = `# Configuration

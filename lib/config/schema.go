@@ -21,6 +21,7 @@ import (
 //	absent    "true": an empty list is not the same as none, which is printed as nothing
 //	kinds     of a map of free-form sections: it takes the keys of the section that begin with one of these kinds and a
 //	          slash
+//	alone     "true": a scalar in the place of the section is the value of this key
 //	secret    how the value is masked when it is printed: "url" or "all"
 type field struct {
 	index    int
@@ -31,6 +32,7 @@ type field struct {
 	check    string
 	inactive bool
 	absent   bool
+	alone    bool
 	secret   string
 	kinds    []string
 }
@@ -46,6 +48,7 @@ func fieldsOf(t reflect.Type) []field {
 			check:    tag.Get("check"),
 			inactive: tag.Get("inactive") == "true",
 			absent:   tag.Get("absent") == "true",
+			alone:    tag.Get("alone") == "true",
 			secret:   tag.Get("secret"),
 			kinds:    strings.Fields(tag.Get("kinds")),
 		}

@@ -54,7 +54,7 @@ func TestSchema(t *testing.T) {
 				}
 			}
 			switch f.check {
-			case "", "optional", "address", "ports", "power_of_two", "required":
+			case "", "optional", "address", "cidr", "ports", "power_of_two", "required":
 			default:
 				t.Errorf("%s: unknown check %q", name, f.check)
 			}

@@ -5,9 +5,9 @@ import "time"
 // Metrics is which metrics are made, of every exchange, before any sampling.
 type Metrics struct {
 	// Features are the groups of metrics: application, application_host, application_process, application_span,
-	// application_service_graph. network and network_inter_zone are accepted and have no effect yet. An empty list: no
-	// metrics.
-	Features []string `yaml:"features" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone"`
+	// application_service_graph; of connections network, network_flow_packets (with network), network_inter_zone, stats.
+	// An empty list: no metrics.
+	Features []string `yaml:"features" oneof:"application application_host application_process application_span application_service_graph network network_inter_zone network_flow_packets stats"`
 	// Interval is the length of the windows over which exchanges are added up before they are sent on.
 	Interval time.Duration `yaml:"interval" range:"1s..10m"`
 	// HistogramAggregation is how measurements are counted: by explicit_bucket_histogram or
@@ -45,16 +45,6 @@ type DNS struct {
 
 // MaxDNSPorts bounds dns.ports.
 const MaxDNSPorts = 8
-
-// Network is flows between addresses, below the level of requests.
-type Network struct {
-	// Enable network flows.
-	Enable bool `yaml:"enable" inactive:"true"`
-	// Source of flows: socket_filter or tc.
-	Source string `yaml:"source" inactive:"true" oneof:"socket_filter tc"`
-	// Direction of flows: both, ingress or egress.
-	Direction string `yaml:"direction" inactive:"true" oneof:"both ingress egress"`
-}
 
 // Attributes of spans and metrics.
 type Attributes struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"reflect"
@@ -120,6 +121,10 @@ func (v *validator) scalar(value reflect.Value, at string, f field) {
 		err = checkAddress(text)
 	case "ports":
 		_, err = ParsePorts(text)
+	case "cidr":
+		if _, err = netip.ParsePrefix(text); err != nil {
+			err = fmt.Errorf("%q is not a range of addresses such as 10.0.0.0/8", clip(text))
+		}
 	case "power_of_two":
 		if n := value.Int(); n&(n-1) != 0 {
 			err = fmt.Errorf("%s is not a power of two", text)

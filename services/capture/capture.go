@@ -92,6 +92,9 @@ func RunBeside(ctx context.Context, env *service.Env, others Beside) error {
 		options.DatagramPorts = append(options.DatagramPorts, uint16(port))
 	}
 	options.RulePorts, options.PortsDecide = rules.Ports()
+	if env.Config.Flows() {
+		options.FlowInterval = env.Config.Network.CacheActiveTimeout
+	}
 	options.Prepare = func(k *kernel.Kernel) { with.probes = probes(env.Telemetry.Log, k) }
 	k, err := kernel.Attach(options)
 	if err != nil {

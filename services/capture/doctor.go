@@ -39,7 +39,7 @@ func Doctor(ctx context.Context, cfg *config.Config, w io.Writer) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := r.features(cfg.Capture)
+	err := r.features(cfg)
 	return errors.Join(err, r.err)
 }
 
@@ -155,8 +155,10 @@ func (r *doctor) privileges(drop bool) {
 }
 
 // features loads the kernel side and reports what became active.
-func (r *doctor) features(cfg config.Capture) error {
-	k, err := kernel.Attach(kernelOptions(cfg))
+func (r *doctor) features(cfg *config.Config) error {
+	options := kernelOptions(cfg.Capture)
+	options.FlowInterval = cfg.Network.CacheActiveTimeout // also where it is off: what it could do is asked
+	k, err := kernel.Attach(options)
 	if err != nil {
 		r.say("missing", "kernel side", err.Error())
 		return fmt.Errorf("the kernel side does not start: %w", err)

@@ -44,6 +44,8 @@ func register(registry *prometheus.Registry, m measured) (unregister func(), err
 		counter("policy_errors_total", "Processes whose policy the kernel side did not take.", c.PolicyErrors, nil),
 		counter("verdict_errors_total", "Connections that the kernel side could not be told about.", c.VerdictErrors, nil),
 		counter("connections_forgotten_total", "Connections whose state had to make room for others.", c.Forgotten, nil),
+		counter("flow_samples_total", "Samples of connections' counters that were published.", c.Samples, nil),
+		counter("flow_samples_without_owner_total", "Samples of connections of which no process is known: nobody moved data on them.", c.SamplesWithoutOwner, nil),
 		tables{m.source},
 		counter("runtimes_missed_total", "Go processes whose runtime was not looked at, because too many came at once.", c.RuntimesMissed, nil),
 		gauge("send_buffer_bytes", "Bytes of batches that wait to be published.", func() float64 { return float64(s.Bytes()) }, nil),

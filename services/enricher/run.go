@@ -57,7 +57,11 @@ func processors(cfg *config.Config, partitions int, registry prometheus.Register
 		Hold:       cfg.Enricher.HoldTime,
 		MaxPending: cfg.Enricher.MaxPending,
 		Asker:      asker,
-		Observer:   func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
+
+		FlowInterval: cfg.Network.CacheActiveTimeout,
+		MaxFlows:     cfg.Network.CacheMaxFlows,
+		Loopback:     cfg.Network.Loopback(),
+		Observer:     func(partition int) join.Observer { return metrics.New(partition, aggregation, gauges) },
 	}
 	return func(partition int) (stage.Processor, error) { return join.New(partition, settings, counters), nil }, nil
 }

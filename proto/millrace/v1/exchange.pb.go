@@ -276,7 +276,9 @@ type ExchangeBatch struct {
 	Processes []*Process  `protobuf:"bytes,2,rep,name=processes,proto3" json:"processes,omitempty"`
 	Exchanges []*Exchange `protobuf:"bytes,3,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
 	// Names of attributes; Attribute.name is an index into it.
-	Names         []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	Names []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	// Counters of connections, in the partition of their exchanges.
+	Flows         []*Flow `protobuf:"bytes,5,rep,name=flows,proto3" json:"flows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -339,6 +341,76 @@ func (x *ExchangeBatch) GetNames() []string {
 	return nil
 }
 
+func (x *ExchangeBatch) GetFlows() []*Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+// Flow is what one end of a connection has counted.
+type Flow struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Its index of the connection means nothing here.
+	Sample *FlowSample `protobuf:"bytes,2,opt,name=sample,proto3" json:"sample,omitempty"`
+	// Nanoseconds to add to times of the node to get nanoseconds since the Unix epoch.
+	ClockOffsetNs int64 `protobuf:"fixed64,3,opt,name=clock_offset_ns,json=clockOffsetNs,proto3" json:"clock_offset_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flow) Reset() {
+	*x = Flow{}
+	mi := &file_millrace_v1_exchange_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flow) ProtoMessage() {}
+
+func (x *Flow) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_exchange_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flow.ProtoReflect.Descriptor instead.
+func (*Flow) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Flow) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *Flow) GetSample() *FlowSample {
+	if x != nil {
+		return x.Sample
+	}
+	return nil
+}
+
+func (x *Flow) GetClockOffsetNs() int64 {
+	if x != nil {
+		return x.ClockOffsetNs
+	}
+	return 0
+}
+
 // ExchangeKey is the identity of a request, the same at both of its ends.
 type ExchangeKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -354,7 +426,7 @@ type ExchangeKey struct {
 
 func (x *ExchangeKey) Reset() {
 	*x = ExchangeKey{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[1]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +438,7 @@ func (x *ExchangeKey) String() string {
 func (*ExchangeKey) ProtoMessage() {}
 
 func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[1]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +451,7 @@ func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeKey.ProtoReflect.Descriptor instead.
 func (*ExchangeKey) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ExchangeKey) GetFlow() uint64 {
@@ -420,7 +492,7 @@ type TraceContext struct {
 
 func (x *TraceContext) Reset() {
 	*x = TraceContext{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[2]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +504,7 @@ func (x *TraceContext) String() string {
 func (*TraceContext) ProtoMessage() {}
 
 func (x *TraceContext) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[2]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +517,7 @@ func (x *TraceContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceContext.ProtoReflect.Descriptor instead.
 func (*TraceContext) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TraceContext) GetTraceId() []byte {
@@ -585,7 +657,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[3]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +669,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[3]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +682,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{3}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Exchange) GetKey() *ExchangeKey {
@@ -1037,7 +1109,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1121,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[4]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1134,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{4}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attribute) GetName() uint32 {
@@ -1168,7 +1240,7 @@ type TextList struct {
 
 func (x *TextList) Reset() {
 	*x = TextList{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1252,7 @@ func (x *TextList) String() string {
 func (*TextList) ProtoMessage() {}
 
 func (x *TextList) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[5]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1265,7 @@ func (x *TextList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextList.ProtoReflect.Descriptor instead.
 func (*TextList) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{5}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TextList) GetTexts() []string {
@@ -1229,7 +1301,7 @@ type HttpExchange struct {
 
 func (x *HttpExchange) Reset() {
 	*x = HttpExchange{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1313,7 @@ func (x *HttpExchange) String() string {
 func (*HttpExchange) ProtoMessage() {}
 
 func (x *HttpExchange) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[6]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1326,7 @@ func (x *HttpExchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpExchange.ProtoReflect.Descriptor instead.
 func (*HttpExchange) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{6}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HttpExchange) GetMethod() string {
@@ -1342,7 +1414,7 @@ type RedisExchange struct {
 
 func (x *RedisExchange) Reset() {
 	*x = RedisExchange{}
-	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1426,7 @@ func (x *RedisExchange) String() string {
 func (*RedisExchange) ProtoMessage() {}
 
 func (x *RedisExchange) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_exchange_proto_msgTypes[7]
+	mi := &file_millrace_v1_exchange_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1439,7 @@ func (x *RedisExchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisExchange.ProtoReflect.Descriptor instead.
 func (*RedisExchange) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{7}
+	return file_millrace_v1_exchange_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RedisExchange) GetCommand() string {
@@ -1416,12 +1488,19 @@ var File_millrace_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_exchange_proto_rawDesc = "" +
 	"\n" +
-	"\x1amillrace/v1/exchange.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\x1a\x15millrace/v1/raw.proto\x1a\x16millrace/v1/span.proto\"\xa8\x01\n" +
+	"\x1amillrace/v1/exchange.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\x1a\x15millrace/v1/raw.proto\x1a\x16millrace/v1/span.proto\"\xd1\x01\n" +
 	"\rExchangeBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x122\n" +
 	"\tprocesses\x18\x02 \x03(\v2\x14.millrace.v1.ProcessR\tprocesses\x123\n" +
 	"\texchanges\x18\x03 \x03(\v2\x15.millrace.v1.ExchangeR\texchanges\x12\x14\n" +
-	"\x05names\x18\x04 \x03(\tR\x05names\"Q\n" +
+	"\x05names\x18\x04 \x03(\tR\x05names\x12'\n" +
+	"\x05flows\x18\x05 \x03(\v2\x11.millrace.v1.FlowR\x05flows\"\x98\x01\n" +
+	"\x04Flow\x127\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2\x17.millrace.v1.ConnectionR\n" +
+	"connection\x12/\n" +
+	"\x06sample\x18\x02 \x01(\v2\x17.millrace.v1.FlowSampleR\x06sample\x12&\n" +
+	"\x0fclock_offset_ns\x18\x03 \x01(\x10R\rclockOffsetNs\"Q\n" +
 	"\vExchangeKey\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\x06R\x04flow\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
@@ -1577,49 +1656,55 @@ func file_millrace_v1_exchange_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_exchange_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_millrace_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_millrace_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_millrace_v1_exchange_proto_goTypes = []any{
 	(Side)(0),             // 0: millrace.v1.Side
 	(CauseKind)(0),        // 1: millrace.v1.CauseKind
 	(Outcome)(0),          // 2: millrace.v1.Outcome
 	(Family)(0),           // 3: millrace.v1.Family
 	(*ExchangeBatch)(nil), // 4: millrace.v1.ExchangeBatch
-	(*ExchangeKey)(nil),   // 5: millrace.v1.ExchangeKey
-	(*TraceContext)(nil),  // 6: millrace.v1.TraceContext
-	(*Exchange)(nil),      // 7: millrace.v1.Exchange
-	(*Attribute)(nil),     // 8: millrace.v1.Attribute
-	(*TextList)(nil),      // 9: millrace.v1.TextList
-	(*HttpExchange)(nil),  // 10: millrace.v1.HttpExchange
-	(*RedisExchange)(nil), // 11: millrace.v1.RedisExchange
-	(*Process)(nil),       // 12: millrace.v1.Process
-	(Protocol)(0),         // 13: millrace.v1.Protocol
-	(Transport)(0),        // 14: millrace.v1.Transport
-	(SpanKind)(0),         // 15: millrace.v1.SpanKind
+	(*Flow)(nil),          // 5: millrace.v1.Flow
+	(*ExchangeKey)(nil),   // 6: millrace.v1.ExchangeKey
+	(*TraceContext)(nil),  // 7: millrace.v1.TraceContext
+	(*Exchange)(nil),      // 8: millrace.v1.Exchange
+	(*Attribute)(nil),     // 9: millrace.v1.Attribute
+	(*TextList)(nil),      // 10: millrace.v1.TextList
+	(*HttpExchange)(nil),  // 11: millrace.v1.HttpExchange
+	(*RedisExchange)(nil), // 12: millrace.v1.RedisExchange
+	(*Process)(nil),       // 13: millrace.v1.Process
+	(*Connection)(nil),    // 14: millrace.v1.Connection
+	(*FlowSample)(nil),    // 15: millrace.v1.FlowSample
+	(Protocol)(0),         // 16: millrace.v1.Protocol
+	(Transport)(0),        // 17: millrace.v1.Transport
+	(SpanKind)(0),         // 18: millrace.v1.SpanKind
 }
 var file_millrace_v1_exchange_proto_depIdxs = []int32{
-	12, // 0: millrace.v1.ExchangeBatch.processes:type_name -> millrace.v1.Process
-	7,  // 1: millrace.v1.ExchangeBatch.exchanges:type_name -> millrace.v1.Exchange
-	5,  // 2: millrace.v1.Exchange.key:type_name -> millrace.v1.ExchangeKey
-	0,  // 3: millrace.v1.Exchange.side:type_name -> millrace.v1.Side
-	13, // 4: millrace.v1.Exchange.protocol:type_name -> millrace.v1.Protocol
-	2,  // 5: millrace.v1.Exchange.outcome:type_name -> millrace.v1.Outcome
-	14, // 6: millrace.v1.Exchange.transport:type_name -> millrace.v1.Transport
-	5,  // 7: millrace.v1.Exchange.cause:type_name -> millrace.v1.ExchangeKey
-	1,  // 8: millrace.v1.Exchange.cause_kind:type_name -> millrace.v1.CauseKind
-	6,  // 9: millrace.v1.Exchange.context:type_name -> millrace.v1.TraceContext
-	5,  // 10: millrace.v1.Exchange.cause_candidate:type_name -> millrace.v1.ExchangeKey
-	10, // 11: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
-	11, // 12: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
-	3,  // 13: millrace.v1.Exchange.family:type_name -> millrace.v1.Family
-	15, // 14: millrace.v1.Exchange.kind:type_name -> millrace.v1.SpanKind
-	8,  // 15: millrace.v1.Exchange.attributes:type_name -> millrace.v1.Attribute
-	6,  // 16: millrace.v1.Exchange.links:type_name -> millrace.v1.TraceContext
-	9,  // 17: millrace.v1.Attribute.texts:type_name -> millrace.v1.TextList
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 0: millrace.v1.ExchangeBatch.processes:type_name -> millrace.v1.Process
+	8,  // 1: millrace.v1.ExchangeBatch.exchanges:type_name -> millrace.v1.Exchange
+	5,  // 2: millrace.v1.ExchangeBatch.flows:type_name -> millrace.v1.Flow
+	14, // 3: millrace.v1.Flow.connection:type_name -> millrace.v1.Connection
+	15, // 4: millrace.v1.Flow.sample:type_name -> millrace.v1.FlowSample
+	6,  // 5: millrace.v1.Exchange.key:type_name -> millrace.v1.ExchangeKey
+	0,  // 6: millrace.v1.Exchange.side:type_name -> millrace.v1.Side
+	16, // 7: millrace.v1.Exchange.protocol:type_name -> millrace.v1.Protocol
+	2,  // 8: millrace.v1.Exchange.outcome:type_name -> millrace.v1.Outcome
+	17, // 9: millrace.v1.Exchange.transport:type_name -> millrace.v1.Transport
+	6,  // 10: millrace.v1.Exchange.cause:type_name -> millrace.v1.ExchangeKey
+	1,  // 11: millrace.v1.Exchange.cause_kind:type_name -> millrace.v1.CauseKind
+	7,  // 12: millrace.v1.Exchange.context:type_name -> millrace.v1.TraceContext
+	6,  // 13: millrace.v1.Exchange.cause_candidate:type_name -> millrace.v1.ExchangeKey
+	11, // 14: millrace.v1.Exchange.http:type_name -> millrace.v1.HttpExchange
+	12, // 15: millrace.v1.Exchange.redis:type_name -> millrace.v1.RedisExchange
+	3,  // 16: millrace.v1.Exchange.family:type_name -> millrace.v1.Family
+	18, // 17: millrace.v1.Exchange.kind:type_name -> millrace.v1.SpanKind
+	9,  // 18: millrace.v1.Exchange.attributes:type_name -> millrace.v1.Attribute
+	7,  // 19: millrace.v1.Exchange.links:type_name -> millrace.v1.TraceContext
+	10, // 20: millrace.v1.Attribute.texts:type_name -> millrace.v1.TextList
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_exchange_proto_init() }
@@ -1630,11 +1715,11 @@ func file_millrace_v1_exchange_proto_init() {
 	file_millrace_v1_process_proto_init()
 	file_millrace_v1_raw_proto_init()
 	file_millrace_v1_span_proto_init()
-	file_millrace_v1_exchange_proto_msgTypes[3].OneofWrappers = []any{
+	file_millrace_v1_exchange_proto_msgTypes[4].OneofWrappers = []any{
 		(*Exchange_Http)(nil),
 		(*Exchange_Redis)(nil),
 	}
-	file_millrace_v1_exchange_proto_msgTypes[4].OneofWrappers = []any{
+	file_millrace_v1_exchange_proto_msgTypes[5].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Real)(nil),
@@ -1647,7 +1732,7 @@ func file_millrace_v1_exchange_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_exchange_proto_rawDesc), len(file_millrace_v1_exchange_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -352,6 +352,8 @@ const (
 	LossCause_LOSS_CAUSE_MALFORMED LossCause = 6
 	// The position in the byte stream could not be established.
 	LossCause_LOSS_CAUSE_NO_OFFSET LossCause = 7
+	// A sample of a connection's counters found no room. The next one makes up for it, unless it was the last.
+	LossCause_LOSS_CAUSE_FLOW LossCause = 8
 )
 
 // Enum value maps for LossCause.
@@ -365,6 +367,7 @@ var (
 		5: "LOSS_CAUSE_NOT_OBSERVABLE",
 		6: "LOSS_CAUSE_MALFORMED",
 		7: "LOSS_CAUSE_NO_OFFSET",
+		8: "LOSS_CAUSE_FLOW",
 	}
 	LossCause_value = map[string]int32{
 		"LOSS_CAUSE_UNSPECIFIED":        0,
@@ -375,6 +378,7 @@ var (
 		"LOSS_CAUSE_NOT_OBSERVABLE":     5,
 		"LOSS_CAUSE_MALFORMED":          6,
 		"LOSS_CAUSE_NO_OFFSET":          7,
+		"LOSS_CAUSE_FLOW":               8,
 	}
 )
 
@@ -436,7 +440,9 @@ type RawBatch struct {
 	// How far the node is. A batch with it has its node, epoch and nothing else, is not numbered (sequence 0), and goes
 	// to the partition that the node's name hashes to (see lib/bus). What decoders make of it for each other is a
 	// ProgressBatch on millrace.raw.progress.
-	Progress      *NodeProgress `protobuf:"bytes,11,opt,name=progress,proto3" json:"progress,omitempty"`
+	Progress *NodeProgress `protobuf:"bytes,11,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Counters of connections: where flows are on, of each that moved segments lately, and of each that ended.
+	Flows         []*FlowSample `protobuf:"bytes,12,rep,name=flows,proto3" json:"flows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,6 +554,264 @@ func (x *RawBatch) GetProgress() *NodeProgress {
 	return nil
 }
 
+func (x *RawBatch) GetFlows() []*FlowSample {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+// FlowSample is what one end of a TCP connection has counted since the connection began. A sample that is lost or comes
+// twice changes no sum: the next one has all that the one before had.
+type FlowSample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index into RawBatch.connections plus 1.
+	Connection uint32 `protobuf:"varint,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Node time (CLOCK_MONOTONIC, ns) at which the counters were read.
+	TimeNs uint64 `protobuf:"fixed64,2,opt,name=time_ns,json=timeNs,proto3" json:"time_ns,omitempty"`
+	// Bit set: 1 = this instance of capture had no sample of the end before; 2 = the connection ended, none follows.
+	Flags uint32 `protobuf:"varint,3,opt,name=flags,proto3" json:"flags,omitempty"`
+	// Bytes of payload sent, with those that were sent again.
+	BytesSent          uint64 `protobuf:"varint,4,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	BytesRetransmitted uint64 `protobuf:"varint,5,opt,name=bytes_retransmitted,json=bytesRetransmitted,proto3" json:"bytes_retransmitted,omitempty"`
+	// Bytes of payload that the other end acknowledged, and that this end received, each once.
+	PayloadSent     uint64 `protobuf:"varint,6,opt,name=payload_sent,json=payloadSent,proto3" json:"payload_sent,omitempty"`
+	PayloadReceived uint64 `protobuf:"varint,7,opt,name=payload_received,json=payloadReceived,proto3" json:"payload_received,omitempty"`
+	// Segments, which wrap at 2^32, as all that follow.
+	SegmentsOut     uint32 `protobuf:"varint,8,opt,name=segments_out,json=segmentsOut,proto3" json:"segments_out,omitempty"`
+	SegmentsIn      uint32 `protobuf:"varint,9,opt,name=segments_in,json=segmentsIn,proto3" json:"segments_in,omitempty"`
+	DataSegmentsOut uint32 `protobuf:"varint,10,opt,name=data_segments_out,json=dataSegmentsOut,proto3" json:"data_segments_out,omitempty"`
+	DataSegmentsIn  uint32 `protobuf:"varint,11,opt,name=data_segments_in,json=dataSegmentsIn,proto3" json:"data_segments_in,omitempty"`
+	// Segments sent again; the SYN is one.
+	Retransmits uint32 `protobuf:"varint,12,opt,name=retransmits,proto3" json:"retransmits,omitempty"`
+	// Round-trip time, microseconds: smoothed, and the least of the last minutes. The smoothed one has the time for which
+	// the other end delays acknowledgements.
+	SrttUs   uint32 `protobuf:"varint,13,opt,name=srtt_us,json=srttUs,proto3" json:"srtt_us,omitempty"`
+	RttMinUs uint32 `protobuf:"varint,14,opt,name=rtt_min_us,json=rttMinUs,proto3" json:"rtt_min_us,omitempty"`
+	// Bytes of the headers of IP and TCP in a segment.
+	HeaderBytes     uint32 `protobuf:"varint,15,opt,name=header_bytes,json=headerBytes,proto3" json:"header_bytes,omitempty"`
+	OutOfOrder      uint32 `protobuf:"varint,16,opt,name=out_of_order,json=outOfOrder,proto3" json:"out_of_order,omitempty"`
+	DsackDuplicates uint32 `protobuf:"varint,17,opt,name=dsack_duplicates,json=dsackDuplicates,proto3" json:"dsack_duplicates,omitempty"`
+	Reordered       uint32 `protobuf:"varint,18,opt,name=reordered,proto3" json:"reordered,omitempty"`
+	Lost            uint32 `protobuf:"varint,19,opt,name=lost,proto3" json:"lost,omitempty"`
+	DeliveredCe     uint32 `protobuf:"varint,20,opt,name=delivered_ce,json=deliveredCe,proto3" json:"delivered_ce,omitempty"`
+	// Microseconds for which this end had something to send, and for which the other end's window or this end's send
+	// buffer was what held it back.
+	BusyUs            uint64 `protobuf:"varint,21,opt,name=busy_us,json=busyUs,proto3" json:"busy_us,omitempty"`
+	ReceiverLimitedUs uint64 `protobuf:"varint,22,opt,name=receiver_limited_us,json=receiverLimitedUs,proto3" json:"receiver_limited_us,omitempty"`
+	SenderLimitedUs   uint64 `protobuf:"varint,23,opt,name=sender_limited_us,json=senderLimitedUs,proto3" json:"sender_limited_us,omitempty"`
+	// For an end: the socket error (errno), 0 if there was none, and the state of TCP before it (as in Linux).
+	Error         uint32 `protobuf:"varint,24,opt,name=error,proto3" json:"error,omitempty"`
+	State         uint32 `protobuf:"varint,25,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowSample) Reset() {
+	*x = FlowSample{}
+	mi := &file_millrace_v1_raw_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowSample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowSample) ProtoMessage() {}
+
+func (x *FlowSample) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_raw_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowSample.ProtoReflect.Descriptor instead.
+func (*FlowSample) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FlowSample) GetConnection() uint32 {
+	if x != nil {
+		return x.Connection
+	}
+	return 0
+}
+
+func (x *FlowSample) GetTimeNs() uint64 {
+	if x != nil {
+		return x.TimeNs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *FlowSample) GetBytesSent() uint64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+func (x *FlowSample) GetBytesRetransmitted() uint64 {
+	if x != nil {
+		return x.BytesRetransmitted
+	}
+	return 0
+}
+
+func (x *FlowSample) GetPayloadSent() uint64 {
+	if x != nil {
+		return x.PayloadSent
+	}
+	return 0
+}
+
+func (x *FlowSample) GetPayloadReceived() uint64 {
+	if x != nil {
+		return x.PayloadReceived
+	}
+	return 0
+}
+
+func (x *FlowSample) GetSegmentsOut() uint32 {
+	if x != nil {
+		return x.SegmentsOut
+	}
+	return 0
+}
+
+func (x *FlowSample) GetSegmentsIn() uint32 {
+	if x != nil {
+		return x.SegmentsIn
+	}
+	return 0
+}
+
+func (x *FlowSample) GetDataSegmentsOut() uint32 {
+	if x != nil {
+		return x.DataSegmentsOut
+	}
+	return 0
+}
+
+func (x *FlowSample) GetDataSegmentsIn() uint32 {
+	if x != nil {
+		return x.DataSegmentsIn
+	}
+	return 0
+}
+
+func (x *FlowSample) GetRetransmits() uint32 {
+	if x != nil {
+		return x.Retransmits
+	}
+	return 0
+}
+
+func (x *FlowSample) GetSrttUs() uint32 {
+	if x != nil {
+		return x.SrttUs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetRttMinUs() uint32 {
+	if x != nil {
+		return x.RttMinUs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetHeaderBytes() uint32 {
+	if x != nil {
+		return x.HeaderBytes
+	}
+	return 0
+}
+
+func (x *FlowSample) GetOutOfOrder() uint32 {
+	if x != nil {
+		return x.OutOfOrder
+	}
+	return 0
+}
+
+func (x *FlowSample) GetDsackDuplicates() uint32 {
+	if x != nil {
+		return x.DsackDuplicates
+	}
+	return 0
+}
+
+func (x *FlowSample) GetReordered() uint32 {
+	if x != nil {
+		return x.Reordered
+	}
+	return 0
+}
+
+func (x *FlowSample) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *FlowSample) GetDeliveredCe() uint32 {
+	if x != nil {
+		return x.DeliveredCe
+	}
+	return 0
+}
+
+func (x *FlowSample) GetBusyUs() uint64 {
+	if x != nil {
+		return x.BusyUs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetReceiverLimitedUs() uint64 {
+	if x != nil {
+		return x.ReceiverLimitedUs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetSenderLimitedUs() uint64 {
+	if x != nil {
+		return x.SenderLimitedUs
+	}
+	return 0
+}
+
+func (x *FlowSample) GetError() uint32 {
+	if x != nil {
+		return x.Error
+	}
+	return 0
+}
+
+func (x *FlowSample) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
 // NodeProgress is how far a node is: without it, that nothing came could mean that nothing happened, or that it could
 // not be published. Its times are the node's (CLOCK_MONOTONIC, as Event.time_ns), so it says no more when it comes
 // late.
@@ -565,7 +829,7 @@ type NodeProgress struct {
 
 func (x *NodeProgress) Reset() {
 	*x = NodeProgress{}
-	mi := &file_millrace_v1_raw_proto_msgTypes[1]
+	mi := &file_millrace_v1_raw_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +841,7 @@ func (x *NodeProgress) String() string {
 func (*NodeProgress) ProtoMessage() {}
 
 func (x *NodeProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_raw_proto_msgTypes[1]
+	mi := &file_millrace_v1_raw_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +854,7 @@ func (x *NodeProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeProgress.ProtoReflect.Descriptor instead.
 func (*NodeProgress) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NodeProgress) GetSentNs() uint64 {
@@ -651,7 +915,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_millrace_v1_raw_proto_msgTypes[2]
+	mi := &file_millrace_v1_raw_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +927,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_raw_proto_msgTypes[2]
+	mi := &file_millrace_v1_raw_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +940,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Connection) GetSendFlow() uint64 {
@@ -848,7 +1112,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_millrace_v1_raw_proto_msgTypes[3]
+	mi := &file_millrace_v1_raw_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1124,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_raw_proto_msgTypes[3]
+	mi := &file_millrace_v1_raw_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1137,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{3}
+	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Event) GetKind() EventKind {
@@ -1051,7 +1315,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_millrace_v1_raw_proto_msgTypes[4]
+	mi := &file_millrace_v1_raw_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1327,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_raw_proto_msgTypes[4]
+	mi := &file_millrace_v1_raw_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1340,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{4}
+	return file_millrace_v1_raw_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Loss) GetCause() LossCause {
@@ -1104,7 +1368,7 @@ var File_millrace_v1_raw_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\n" +
-	"\x15millrace/v1/raw.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\"\xad\x03\n" +
+	"\x15millrace/v1/raw.proto\x12\vmillrace.v1\x1a\x19millrace/v1/process.proto\"\xdc\x03\n" +
 	"\bRawBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -1117,7 +1381,42 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x06events\x18\t \x03(\v2\x12.millrace.v1.EventR\x06events\x12)\n" +
 	"\x06losses\x18\n" +
 	" \x03(\v2\x11.millrace.v1.LossR\x06losses\x125\n" +
-	"\bprogress\x18\v \x01(\v2\x19.millrace.v1.NodeProgressR\bprogress\"X\n" +
+	"\bprogress\x18\v \x01(\v2\x19.millrace.v1.NodeProgressR\bprogress\x12-\n" +
+	"\x05flows\x18\f \x03(\v2\x17.millrace.v1.FlowSampleR\x05flows\"\xd2\x06\n" +
+	"\n" +
+	"FlowSample\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\rR\n" +
+	"connection\x12\x17\n" +
+	"\atime_ns\x18\x02 \x01(\x06R\x06timeNs\x12\x14\n" +
+	"\x05flags\x18\x03 \x01(\rR\x05flags\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\x04 \x01(\x04R\tbytesSent\x12/\n" +
+	"\x13bytes_retransmitted\x18\x05 \x01(\x04R\x12bytesRetransmitted\x12!\n" +
+	"\fpayload_sent\x18\x06 \x01(\x04R\vpayloadSent\x12)\n" +
+	"\x10payload_received\x18\a \x01(\x04R\x0fpayloadReceived\x12!\n" +
+	"\fsegments_out\x18\b \x01(\rR\vsegmentsOut\x12\x1f\n" +
+	"\vsegments_in\x18\t \x01(\rR\n" +
+	"segmentsIn\x12*\n" +
+	"\x11data_segments_out\x18\n" +
+	" \x01(\rR\x0fdataSegmentsOut\x12(\n" +
+	"\x10data_segments_in\x18\v \x01(\rR\x0edataSegmentsIn\x12 \n" +
+	"\vretransmits\x18\f \x01(\rR\vretransmits\x12\x17\n" +
+	"\asrtt_us\x18\r \x01(\rR\x06srttUs\x12\x1c\n" +
+	"\n" +
+	"rtt_min_us\x18\x0e \x01(\rR\brttMinUs\x12!\n" +
+	"\fheader_bytes\x18\x0f \x01(\rR\vheaderBytes\x12 \n" +
+	"\fout_of_order\x18\x10 \x01(\rR\n" +
+	"outOfOrder\x12)\n" +
+	"\x10dsack_duplicates\x18\x11 \x01(\rR\x0fdsackDuplicates\x12\x1c\n" +
+	"\treordered\x18\x12 \x01(\rR\treordered\x12\x12\n" +
+	"\x04lost\x18\x13 \x01(\rR\x04lost\x12!\n" +
+	"\fdelivered_ce\x18\x14 \x01(\rR\vdeliveredCe\x12\x17\n" +
+	"\abusy_us\x18\x15 \x01(\x04R\x06busyUs\x12.\n" +
+	"\x13receiver_limited_us\x18\x16 \x01(\x04R\x11receiverLimitedUs\x12*\n" +
+	"\x11sender_limited_us\x18\x17 \x01(\x04R\x0fsenderLimitedUs\x12\x14\n" +
+	"\x05error\x18\x18 \x01(\rR\x05error\x12\x14\n" +
+	"\x05state\x18\x19 \x01(\rR\x05state\"X\n" +
 	"\fNodeProgress\x12\x17\n" +
 	"\asent_ns\x18\x01 \x01(\x06R\x06sentNs\x12\x1b\n" +
 	"\tstored_ns\x18\x02 \x01(\x06R\bstoredNs\x12\x12\n" +
@@ -1215,7 +1514,7 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x17EVENT_KIND_PROCESS_EXIT\x10\t\x12\x1d\n" +
 	"\x19EVENT_KIND_END_OF_CAPTURE\x10\n" +
 	"\x12\x1c\n" +
-	"\x18EVENT_KIND_PROCESS_START\x10\v*\xf3\x01\n" +
+	"\x18EVENT_KIND_PROCESS_START\x10\v*\x88\x02\n" +
 	"\tLossCause\x12\x1a\n" +
 	"\x16LOSS_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14LOSS_CAUSE_RING_FULL\x10\x01\x12\x19\n" +
@@ -1224,7 +1523,8 @@ const file_millrace_v1_raw_proto_rawDesc = "" +
 	"\x1bLOSS_CAUSE_SEND_BUFFER_FULL\x10\x04\x12\x1d\n" +
 	"\x19LOSS_CAUSE_NOT_OBSERVABLE\x10\x05\x12\x18\n" +
 	"\x14LOSS_CAUSE_MALFORMED\x10\x06\x12\x18\n" +
-	"\x14LOSS_CAUSE_NO_OFFSET\x10\aB+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
+	"\x14LOSS_CAUSE_NO_OFFSET\x10\a\x12\x13\n" +
+	"\x0fLOSS_CAUSE_FLOW\x10\bB+Z)millrace.dev/proto/millrace/v1;millracev1b\x06proto3"
 
 var (
 	file_millrace_v1_raw_proto_rawDescOnce sync.Once
@@ -1239,7 +1539,7 @@ func file_millrace_v1_raw_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_raw_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_millrace_v1_raw_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_millrace_v1_raw_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_millrace_v1_raw_proto_goTypes = []any{
 	(Transport)(0),       // 0: millrace.v1.Transport
 	(Role)(0),            // 1: millrace.v1.Role
@@ -1247,28 +1547,30 @@ var file_millrace_v1_raw_proto_goTypes = []any{
 	(EventKind)(0),       // 3: millrace.v1.EventKind
 	(LossCause)(0),       // 4: millrace.v1.LossCause
 	(*RawBatch)(nil),     // 5: millrace.v1.RawBatch
-	(*NodeProgress)(nil), // 6: millrace.v1.NodeProgress
-	(*Connection)(nil),   // 7: millrace.v1.Connection
-	(*Event)(nil),        // 8: millrace.v1.Event
-	(*Loss)(nil),         // 9: millrace.v1.Loss
-	(*Process)(nil),      // 10: millrace.v1.Process
+	(*FlowSample)(nil),   // 6: millrace.v1.FlowSample
+	(*NodeProgress)(nil), // 7: millrace.v1.NodeProgress
+	(*Connection)(nil),   // 8: millrace.v1.Connection
+	(*Event)(nil),        // 9: millrace.v1.Event
+	(*Loss)(nil),         // 10: millrace.v1.Loss
+	(*Process)(nil),      // 11: millrace.v1.Process
 }
 var file_millrace_v1_raw_proto_depIdxs = []int32{
-	10, // 0: millrace.v1.RawBatch.processes:type_name -> millrace.v1.Process
-	7,  // 1: millrace.v1.RawBatch.connections:type_name -> millrace.v1.Connection
-	8,  // 2: millrace.v1.RawBatch.events:type_name -> millrace.v1.Event
-	9,  // 3: millrace.v1.RawBatch.losses:type_name -> millrace.v1.Loss
-	6,  // 4: millrace.v1.RawBatch.progress:type_name -> millrace.v1.NodeProgress
-	0,  // 5: millrace.v1.Connection.transport:type_name -> millrace.v1.Transport
-	1,  // 6: millrace.v1.Connection.role:type_name -> millrace.v1.Role
-	2,  // 7: millrace.v1.Connection.protocol_hint:type_name -> millrace.v1.Protocol
-	3,  // 8: millrace.v1.Event.kind:type_name -> millrace.v1.EventKind
-	4,  // 9: millrace.v1.Loss.cause:type_name -> millrace.v1.LossCause
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 0: millrace.v1.RawBatch.processes:type_name -> millrace.v1.Process
+	8,  // 1: millrace.v1.RawBatch.connections:type_name -> millrace.v1.Connection
+	9,  // 2: millrace.v1.RawBatch.events:type_name -> millrace.v1.Event
+	10, // 3: millrace.v1.RawBatch.losses:type_name -> millrace.v1.Loss
+	7,  // 4: millrace.v1.RawBatch.progress:type_name -> millrace.v1.NodeProgress
+	6,  // 5: millrace.v1.RawBatch.flows:type_name -> millrace.v1.FlowSample
+	0,  // 6: millrace.v1.Connection.transport:type_name -> millrace.v1.Transport
+	1,  // 7: millrace.v1.Connection.role:type_name -> millrace.v1.Role
+	2,  // 8: millrace.v1.Connection.protocol_hint:type_name -> millrace.v1.Protocol
+	3,  // 9: millrace.v1.Event.kind:type_name -> millrace.v1.EventKind
+	4,  // 10: millrace.v1.Loss.cause:type_name -> millrace.v1.LossCause
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_raw_proto_init() }
@@ -1283,7 +1585,7 @@ func file_millrace_v1_raw_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_raw_proto_rawDesc), len(file_millrace_v1_raw_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -35,6 +35,7 @@ type Builder struct {
 	processes   []byte
 	connections []byte
 	events      []byte
+	flows       []byte
 
 	known           map[uint64]*byte // processes in the batch, by id: first byte of their encoding
 	connectionCount uint32
@@ -48,9 +49,11 @@ func NewBuilder(node string, epoch uint64, partition int) *Builder {
 }
 
 // Size is how many bytes the batch has so far, without its head.
-func (b *Builder) Size() int { return len(b.processes) + len(b.connections) + len(b.events) }
+func (b *Builder) Size() int {
+	return len(b.processes) + len(b.connections) + len(b.events) + len(b.flows)
+}
 
-// Events is how many events the batch has.
+// Events is how many events and samples the batch has.
 func (b *Builder) Events() int { return b.eventCount }
 
 // Sequence of the batch being built.
@@ -118,6 +121,7 @@ func (b *Builder) Finish(dst []byte, clockOffsetNS int64, losses []Loss) []byte 
 	dst = append(dst, b.processes...)
 	dst = append(dst, b.connections...)
 	dst = append(dst, b.events...)
+	dst = append(dst, b.flows...)
 	for _, loss := range losses {
 		n := sizeUint(uint64(loss.Cause)) + sizeUint(loss.Events) + sizeUint(loss.Bytes)
 		dst = append(dst, 10<<3|2, byte(n)) // At most 2+2*11 bytes.
@@ -127,6 +131,7 @@ func (b *Builder) Finish(dst []byte, clockOffsetNS int64, losses []Loss) []byte 
 	}
 	b.sequence++
 	b.processes, b.connections, b.events = b.processes[:0], b.connections[:0], b.events[:0]
+	b.flows = b.flows[:0]
 	b.connectionCount, b.eventCount = 0, 0
 	clear(b.known)
 	return dst
@@ -135,7 +140,7 @@ func (b *Builder) Finish(dst []byte, clockOffsetNS int64, losses []Loss) []byte 
 // Release frees the buffers of a builder that has nothing to do.
 func (b *Builder) Release() {
 	if b.Size() == 0 {
-		b.processes, b.connections, b.events = nil, nil, nil
+		b.processes, b.connections, b.events, b.flows = nil, nil, nil, nil
 	}
 }
 

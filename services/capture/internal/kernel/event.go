@@ -48,6 +48,9 @@ const (
 	datagramSent // of records alone: handed on as Send and Receive
 	datagramReceived
 
+	// Sample brings the counters of a connection, which need not have been opened before.
+	Sample
+
 	// Unwatched is no record of the kernel side: no more events of the connection come, though it may be open.
 	Unwatched
 )
@@ -83,6 +86,8 @@ type Event struct {
 	Retransmits  uint32
 	Flags        uint32 // as Event.flags in raw.proto
 	Error        uint32
+	// Counters of a Sample, else nil. They are not changed.
+	Counters *Counters
 }
 
 // Segment is a run of payload bytes: Length bytes that belong at position At within the event.

@@ -60,6 +60,7 @@ var programs = []program{
 	{"socket_state", "connection states", true, "identity, role and end of TCP connections", "socket_state_perf", true, false},
 	{"socket_destroyed", "connection ends", true, "the end of TCP connections", "socket_destroyed_perf", true, false},
 	{"existing_sockets", "connections before start", false, "the roles of connections that were open before the start are less certain; the rest is found at their next event", "", false, false},
+	{programSample, "flow samples", false, "the counters of connections are known when they end, not while they last", "", false, false},
 	{"task_forked", "new tasks", false, "which thread made which, so work handed to a new thread is not linked; policies are not inherited", "task_forked_perf", false, false},
 	{"process_execed", "new programs", false, "a process is found at its first traffic, not when it starts", "process_execed_perf", false, false},
 	{"task_exited", "ended tasks", false, "ends of threads and processes; their state is kept until it is old", "task_exited_perf", false, false},
@@ -77,6 +78,9 @@ const (
 	programURing      = "io_uring_done"
 	programURingCount = "io_uring_submitted"
 	programArrivals   = "segment_arrived"
+	programSample     = "sample_flows"
+
+	programSampleTable = "sample_table"
 )
 
 // Features reports what the kernel side could attach and what is lost without the rest, in a fixed order.

@@ -37,6 +37,11 @@ type Kernel struct {
 	table      *table
 	sweeper    sweeper
 	datagrams  datagrams
+	pass       func() error // over the counters of connections; nil: they are not read before these end
+	sampler    *link.Iter   // what pass reads, if it does
+	sampling   sync.WaitGroup
+	jiffies    jiffies
+	passes     passes
 	unvisited  []uint32 // network namespaces whose listeners the iterator did not see
 	uring      uringShape
 	uringAt    uint32
@@ -130,6 +135,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 		"datagram_ports":     k.options.datagramPorts(),
 		"agent":              uint32(os.Getpid()),
 		"ports_decide":       k.options.PortsDecide,
+		"flows":              k.options.FlowInterval > 0,
 	}
 	if k.options.CgroupPrefix != "" {
 		id, level, err := cgroupID(k.options.CgroupPrefix)
@@ -202,20 +208,24 @@ func (k *Kernel) attach(spec *ebpf.CollectionSpec) error {
 	_, noVerdicts := k.loadOptional(spec, programVerdict)
 	k.check, _ = k.loadOptional(spec, programCheck) // Without it connections are looked up.
 	for _, p := range programs {
-		if p.name == programURingCount && k.uring != uringNone || p.name == programArrivals && k.options.NoArrivalTimes {
+		if p.name == programURingCount && k.uring != uringNone || p.name == programArrivals && k.options.NoArrivalTimes ||
+			p.name == programSample && k.options.FlowInterval == 0 {
 			continue
 		}
 		feature := Feature{Name: p.feature, Required: p.required, Lost: p.lost}
 		loaded, err := k.collection.Programs[p.name], error(nil)
 		if p.name == programURing && k.uring == uringNone {
 			err = errNoURing
-		} else if loaded == nil {
+		} else if loaded == nil && p.name != programSample {
 			loaded, err = k.loadOptional(spec, p.name)
 		}
 		if err == nil {
-			if p.name == "existing_sockets" {
+			switch p.name {
+			case "existing_sockets":
 				k.unvisited, err = iterateSockets(loaded)
-			} else {
+			case programSample:
+				err = k.attachSampler(spec)
+			default:
 				var refused error
 				refused, err = k.attachProgram(spec, p, loaded, preemptible(p))
 				missed = cmp.Or(missed, refused)
@@ -397,10 +407,14 @@ func (k *Kernel) Close() error {
 	var errs []error
 	k.closeOnce.Do(func() {
 		close(k.closed)
+		k.sampling.Wait()
 		// Run may be in a batch. Once a program is detached the others tell half of the truth, which is not handed
 		// on.
 		k.reading.Lock()
 		defer k.reading.Unlock()
+		if k.sampler != nil {
+			errs = append(errs, k.sampler.Close())
+		}
 		for _, l := range k.links {
 			errs = append(errs, l.Close())
 		}

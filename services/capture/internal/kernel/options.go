@@ -47,6 +47,9 @@ type Options struct {
 	PortsDecide bool
 	// NoArrivalTimes: it is not looked when bytes arrive, see [Event].ArrivedNS.
 	NoArrivalTimes bool
+	// FlowInterval is how far apart the counters of connections that move segments are read; they are also at the end of
+	// each. 0: never.
+	FlowInterval time.Duration
 	// Prepare is called when the maps are there and nothing is attached yet, with a Kernel whose Maps and SetPolicy may
 	// be used: for what takes long and would otherwise come between Attach and Run, while the ring buffer fills. May be
 	// nil.

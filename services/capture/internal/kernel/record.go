@@ -76,6 +76,7 @@ type rawConnection struct {
 	Error       uint32 // or Paired
 	Tries       uint16
 	Flags, _    uint8
+	_           [2]uint32 // of flows
 }
 
 const (

@@ -30,6 +30,7 @@ func pollInterval(ringBytes, processors int) time.Duration {
 
 // Run implements [Source]. It must be called once at most.
 func (k *Kernel) Run(handle func(*Event), idle func(drained bool)) error {
+	k.startSampling()
 	interval := pollInterval(k.options.RingBytes, runtime.NumCPU())
 	for {
 		for more := true; more; {
@@ -148,6 +149,11 @@ func (k *Kernel) decode(sample []byte, e *Event) bool {
 			return k.refuse(uint64(r.Length))
 		}
 		return k.datagrams.take(r, sample, e)
+	case Sample:
+		if len(sample) < flowRecordSize {
+			return k.refuse(0)
+		}
+		k.takeSample(recordAt[rawFlowRecord](sample), e)
 	case TaskEnd, ProcessExec, ProcessExit:
 	default:
 		return k.refuse(0)

@@ -8,7 +8,7 @@ import (
 )
 
 // lossCauses is LOSS_CAUSES in millrace.h; behind it come the tables, in this order.
-const lossCauses = 8
+const lossCauses = 9
 
 var tableNames = [...]string{"connections", "policies", "listeners", "unix_connections"}
 

@@ -22,6 +22,7 @@ type Counters struct {
 	events, bytes, batches       atomic.Uint64
 	policyErrors, runtimesMissed atomic.Uint64
 	forgotten                    atomic.Uint64
+	samples, samplesWithoutOwner atomic.Uint64
 	verdictErrors                atomic.Uint64
 	givenUp                      [redact.Causes][maxListed]atomic.Uint64 // by cause, and by what the connection was taken for
 	directionsGivenUp            [redact.Causes][maxListed]atomic.Uint64
@@ -44,6 +45,12 @@ func (c *Counters) Bytes() uint64 { return c.bytes.Load() }
 
 // Batches handed to the send buffer.
 func (c *Counters) Batches() uint64 { return c.batches.Load() }
+
+// Samples of connections' counters that were published.
+func (c *Counters) Samples() uint64 { return c.samples.Load() }
+
+// SamplesWithoutOwner counts those of connections of which no process is known.
+func (c *Counters) SamplesWithoutOwner() uint64 { return c.samplesWithoutOwner.Load() }
 
 // Processes known.
 func (c *Counters) Processes() int64 { return c.processes.Load() }

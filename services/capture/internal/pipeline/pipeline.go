@@ -140,6 +140,10 @@ func (p *Pipeline) Handle(ev *kernel.Event) {
 		p.onConnection(ev)
 		return
 	}
+	if ev.Kind == kernel.Sample {
+		p.onSample(ev)
+		return
+	}
 	ev.Connection = nil
 	switch ev.Kind {
 	case kernel.ProcessFork:
@@ -199,6 +203,10 @@ func (p *Pipeline) route(proc *process.Process, c *connection, ev *kernel.Event)
 // emit adds an event to the batch of its process's partition. Events about tasks matter once the process has acted on a
 // connection: before that there is no request that a task could work for, and most processes of a node never get there.
 func (p *Pipeline) emit(proc *process.Process, c *connection, ev *kernel.Event) {
+	if ev.Kind == kernel.Sample {
+		p.emitSample(proc, ev)
+		return
+	}
 	if c == nil && !proc.Active {
 		return
 	}

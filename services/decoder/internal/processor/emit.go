@@ -2,6 +2,7 @@ package processor
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -119,15 +120,7 @@ func (o *emitter) end(s *slot, m []byte) {
 // process; they are not changed.
 func (o *emitter) exchange(partition int, c *connection, x *decode.Exchange, encoded, attributes []byte) {
 	s := &o.exchanges[partition]
-	named := false
-	for _, q := range s.processes {
-		if named = q == c.owner; named {
-			break
-		}
-	}
-	if !named {
-		s.processes = append(s.processes, c.owner)
-	}
+	s.name(c.owner)
 	o.scratch = appendCause(o.scratch[:0], x)
 	m := s.begin(3, len(encoded)+len(attributes)+len(o.scratch))
 	m = append(m, encoded...)
@@ -135,6 +128,13 @@ func (o *emitter) exchange(partition int, c *connection, x *decode.Exchange, enc
 	m = append(m, attributes...)
 	decode.Renumber(m[at:], s.names.index, s.names.add)
 	o.end(s, append(m, o.scratch...))
+}
+
+// name has the message tell the facts of a process.
+func (s *slot) name(q *process) {
+	if !slices.Contains(s.processes, q) {
+		s.processes = append(s.processes, q)
+	}
 }
 
 // appendCause writes the fields of Exchange that are known only when all that happened before in the process is.

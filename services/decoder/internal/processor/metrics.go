@@ -12,17 +12,17 @@ import (
 
 // Metrics counts what decoders do. One Metrics serves all partitions of an instance; it is safe for concurrent use.
 type Metrics struct {
-	batches, batchesLost, batchesAgain prometheus.Counter
-	malformed                          *prometheus.CounterVec
-	events                             prometheus.Counter
-	lostBytes, duplicateBytes          prometheus.Counter
-	hiddenBytes                        prometheus.Counter
-	exchanges                          *prometheus.CounterVec
-	links                              prometheus.Counter
-	calls                              *prometheus.CounterVec
-	givenUp, forgotten                 *prometheus.CounterVec
-	connections                        prometheus.Gauge
-	silent                             prometheus.Counter
+	batches, batchesLost, batchesAgain, flows prometheus.Counter
+	malformed                                 *prometheus.CounterVec
+	events                                    prometheus.Counter
+	lostBytes, duplicateBytes                 prometheus.Counter
+	hiddenBytes                               prometheus.Counter
+	exchanges                                 *prometheus.CounterVec
+	links                                     prometheus.Counter
+	calls                                     *prometheus.CounterVec
+	givenUp, forgotten                        *prometheus.CounterVec
+	connections                               prometheus.Gauge
+	silent                                    prometheus.Counter
 
 	mu    sync.Mutex
 	nodes map[*Processor]nodesShown
@@ -44,6 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		batches:        counter("batches_total", "Raw batches that were decoded."),
+		flows:          counter("flow_samples_total", "Samples of connections' counters that were passed on."),
 		batchesLost:    counter("batches_lost_total", "Raw batches that never came, by gaps in their sequence."),
 		batchesAgain:   counter("batches_duplicate_total", "Raw batches that came again and were dropped."),
 		malformed:      vector("malformed_total", "Input that was refused, by what it was.", "what"),
@@ -61,7 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_decoder_connections", Help: "Connection ends that are tracked."}),
 	}
 	if r != nil {
-		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.malformed, m.events, m.lostBytes, m.hiddenBytes, m.duplicateBytes,
+		r.MustRegister(m.batches, m.batchesLost, m.batchesAgain, m.flows, m.malformed, m.events, m.lostBytes, m.hiddenBytes, m.duplicateBytes,
 			m.exchanges, m.links, m.calls, m.givenUp, m.forgotten, m.connections, m.silent,
 			m.ofNodes("nodes", "Nodes that say how far they are in a partition of this instance.",
 				func(sum float64, s nodesShown) float64 { return sum + float64(s.number) }),
@@ -122,15 +123,15 @@ func (t *tally) ended(p millracev1.Protocol, o decode.Outcome) {
 
 // tally counts in plain memory until the end of a call of the processor.
 type tally struct {
-	batches, batchesLost, batchesAgain, events, links uint64
-	silent                                            uint64
-	lostBytes, hiddenBytes, duplicateBytes            uint64
-	connections                                       int
-	exchanges                                         [maxProtocols][maxOutcomes]uint64
-	calls                                             [callCauses]uint64
-	malformed                                         map[string]uint64
-	givenUp                                           map[given]uint64
-	forgotten                                         map[string]uint64
+	batches, batchesLost, batchesAgain, events, links, flows uint64
+	silent                                                   uint64
+	lostBytes, hiddenBytes, duplicateBytes                   uint64
+	connections                                              int
+	exchanges                                                [maxProtocols][maxOutcomes]uint64
+	calls                                                    [callCauses]uint64
+	malformed                                                map[string]uint64
+	givenUp                                                  map[given]uint64
+	forgotten                                                map[string]uint64
 }
 
 // given is why a connection is no longer looked at, and what it was taken for.
@@ -166,6 +167,7 @@ func (m *Metrics) add(t *tally) {
 	}
 	plain(m.batches, t.batches)
 	plain(m.batchesLost, t.batchesLost)
+	plain(m.flows, t.flows)
 	plain(m.batchesAgain, t.batchesAgain)
 	plain(m.events, t.events)
 	plain(m.links, t.links)

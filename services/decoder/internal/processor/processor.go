@@ -82,6 +82,7 @@ type Processor struct {
 	node  *node         // of the batch
 	round *round        // during a call
 	out   emitter
+	flows flows // of the call
 	tally tally
 	// parserState is memory for the state of one parser.
 	parserState []byte
@@ -140,6 +141,7 @@ func (p *Processor) enter(out stage.Output) (leave func()) {
 
 func (p *Processor) finish() {
 	p.run()
+	p.emitFlows()
 	p.out.flush()
 	p.options.Metrics.add(&p.tally)
 	p.tellWorkers()
@@ -193,6 +195,9 @@ func (p *Processor) decode(record *stage.Record) {
 	}
 	for _, m := range b.Events {
 		p.route(b, m)
+	}
+	for _, m := range b.Flows {
+		p.flow(b, m)
 	}
 	p.evict()
 	if p.batches++; p.batches%boundEvery == 0 {

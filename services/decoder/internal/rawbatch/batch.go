@@ -24,6 +24,8 @@ type Batch struct {
 	HasProgress        bool
 	// Events are encoded; see [Event.Read].
 	Events [][]byte
+	// Flows are encoded FlowSample messages.
+	Flows [][]byte
 }
 
 // Process is an encoded Process message and its id.
@@ -54,6 +56,8 @@ type Connection struct {
 	Transport                              millracev1.Transport
 	Role                                   millracev1.Role
 	Hint                                   millracev1.Protocol
+	// Encoded is the message.
+	Encoded []byte
 }
 
 // Event is an Event message. Payload and Restated alias the message; Segments and Restatements are used again by the
@@ -81,6 +85,7 @@ type Event struct {
 func (b *Batch) Read(message []byte) error {
 	*b = Batch{
 		Processes: b.Processes[:0], Connections: b.Connections[:0], Losses: b.Losses[:0], Events: b.Events[:0],
+		Flows: b.Flows[:0],
 	}
 	var f wire.Field
 	var ok bool
@@ -108,7 +113,7 @@ func (b *Batch) Read(message []byte) error {
 			}
 			b.Processes = append(b.Processes, p)
 		case 8<<3 | wire.Length:
-			b.Connections = append(b.Connections, Connection{})
+			b.Connections = append(b.Connections, Connection{Encoded: f.Bytes})
 			if !b.Connections[len(b.Connections)-1].read(f.Bytes) {
 				return ErrMalformed
 			}
@@ -120,6 +125,8 @@ func (b *Batch) Read(message []byte) error {
 				return ErrMalformed
 			}
 			b.Losses = append(b.Losses, l)
+		case 12<<3 | wire.Length:
+			b.Flows = append(b.Flows, f.Bytes)
 		case 11<<3 | wire.Length:
 			b.HasProgress = true
 			if !b.Progress.read(f.Bytes) {

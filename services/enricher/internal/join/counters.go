@@ -21,6 +21,8 @@ type Counters struct {
 	// Seconds by which waits are behind.
 	held *prometheus.GaugeVec
 
+	flowsJoined, flowsForgotten, flowsLate prometheus.Counter
+
 	Duplicates, Early, Late, Conflicts, Unfinished, Identities, Unnamed prometheus.Counter
 
 	// Children of the vectors, looked up once: [side][how], [side][paired].
@@ -37,16 +39,19 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_enricher_" + name + "_total", Help: help}, labels)
 	}
 	c := &Counters{
-		Malformed:  vector("malformed", "Batches and records that could not be understood, by what was wrong.", "what"),
-		spans:      vector("spans", "Spans emitted, by side and by what decided their trace.", "side", "resolved_by"),
-		pairs:      vector("paired", "Spans emitted with (true) or without (false) the other side's exchange at hand.", "side", "paired"),
-		Duplicates: counter("duplicates", "Exchanges dropped because that side of them had been seen."),
-		Early:      counter("early_decisions", "Exchanges decided before their time because enricher.max_pending was reached."),
-		Late:       counter("late_clients", "Client exchanges first heard of after their trace had been assumed."),
-		Conflicts:  counter("trace_conflicts", "Traces of causes that came after another trace had been announced."),
-		Unfinished: counter("unfinished", "Requests that started and were not heard of again."),
-		Identities: counter("identities", "Answers of the cluster about pods and addresses that said something new."),
-		Unnamed:    counter("unnamed", "Spans of pods that went out before the cluster had said anything of the pod."),
+		Malformed:      vector("malformed", "Batches and records that could not be understood, by what was wrong.", "what"),
+		spans:          vector("spans", "Spans emitted, by side and by what decided their trace.", "side", "resolved_by"),
+		pairs:          vector("paired", "Spans emitted with (true) or without (false) the other side's exchange at hand.", "side", "paired"),
+		Duplicates:     counter("duplicates", "Exchanges dropped because that side of them had been seen."),
+		Early:          counter("early_decisions", "Exchanges decided before their time because enricher.max_pending was reached."),
+		Late:           counter("late_clients", "Client exchanges first heard of after their trace had been assumed."),
+		Conflicts:      counter("trace_conflicts", "Traces of causes that came after another trace had been announced."),
+		Unfinished:     counter("unfinished", "Requests that started and were not heard of again."),
+		flowsJoined:    counter("flows_joined", "Ends of connections that were counted from when they were first heard of on."),
+		flowsForgotten: counter("flows_forgotten", "Connections that had to make room because network.cache_max_flows was reached."),
+		flowsLate:      counter("flow_samples_late", "Samples of connections that came so late that they may have been counted before."),
+		Identities:     counter("identities", "Answers of the cluster about pods and addresses that said something new."),
+		Unnamed:        counter("unnamed", "Spans of pods that went out before the cluster had said anything of the pod."),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "millrace_enricher_exchanges", Help: "Exchanges held, by partition and state: pending or remembered.",
 		}, []string{"partition", "state"}),
@@ -57,7 +62,7 @@ func NewCounters(registry prometheus.Registerer) (*Counters, error) {
 	}
 	for _, collector := range []prometheus.Collector{
 		c.Malformed, c.spans, c.pairs, c.state, c.held, c.Duplicates, c.Early, c.Late, c.Conflicts, c.Unfinished,
-		c.Identities, c.Unnamed,
+		c.Identities, c.Unnamed, c.flowsJoined, c.flowsForgotten, c.flowsLate,
 	} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics of the enricher: %w", err)

@@ -226,8 +226,13 @@ func peerPlace(x *millracev1.Exchange) place {
 	if x.Transport == millracev1.Transport_TRANSPORT_UNIX {
 		return place{}
 	}
-	address, ok := netip.AddrFromSlice(x.RemoteAddress)
-	if address = address.Unmap(); !ok || address.IsLoopback() || address.IsUnspecified() {
+	address, _ := netip.AddrFromSlice(x.RemoteAddress)
+	return addressPlace(address.Unmap())
+}
+
+// addressPlace is the place of an address, if it may be another machine's or a pod's.
+func addressPlace(address netip.Addr) place {
+	if !address.IsValid() || address.IsLoopback() || address.IsUnspecified() {
 		return place{}
 	}
 	return place{address: address}

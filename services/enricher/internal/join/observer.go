@@ -24,6 +24,8 @@ type Observer interface {
 	Finish(out stage.Output)
 	// Observe takes an exchange and says what is to become of its span.
 	Observe(j *Joined) Decision
+	// ObserveFlow takes what a connection gained.
+	ObserveFlow(f *Flow)
 	// AppendSnapshot appends the state to dst; Restore is its reverse, on a new observer.
 	AppendSnapshot(dst []byte) []byte
 	Restore(snapshot []byte) error

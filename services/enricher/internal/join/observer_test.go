@@ -19,6 +19,7 @@ type witness struct {
 	sides    []millracev1.Side
 	decision Decision
 	state    uint64
+	flows    []Flow
 	ended    int // how often it was told to finish
 }
 
@@ -35,6 +36,8 @@ func (w *witness) Observe(j *Joined) Decision {
 	}
 	return w.decision
 }
+
+func (w *witness) ObserveFlow(f *Flow) { w.flows = append(w.flows, *f) }
 
 func (w *witness) AppendSnapshot(dst []byte) []byte {
 	return binary.BigEndian.AppendUint64(dst, w.state)

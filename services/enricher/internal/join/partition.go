@@ -28,6 +28,11 @@ type Settings struct {
 	Hold time.Duration
 	// MaxPending bounds the open entries with the questions that wait in them, and separately the entries remembered.
 	MaxPending int
+	// FlowInterval is how far apart samples of a connection are, MaxFlows how many connections are remembered. Loopback:
+	// those over it are counted.
+	FlowInterval time.Duration
+	MaxFlows     int
+	Loopback     bool
 	// Observer makes the observer of a partition. May be nil.
 	Observer func(partition int) Observer
 	// Asker makes whom a partition asks for identities. Nil: there is nobody.
@@ -77,6 +82,7 @@ type Partition struct {
 	begun bool
 
 	processes *registry
+	flows     flows
 	names     names
 	encoder   spans.Encoder
 	pages     pages
@@ -104,6 +110,9 @@ type Partition struct {
 // New makes the processor of a partition with empty state. counters may be shared by partitions.
 func New(partition int, settings Settings, counters *Counters) *Partition {
 	label := strconv.Itoa(partition)
+	if settings.MaxFlows == 0 {
+		settings.MaxFlows = 20000
+	}
 	p := &Partition{
 		number:    partition,
 		settings:  settings,
@@ -115,6 +124,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 		processes: newRegistry(settings.Partitions),
 		progress:  make(progress, settings.Partitions),
 		links:     make([][]byte, settings.Partitions),
+		flows:     flows{hold: int64(settings.FlowInterval) + flowHold},
 		arrived:   &view{},
 		linked:    &linkView{},
 		views:     [2]*view{{}, {}},
@@ -179,6 +189,9 @@ func (p *Partition) Finish(_ context.Context, final bool, out stage.Output) erro
 			p.decide(e, true)
 		}
 	}
+	if final {
+		p.finishFlows()
+	}
 	p.flush(true)
 	if p.observer != nil {
 		p.observer.Finish(out)
@@ -209,6 +222,11 @@ func (p *Partition) advance(now int64) {
 
 // reach tells the time before anything happens at it.
 func (p *Partition) reach(now int64) {
+	p.reachFlows(now)
+	p.tellTime(now)
+}
+
+func (p *Partition) tellTime(now int64) {
 	p.now = now
 	if p.observer != nil {
 		p.observer.Advance(now, p.out)
@@ -246,6 +264,9 @@ func (p *Partition) exchangeBatch(data []byte) {
 			p.counters.Malformed.WithLabelValues("attribute").Add(float64(p.arrived.malformed))
 		}
 		p.exchange(&p.arrived.x, encoded)
+	}
+	for _, encoded := range p.batch.flows {
+		p.flow(encoded)
 	}
 }
 

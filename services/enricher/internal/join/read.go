@@ -17,6 +17,8 @@ type batch struct {
 	processes [][]byte
 	records   [][]byte // exchanges or links
 	names     [][]byte // of attributes of exchanges; of a batch of links the questions that were taken up
+	// flows are those of a batch of exchanges.
+	flows [][]byte
 	// identities are those of a batch of links.
 	identities [][]byte
 }
@@ -25,6 +27,7 @@ type batch struct {
 // well formed. Fields that are not known are passed over, here and in all that follows.
 func (b *batch) read(message []byte, records uint32) (ok bool) {
 	b.version, b.processes, b.records, b.names, b.identities = 0, b.processes[:0], b.records[:0], b.names[:0], b.identities[:0]
+	b.flows = b.flows[:0]
 	var f wire.Field
 	for len(message) > 0 {
 		if message, ok = f.Next(message); !ok {
@@ -41,6 +44,8 @@ func (b *batch) read(message []byte, records uint32) (ok bool) {
 			b.processes = append(b.processes, f.Bytes)
 		case f.ID == 4 && f.Type == wire.Length:
 			b.names = append(b.names, f.Bytes)
+		case f.ID == 5 && f.Type == wire.Length:
+			b.flows = append(b.flows, f.Bytes)
 		}
 	}
 	return true

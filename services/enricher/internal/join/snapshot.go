@@ -11,8 +11,9 @@ import (
 )
 
 // snapshotVersion is the first byte of a snapshot. Version 1 had no spans that wait to be published, version 2 no
-// progress of the decoder, version 3 no observer, version 4 no identities.
-const snapshotVersion = 5
+// progress of the decoder, version 3 no observer, version 4 no identities, version 5 no
+// connections.
+const snapshotVersion = 6
 
 var errSnapshot = errors.New("damaged enricher snapshot")
 
@@ -86,7 +87,7 @@ func (e *entry) setBits(bits uint64) {
 // decoder are, and the observer's state. Numbers are varints, times relative to the clock.
 func (p *Partition) Snapshot(dst []byte) ([]byte, error) { return p.snapshot(dst, snapshotVersion) }
 
-// snapshot appends a snapshot of version 4 or 5.
+// snapshot appends a snapshot of version 4 to 6.
 func (p *Partition) snapshot(dst []byte, version byte) ([]byte, error) {
 	w := writer{b: append(dst, version), now: p.now}
 	w.b = binary.AppendVarint(w.b, p.now)
@@ -105,6 +106,16 @@ func (p *Partition) snapshot(dst []byte, version byte) ([]byte, error) {
 		if index[g.process] == 0 {
 			processes = append(processes, g.process)
 			index[g.process] = uint64(len(processes))
+		}
+	}
+	if version >= 6 {
+		for f := p.flows.oldest; f != nil; f = f.next {
+			for i := range f.ends {
+				if e := &f.ends[i]; e.known() && index[e.who()] == 0 {
+					processes = append(processes, e.process)
+					index[e.process] = uint64(len(processes))
+				}
+			}
 		}
 	}
 	if version >= 5 {
@@ -134,6 +145,9 @@ func (p *Partition) snapshot(dst []byte, version byte) ([]byte, error) {
 	w.uint(uint64(len(p.progress)))
 	for _, at := range p.progress {
 		w.b = binary.AppendVarint(w.b, at)
+	}
+	if version >= 6 {
+		w.flows(&p.flows, index)
 	}
 	if p.observer != nil {
 		w.b = p.observer.AppendSnapshot(w.b)
@@ -253,6 +267,9 @@ func (p *Partition) Restore(snapshot []byte) error {
 	}
 	if snapshot[0] >= 3 {
 		r.progress(fresh)
+	}
+	if snapshot[0] >= 6 {
+		r.flows(&fresh.flows, processes)
 	}
 	if r.failed {
 		return errSnapshot

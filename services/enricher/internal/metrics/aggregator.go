@@ -164,12 +164,17 @@ func (a *Aggregator) Observe(j *join.Joined) join.Decision {
 	return join.Decision{Route: found.Route, Drop: found.NoSpan || !policy.spans}
 }
 
-// add adds the exchange to the series of its facts.
-func (a *Aggregator) add(plan *plan) {
+// openWindow begins a window where there is none.
+func (a *Aggregator) openWindow() {
 	if a.end == 0 {
 		a.start = a.now - a.now%a.settings.interval
 		a.end = a.start + a.settings.interval
 	}
+}
+
+// add adds the exchange to the series of its facts.
+func (a *Aggregator) add(plan *plan) {
+	a.openWindow()
 	f := &a.facts
 	key := binary.LittleEndian.AppendUint32(a.key[:0], plan.id)
 	key = binary.LittleEndian.AppendUint32(key, f.has)

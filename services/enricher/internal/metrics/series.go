@@ -62,7 +62,7 @@ func (s *series) reset() {
 	*s = series{metric: s.metric, counts: s.counts, exponential: s.exponential, samples: s.samples[:0]}
 }
 
-// add adds a measurement of the exchange f.
+// add adds a measurement of the exchange f; nil: of a connection.
 func (s *series) add(v uint64, f *facts) {
 	s.sum += v
 	m := s.metric
@@ -73,13 +73,13 @@ func (s *series) add(v uint64, f *facts) {
 	if m.form == explicit {
 		bucket := bucketOf(m.limits, v)
 		s.counts[bucket]++
-		if f.sample && m.exemplars && s.sampled&(1<<min(bucket, 63)) == 0 {
+		if m.exemplars && f != nil && f.sample && s.sampled&(1<<min(bucket, 63)) == 0 {
 			s.take(bucket, v, f)
 		}
 		return
 	}
 	s.exponential.add(v, m.scale())
-	if f.sample && m.exemplars {
+	if m.exemplars && f != nil && f.sample {
 		if bucket := bucketOf(m.limits, v); s.sampled&(1<<min(bucket, 63)) == 0 {
 			s.take(bucket, v, f)
 		}

@@ -29,6 +29,7 @@ type Settings struct {
 	// by the numbers of their names.
 	fields map[string]*field
 	slots  []uint8
+	flows  flowRules
 }
 
 // metric is one of the catalog as it is aggregated.
@@ -64,6 +65,11 @@ func (m *metric) scale() float64 {
 	return 1
 }
 
+// flowBounds are the bounds of times of connections, in seconds: round-trip times within a machine are 10 microseconds.
+var flowBounds = []float64{
+	0, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600, 3600,
+}
+
 // policy is what is made of the services of one discovery rule.
 type policy struct {
 	routes         *route.Rules
@@ -74,6 +80,8 @@ type policy struct {
 	plans [kinds][2]*plan
 	// infos are given once in a window for each resource.
 	infos []info
+	// flows is what is measured of connections.
+	flows []flowMeter
 }
 
 // info is a metric of the constant 1 about a resource.
@@ -89,7 +97,7 @@ func NewSettings(cfg *config.Config, partitions int) *Settings {
 	s := &Settings{
 		partitions: partitions, interval: max(int64(cfg.Metrics.Interval), int64(time.Second)),
 		cardinalityLimit: cfg.Metrics.CardinalityLimit, maxSeries: cfg.Metrics.MaxSeries,
-		policies: map[[2]string]*policy{}, fields: map[string]*field{},
+		policies: map[[2]string]*policy{}, fields: map[string]*field{}, flows: newFlowRules(&cfg.Network),
 	}
 	if cfg.Attributes.Kubernetes.Metrics == "pod" {
 		s.podLevel = levelPod
@@ -127,6 +135,8 @@ func newMetric(index uint32, c *catalog.Metric, cfg *config.Metrics) *metric {
 		}
 	}
 	switch {
+	case slices.Contains(c.Features, catalog.Stats):
+		m.bounds = flowBounds
 	case c.Unit == catalog.Seconds:
 		m.bounds, m.exemplars = cfg.Buckets.DurationHistogram, true
 	case strings.Contains(c.Name, "response"):
@@ -181,11 +191,15 @@ func (c *compiler) policy(rule config.Service) *policy {
 	if rule.Metrics.Features != nil {
 		features = rule.Metrics.Features
 	}
+	if c.config.Network.Enable {
+		features = append(slices.Clone(features), string(catalog.Network))
+	}
 	p.metrics = len(features) > 0 && (rule.Exports == nil || slices.Contains(rule.Exports, "metrics"))
 	if !p.metrics {
 		return p
 	}
 	p.level = levelOf(features, c.settings.podLevel)
+	p.flows = c.flowMeters(features)
 	var enabled []instrument
 	for i := range catalog.All() {
 		m := &catalog.All()[i]

@@ -144,6 +144,19 @@ func TestCatalog(t *testing.T) {
 			}
 		}
 	}
+	for _, in := range flowInstruments {
+		m, found := catalog.ByName(in.metric)
+		if !found {
+			t.Errorf("%s is not in the catalog", in.metric)
+			continue
+		}
+		measured[in.metric] = true
+		for _, name := range slices.Concat(m.Attributes, m.Optional) {
+			if flowFieldNamed[name] == nil {
+				t.Errorf("%s: nothing gives %s", in.metric, name)
+			}
+		}
+	}
 	for i := range catalog.All() {
 		m := &catalog.All()[i]
 		if !measured[m.Name] && m.Kind != catalog.Info {
