@@ -150,6 +150,15 @@ func probes(log *slog.Logger, k *kernel.Kernel) goProbes {
 	return p
 }
 
+// podsComponent is the part of capture that is ready when what rules about pods match is decided.
+const podsComponent = "pods"
+
+// inCluster reports whether somebody may decide about pods. Elsewhere nobody ever will: the log says so, and capture
+// does its job.
+func inCluster(cfg *config.Config) bool {
+	return os.Getenv("KUBERNETES_SERVICE_HOST") != "" || cfg.Attributes.Kubernetes.Enable == "true"
+}
+
 // parts are what run puts together.
 type parts struct {
 	node      string
@@ -170,11 +179,10 @@ func run(ctx context.Context, env *service.Env, with parts) error {
 		Layers: env.Config.EBPF.Layers(),
 		Rules:  with.rules, Inventory: with.inventory, Source: with.source, Output: sender, MaxConnections: maxConnections(cfg),
 	}
-	// Where there is no cluster nobody will ever decide about pods: the log says so, and capture does its job.
-	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != "" || env.Config.Attributes.Kubernetes.Enable == "true"
+	mayBeDecided := inCluster(env.Config)
 	pods := targets.NewWatcher(with.node, with.rules.PodRules(), env.Telemetry.Log, func(reason error) {
-		if inCluster {
-			env.Telemetry.SetReady("pods", reason)
+		if mayBeDecided {
+			env.Telemetry.SetReady(podsComponent, reason)
 		}
 	})
 	options.Tables, options.PodWait = pods.Tables(), env.Config.Discovery.PodWait

@@ -337,7 +337,7 @@ func TestDoctor(t *testing.T) {
 	if err := Doctor(t.Context(), config.Default(), &out); err != nil {
 		t.Logf("this machine cannot capture: %v", err)
 	}
-	for _, want := range []string{"kernel", "BTF", "CAP_BPF", "ring buffer", "cgroup", "lockdown", "drop privileges"} {
+	for _, want := range []string{"kernel", "BTF", "CAP_BPF", "ring buffer", "cgroup", "lockdown", "drop privileges", "rules about pods"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}

@@ -33,6 +33,7 @@ func Doctor(ctx context.Context, cfg *config.Config, w io.Writer) error {
 	r.lockdown()
 	r.limits()
 	r.cgroup(cfg.Capture.CgroupPrefix)
+	r.podRules(ctx, cfg)
 	r.privileges(cfg.Capture.DropPrivileges)
 	r.say("ok", "ring buffer", fmt.Sprintf("%d KiB configured (capture.ring_buffer); when it is full, events are lost and counted as ring_full",
 		max(int(cfg.Capture.RingBuffer), minRing)>>10))
