@@ -38,6 +38,19 @@ type Layer struct {
 	// the node of the bodies, in order, at most 4 KiB of each. A layer without
 	// Describe is known by its bodies alone.
 	Bodies func(x *Exchange, h *Head, request, response []byte) bool
+	// Stream reads bodies as they come, for a layer that is known by its heads; nil: it has no need of that.
+	Stream *Stream
+}
+
+// Stream is how a layer reads bodies as they come.
+type Stream struct {
+	// Size is how many bytes of state the layer has for an exchange: [Head.State]. They are kept over restarts.
+	Size int
+	// Read reads n bytes of a body that follow those before, of which the first are known. lost says that nothing is
+	// known of how many bytes are missing. state is the layer's own.
+	Read func(state []byte, response bool, known []byte, n uint64, lost bool)
+	// End is called when the response has ended.
+	End func(x *Exchange, state []byte, client bool)
 }
 
 // Head is what layers see of an exchange of HTTP. Its texts are cut to a few hundred bytes, and valid until the layer
@@ -50,6 +63,8 @@ type Head struct {
 	Status int
 	// Client says that the exchange was seen at the client.
 	Client bool
+	// State is what a layer with a Stream keeps of the exchange, all zeros at first.
+	State  []byte
 	fields []headField
 	bodies [2][]byte
 }
@@ -144,6 +159,7 @@ const (
 	partLostRequest
 	partLostResponse
 	partStatus
+	partState
 )
 
 // maxBody is how much of a body is kept for a layer.
@@ -250,6 +266,7 @@ func (l *Layers) Asked(x *Exchange, client bool) {
 	h := headOf(x)
 	h.Client = client
 	if found := l.find(x, h); found != nil {
+		h.State = found.begin(x)
 		found.describe(x, h)
 	}
 	heads.Put(h)
@@ -266,15 +283,16 @@ func (l *Layers) Answered(x *Exchange, status int, client bool) {
 	if found == nil {
 		h.Status = status
 		if found = l.find(x, h); found != nil {
-			h.Status = 0
+			h.Status, h.State = 0, found.begin(x)
 			found.describe(x, h)
 		}
 	}
 	if h.Status = status; found != nil {
+		h.State = x.state(found)
 		found.describe(x, h)
 	}
 	heads.Put(h)
-	if found == nil || found.Bodies == nil {
+	if found == nil || found.Bodies == nil && found.Stream == nil {
 		x.head = x.head[:0]
 		return
 	}

@@ -23,16 +23,54 @@ func (l *Layers) WantsBody(x *Exchange) bool {
 		return false
 	}
 	found := l.of(x)
-	return found != nil && found.Bodies != nil
+	return found != nil && (found.Bodies != nil || found.Stream != nil)
 }
 
-// Body adds bytes of a body of x that are known.
-func (l *Layers) Body(x *Exchange, response bool, b []byte) {
+// begin makes the state of a layer with a Stream, and gives it.
+func (l *Layer) begin(x *Exchange) []byte {
+	if l.Stream != nil {
+		x.addPart(partState, l.Stream.Size, make([]byte, l.Stream.Size))
+	}
+	return x.state(l)
+}
+
+// state gives the state of the layer, nil if there is none. It is a part of x.
+func (x *Exchange) state(l *Layer) (state []byte) {
+	if l.Stream == nil {
+		return nil
+	}
+	x.parts(partState, func(b []byte) {
+		if len(b) == l.Stream.Size {
+			state = b
+		}
+	})
+	return state
+}
+
+// streams gives the Stream of the layer that wants the bodies of x, and its state; nil if there is none.
+func (l *Layers) streams(x *Exchange) (*Stream, []byte) {
+	if found := l.of(x); found.Stream != nil {
+		if state := x.state(found); state != nil {
+			return found.Stream, state
+		}
+	}
+	return nil, nil
+}
+
+// Body adds n bytes of a body of x, of which the first are known.
+func (l *Layers) Body(x *Exchange, response bool, b []byte, n uint64) {
+	if !l.WantsBody(x) {
+		return
+	}
+	if s, state := l.streams(x); s != nil {
+		s.Read(state, response, b, n, false)
+		return
+	}
 	kind, lost := partRequestBody, partLostRequest
 	if response {
 		kind, lost = partResponseBody, partLostResponse
 	}
-	if len(b) == 0 || !l.WantsBody(x) || x.bodyLost(lost) {
+	if len(b) == 0 || x.bodyLost(lost) {
 		return
 	}
 	if n := x.bodySize(kind); n+len(b) > maxBody {
@@ -48,7 +86,12 @@ func (l *Layers) BodyLost(x *Exchange, response bool) {
 	if response {
 		lost = partLostResponse
 	}
-	if l.WantsBody(x) && !x.bodyLost(lost) {
+	if !l.WantsBody(x) {
+		return
+	}
+	if s, state := l.streams(x); s != nil {
+		s.Read(state, response, nil, 0, true)
+	} else if !x.bodyLost(lost) {
 		x.addPart(lost, maxLayerText, nil)
 	}
 }
@@ -81,7 +124,15 @@ func (l *Layers) Ended(x *Exchange, client bool) {
 	if !l.WantsBody(x) {
 		return
 	}
+	if s, state := l.streams(x); s != nil {
+		s.End(x, state, client)
+		x.head = x.head[:0]
+		return
+	}
 	found := l.of(x)
+	if found.Bodies == nil {
+		return
+	}
 	h := headOf(x)
 	h.Client = client
 	if found.Bodies(x, h, h.bodies[0], h.bodies[1]) {

@@ -22,12 +22,63 @@ type Layer struct {
 // LayerBody is what a layer needs of the bodies of the exchanges that it asks for. The functions are pure.
 type LayerBody struct {
 	// Target and Type judge the head of a request by its method and target, and by its Content-Type. Type judges that of
-	// the response as well.
+	// the response as well. It gives the form of the body, 0 if the layer needs nothing of it.
 	Target func(method, target []byte) bool
-	Type   func(contentType []byte) bool
+	Type   func(contentType []byte) (form uint8)
 	// Request and Response are the places of the bodies, as JSON, that are kept. nil: none.
 	Request, Response *excerpt.Node
+	// Reader makes the reader of bodies that are no JSON; Request and Response are not used then.
+	Reader func(form uint8, response bool) BodyReader
+	// Always: bodies are read unless the layer is switched off. Others are read where it is switched on.
+	Always bool
 }
+
+// Open makes the reader of a body, nil if nothing of it is needed.
+func (l *LayerBody) Open(form uint8, response bool) BodyReader {
+	root := l.Request
+	if response {
+		root = l.Response
+	}
+	switch {
+	case form == 0:
+		return nil
+	case l.Reader != nil:
+		return l.Reader(form, response)
+	case root == nil:
+		return nil
+	}
+	t := &textReader{}
+	t.reader = excerpt.New(root, func(from, to int) { t.writer.Keep(t.at+from, t.at+to) }, nil)
+	return t
+}
+
+// BodyReader decides what of a body leaves the node. Memory is bounded. Not safe for concurrent use.
+type BodyReader interface {
+	// Read reads bytes of the body that follow those before. They begin at an index of those that w is about. What it
+	// keeps or fills there leaves.
+	Read(b []byte, at int, w *Writer)
+	// Skip passes over n bytes that are not there.
+	Skip(n uint64)
+	// Over reports whether nothing more will be kept.
+	Over() bool
+}
+
+// textReader keeps places of JSON. Behind bytes that are missing it keeps nothing.
+type textReader struct {
+	reader *excerpt.Reader
+	writer *Writer
+	at     int
+	cut    bool
+}
+
+func (t *textReader) Read(b []byte, at int, w *Writer) {
+	t.writer, t.at = w, at
+	t.reader.Read(b)
+	t.writer = nil
+}
+
+func (t *textReader) Skip(n uint64) { t.cut = t.cut || n > 0 }
+func (t *textReader) Over() bool    { return t.cut || t.reader.Over() }
 
 // LayerHeader is a header field that a layer needs.
 type LayerHeader struct {
@@ -44,5 +95,15 @@ func All(ok func(value []byte) bool) func(value []byte, blank func([]byte)) {
 		if !ok(value) {
 			blank(value)
 		}
+	}
+}
+
+// OneForm makes a [LayerBody.Type] of a function that says whether the layer needs a body.
+func OneForm(needs func(contentType []byte) bool) func(contentType []byte) uint8 {
+	return func(contentType []byte) uint8 {
+		if needs(contentType) {
+			return 1
+		}
+		return 0
 	}
 }

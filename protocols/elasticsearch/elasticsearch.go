@@ -26,7 +26,7 @@ const (
 var Edge = edge.Layer{
 	Protocol: &Protocol,
 	Headers:  []edge.LayerHeader{{Name: HeaderElastic, Screen: edge.All(product)}, {Name: HeaderOpenSearch, Screen: edge.All(product)}},
-	Body:     &edge.LayerBody{Target: IsBulk, Type: isJSON, Response: Bulk},
+	Body:     &edge.LayerBody{Target: IsBulk, Type: edge.OneForm(isJSON), Response: Bulk},
 }
 
 // Places of the response to a bulk request

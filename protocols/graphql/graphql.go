@@ -42,7 +42,7 @@ func withItems(n *excerpt.Node) *excerpt.Node {
 // errors, and their codes.
 var Edge = edge.Layer{
 	Protocol: &Protocol,
-	Body:     &edge.LayerBody{Target: Target, Type: IsJSON, Request: Request, Response: Response},
+	Body:     &edge.LayerBody{Target: Target, Type: edge.OneForm(IsJSON), Request: Request, Response: Response},
 }
 
 // Target reports whether a request may be one of GraphQL: POST to a path with a segment "graphql" or "gql".

@@ -1,10 +1,13 @@
-// Package grpc is a room upon HTTP/2: calls of gRPC are exchanges of HTTP/2 whose Content-Type is application/grpc
+// Package grpc is a room upon HTTP: calls of gRPC are exchanges of HTTP/2 whose Content-Type is application/grpc
 // ("gRPC over HTTP2", https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). The parser is in
 // [millrace.dev/protocols/grpc/decode], which that of HTTP/2 asks.
 //
 // Of a call its method, status and number of messages are known. The text of a status (grpc-message) stays on the node,
-// because servers quote arguments in it. A call of gRPC-Web is an exchange of HTTP: its status is in the body, except
-// where the response has no body, and bodies are not read.
+// because servers quote arguments in it.
+//
+// gRPC-Web (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) is spoken in exchanges of HTTP/1.1 and HTTP/2.
+// Its trailers are the last message of the body, so the node follows the messages of bodies: see [Web]. It is not
+// understood over WebSocket.
 package grpc
 
 import (

@@ -75,7 +75,7 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	case phaseUntilClose:
 		return true
 	case phaseBody, phaseChunk:
-		d.body = nil
+		d.skipBody(min(n, d.remaining))
 		if n < d.remaining {
 			d.remaining -= n
 			return true

@@ -1,6 +1,6 @@
 package http1
 
-import "millrace.dev/protocols/excerpt"
+import "millrace.dev/protocols/edge"
 
 // phase is where in the grammar of RFC 9112 a direction is.
 type phase uint8
@@ -95,13 +95,11 @@ type direction struct {
 	kind         headerKind
 	plain        plain
 
-	asks  uint8 // 1 + index of the layer that may want the body of the message
-	typed bool  // the Content-Type is one of the layer's
+	asks uint32 // bit i: the i-th layer may want the body of the message
+	form uint8  // what the Content-Type is to the only one of them; 0: none wants it
 	// halved: a line of the head was cut; encoded: the body has a Content-Encoding.
 	halved, encoded bool
-	types           uint32 // bit i: the Content-Type of a response is one of the i-th layer's
-	body            *excerpt.Reader
-	shift           int // from the piece that body reads to the bytes of the call
+	body            edge.BodyReader
 
 	textLength uint8
 	text       [maxText]byte
@@ -190,17 +188,22 @@ func (p *pending) ask(layer uint8) {
 	}
 }
 
-func (p *pending) pop() (head, tunnel bool, asks uint8) {
+// asked gives the layer that wants the body of the response to the oldest, as a bit.
+func (p *pending) asked() uint32 {
+	if p.length == 0 || p.unsure || p.asks[0] == 0 {
+		return 0
+	}
+	return 1 << (p.asks[0] - 1)
+}
+
+func (p *pending) pop() (head, tunnel bool) {
 	if p.length == 0 {
-		return false, false, 0
+		return false, false
 	}
 	head, tunnel = p.head&1 != 0, p.tunnel&1 != 0
-	if !p.unsure {
-		asks = p.asks[0]
-	}
 	copy(p.asks[:p.length], p.asks[1:p.length])
 	p.head >>= 1
 	p.tunnel >>= 1
 	p.length--
-	return head, tunnel, asks
+	return head, tunnel
 }

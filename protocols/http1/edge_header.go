@@ -60,7 +60,7 @@ func (r *rules) headerLine(s *scanner, d *direction, b []byte, i int) int {
 		r.blankText(text)
 		return end + 1
 	}
-	if d.asks != 0 || d.response && len(r.bodies) > 0 {
+	if d.asks != 0 {
 		r.bodyHeader(d, text[:colon], text[colon+1:])
 	}
 	d.kind = r.header(text[:colon])

@@ -55,7 +55,7 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 			r.out.Keep(from, i)
 			n := int(min(d.remaining, uint64(len(b)-i)))
 			if d.body != nil {
-				r.excerpt(d, b[i:i+n], i)
+				r.readBody(d, b[i:i+n], i)
 			}
 			i += n
 			from, mark = i, i
@@ -101,7 +101,7 @@ func (d *direction) beginMessage() {
 	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades, d.toHTTP2 = false, false, false, false, false, false, false
 	d.contentLength, d.status, d.register = 0, 0, 0
 	d.methodHead, d.methodTunnel, d.methodBody = false, false, false
-	d.asks, d.typed, d.body, d.halved, d.encoded, d.types = 0, false, nil, false, false, 0
+	d.asks, d.form, d.body, d.halved, d.encoded = 0, 0, nil, false, false
 }
 
 // giveUp drops everything that follows, for good: where the next message begins cannot be known for certain, and a
@@ -126,7 +126,7 @@ func (r *rules) token(s *scanner, d *direction, b []byte, i int) (next int, fail
 		return i, true
 	}
 	if len(word) == len("HTTP/1.1") && string(word[:7]) == "HTTP/1." && digit(word[7]) {
-		d.response = true
+		d.response, d.asks = true, s.pending.asked()
 		d.phase, d.textLength = phaseStatus, 0
 		return j + 1, false
 	}
@@ -287,8 +287,8 @@ func (r *rules) endHeaders(s *scanner, d *direction) {
 		return // The final response to the same request follows.
 	}
 	d.guess = s.pending.length == 0 || s.pending.unsure
-	head, tunnel, asks := s.pending.pop()
-	r.beginAnswer(s, d, asks)
+	head, tunnel := s.pending.pop()
+	r.beginAnswer(s, d)
 	switch {
 	case d.status == 101, tunnel && d.status/100 == 2:
 		// From here on it is another protocol, in both directions.

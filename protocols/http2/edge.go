@@ -49,6 +49,8 @@ type direction struct {
 	names table
 	// messages are the streams whose messages of gRPC are followed.
 	messages map[uint32]message
+	// bodies are the streams of whose bodies something leaves.
+	bodies map[uint32]edge.BodyReader
 }
 
 func (s *scanner) of(from protocols.End) *direction {
@@ -106,8 +108,9 @@ func (s *scanner) broken(d *direction) edge.Status {
 }
 
 func (s *scanner) lose(d *direction) {
-	*d = direction{lost: true, names: table{kinds: d.names.kinds[:0]}, messages: d.messages}
+	*d = direction{lost: true, names: table{kinds: d.names.kinds[:0]}, messages: d.messages, bodies: d.bodies}
 	clear(d.messages)
+	clear(d.bodies)
 }
 
 // begin takes the header of a frame. Without strict it may be none, so it must look like one.
@@ -149,6 +152,7 @@ func (s *scanner) payload(d *direction, b []byte, i int, w *edge.Writer) (next i
 	switch d.frame.Type {
 	case Data:
 		d.data(b[:content], i, w)
+		d.body(b[:content], i, w)
 	case Headers, PushPromise, Continuation:
 		return next, s.fields(d, b[:content], i, w)
 	case ResetStream, WindowUpdate, Priority:
@@ -194,17 +198,17 @@ func (s *scanner) end(d *direction) bool {
 			return true
 		}
 		if d.first.Has(FlagEndStream) {
-			delete(d.messages, h.Stream)
-		} else if d.block.grpc {
+			d.forget(h.Stream)
+		} else {
 			d.follow(h.Stream)
 		}
 	case Data:
 		if h.Has(FlagEndStream) {
-			delete(d.messages, h.Stream)
+			d.forget(h.Stream)
 		}
 	case ResetStream:
 		for i := range s.directions {
-			delete(s.directions[i].messages, h.Stream)
+			s.directions[i].forget(h.Stream)
 		}
 	default:
 	}
@@ -225,7 +229,7 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	skipped := uint32(n)
 	for d.before > 0 && skipped > 0 {
 		if d.frame.Has(FlagPadded) && d.left == d.frame.Length { // How long the padding is was among what is missing.
-			delete(d.messages, d.frame.Stream)
+			d.forget(d.frame.Stream)
 		}
 		d.before--
 		d.left--
@@ -234,6 +238,7 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 	switch content := min(skipped, d.left-min(d.left, d.padding)); d.frame.Type {
 	case Data:
 		d.skipData(content)
+		d.skipBody(content)
 	case Headers, PushPromise, Continuation:
 		if content > 0 {
 			d.block.lose()

@@ -54,7 +54,7 @@ type block struct {
 	have          uint8 // bytes of it that came before
 	integer       [5]byte
 	kind          kind
-	grpc          bool // a field of the block says that the content is gRPC
+	content       kind // what a field of the block says of the content: kindGRPC, kindWeb, kindWebText
 
 	text text
 }
@@ -161,8 +161,8 @@ func (s *scanner) number(d *direction, v uint64, huffman bool) bool {
 			if v == 0 {
 				return false
 			}
-			if v > hpack.StaticSize && d.names.at(v-hpack.StaticSize-1) == kindGRPC {
-				k.grpc = true
+			if v > hpack.StaticSize {
+				k.says(d.names.at(v - hpack.StaticSize - 1))
 			}
 		case v == 0:
 			k.place, k.prefix = atNameLength, 7
@@ -190,13 +190,18 @@ func (s *scanner) number(d *direction, v uint64, huffman bool) bool {
 	return true
 }
 
+// says takes a field that is complete.
+func (k *block) says(of kind) {
+	if of != kindType && of.isType() {
+		k.content = of
+	}
+}
+
 // endField ends a literal field.
 func (s *scanner) endField(d *direction) {
 	k := &d.block
 	k.place = atField
-	if k.kind == kindGRPC {
-		k.grpc = true
-	}
+	k.says(k.kind)
 	if k.adds {
 		d.names.add(k.kind)
 	}

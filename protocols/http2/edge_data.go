@@ -14,13 +14,60 @@ type message struct {
 	left uint32 // bytes of the message to come, or of its length what has come
 }
 
-// follow begins to follow the messages of a stream.
+// follow begins to follow the messages or the body of a stream, if its head says that something of them is needed.
 func (d *direction) follow(stream uint32) {
-	if d.messages == nil {
-		d.messages = map[uint32]message{}
+	switch d.block.content {
+	case kindGRPC:
+		if d.messages == nil {
+			d.messages = map[uint32]message{}
+		}
+		if len(d.messages) < maxMessages {
+			d.messages[stream] = message{}
+		}
+	case kindWeb:
+		d.reads(stream, grpc.NewReader(grpc.Binary))
+	case kindWebText:
+		d.reads(stream, grpc.NewReader(grpc.Text))
+	default:
 	}
-	if len(d.messages) < maxMessages {
-		d.messages[stream] = message{}
+}
+
+func (d *direction) reads(stream uint32, body edge.BodyReader) {
+	if d.bodies == nil {
+		d.bodies = map[uint32]edge.BodyReader{}
+	}
+	if len(d.bodies) < maxMessages {
+		d.bodies[stream] = body
+	}
+}
+
+// forget ends what follow began.
+func (d *direction) forget(stream uint32) {
+	delete(d.messages, stream)
+	delete(d.bodies, stream)
+}
+
+// body keeps what is needed of a body in b[i:], which is data of the frame without padding.
+func (d *direction) body(b []byte, i int, w *edge.Writer) {
+	if len(d.bodies) == 0 || i == len(b) {
+		return
+	}
+	if body, ok := d.bodies[d.frame.Stream]; ok {
+		if body.Read(b[i:], i, w); body.Over() {
+			delete(d.bodies, d.frame.Stream)
+		}
+	}
+}
+
+// skipBody passes over n bytes of data that are not there.
+func (d *direction) skipBody(n uint32) {
+	if len(d.bodies) == 0 || n == 0 {
+		return
+	}
+	if body, ok := d.bodies[d.frame.Stream]; ok {
+		if body.Skip(uint64(n)); body.Over() {
+			delete(d.bodies, d.frame.Stream)
+		}
 	}
 }
 

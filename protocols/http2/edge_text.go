@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"millrace.dev/protocols/edge"
-	"millrace.dev/protocols/grpc"
 	"millrace.dev/protocols/http2/hpack"
 )
 
@@ -88,8 +87,8 @@ func (s *scanner) piece(d *direction, b []byte, i int, w *edge.Writer, memory *r
 		k.kind = s.screen.value(k, shown)
 	default:
 		s.screen.piece(k, shown)
-		if last && k.kind == kindType && grpc.IsContent(t.known()) {
-			k.kind = kindGRPC
+		if last && k.kind.isType() {
+			k.kind = kindOfType(t.known())
 		}
 	}
 	t.begun = true

@@ -23,7 +23,9 @@ const (
 	kindStatus
 	kindProtocol // of extended CONNECT, RFC 8441
 	kindType
-	kindGRPC // a Content-Type that says gRPC
+	kindGRPC    // a Content-Type that says gRPC
+	kindWeb     // one that says gRPC-Web
+	kindWebText // the same, in base64
 	kindAgent
 	kindParent
 	kindState
@@ -118,11 +120,8 @@ func (s *screen) value(b *block, value []byte) kind {
 		keep = n >= 1 && n <= 8 && allOf(value[:n], isDigit) && isUnit(value[n])
 	case kindProtocol:
 		keep = len(value) <= 32 && allOf(value, isSmall) && !s.heads.Secret(value)
-	case kindType, kindGRPC:
-		k := kindType
-		if grpc.IsContent(value) {
-			k = kindGRPC
-		}
+	case kindType, kindGRPC, kindWeb, kindWebText:
+		k := kindOfType(value)
 		s.heads.Value(edge.HeaderType, value)
 		return k
 	case kindAgent:
@@ -149,6 +148,26 @@ func (s *screen) value(b *block, value []byte) kind {
 	return b.kind
 }
 
+// kindOfType gives the kind of a Content-Type.
+func kindOfType(value []byte) kind {
+	if grpc.IsContent(value) {
+		return kindGRPC
+	}
+	switch grpc.WebForm(value) {
+	case grpc.Binary:
+		return kindWeb
+	case grpc.Text:
+		return kindWebText
+	default:
+		return kindType
+	}
+}
+
+// isType reports whether the kind is that of a Content-Type.
+func (k kind) isType() bool {
+	return k == kindType || k == kindGRPC || k == kindWeb || k == kindWebText
+}
+
 // piece blanks what may not leave of a piece of a value: all from the first byte on that shows that the value may be
 // another than those that are kept in any case.
 func (s *screen) piece(b *block, piece []byte) {
@@ -168,7 +187,8 @@ func (s *screen) piece(b *block, piece []byte) {
 // inPieces reports whether values of the kind are shown in part where they are cut.
 func (k kind) inPieces() bool {
 	switch k {
-	case kindMethod, kindScheme, kindStatus, kindNumber, kindTimeout, kindParent, kindType, kindGRPC, kindAuthority, kindPath:
+	case kindMethod, kindScheme, kindStatus, kindNumber, kindTimeout, kindParent, kindType, kindGRPC, kindWeb, kindWebText, kindAuthority,
+		kindPath:
 		return true
 	default:
 		return false
@@ -194,7 +214,7 @@ func (s *screen) allows(k kind, text []byte) bool {
 			return c == '-'
 		}
 		return len(text) <= 55 && (isDigit(c) || c >= 'a' && c <= 'f')
-	case kindType, kindGRPC:
+	case kindType, kindGRPC, kindWeb, kindWebText:
 		for _, known := range types {
 			if begins(text, known) {
 				return true
@@ -216,7 +236,8 @@ func (s *screen) allows(k kind, text []byte) bool {
 
 // types are values of Content-Type that are shown although they are cut.
 var types = []string{
-	"application/grpc", "application/grpc+proto", "application/grpc+json", "application/grpc-web+proto", "application/json", "application/octet-stream",
+	"application/grpc", "application/grpc+proto", "application/grpc+json", "application/grpc-web+proto", "application/grpc-web-text+proto",
+	"application/json", "application/octet-stream",
 	"application/x-www-form-urlencoded", "application/javascript", "application/xml", "text/html", "text/plain", "text/css", "text/event-stream",
 	"image/png", "image/jpeg", "image/webp", "image/svg+xml", "font/woff2", "multipart/form-data",
 }

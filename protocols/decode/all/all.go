@@ -7,6 +7,7 @@ import (
 	dns "millrace.dev/protocols/dns/decode"
 	elasticsearch "millrace.dev/protocols/elasticsearch/decode"
 	graphql "millrace.dev/protocols/graphql/decode"
+	grpc "millrace.dev/protocols/grpc/decode"
 	http1 "millrace.dev/protocols/http1/decode"
 	http2 "millrace.dev/protocols/http2/decode"
 	kafka "millrace.dev/protocols/kafka/decode"
@@ -39,4 +40,5 @@ var Layers = []*decode.Layer{
 	&aws.Layer,
 	&elasticsearch.Layer,
 	&graphql.Layer,
+	&grpc.Layer,
 }

@@ -7,6 +7,7 @@ import (
 	"millrace.dev/protocols/edge"
 	"millrace.dev/protocols/elasticsearch"
 	"millrace.dev/protocols/graphql"
+	"millrace.dev/protocols/grpc"
 	"millrace.dev/protocols/http1"
 	"millrace.dev/protocols/http2"
 	"millrace.dev/protocols/kafka"
@@ -38,15 +39,17 @@ var Layers = []*edge.Layer{
 	&aws.Edge,
 	&elasticsearch.Edge,
 	&graphql.Edge,
+	&grpc.Edge,
 }
 
 // LayersOf gives the layers of the list as settings by name ask for them (ebpf.payload_extraction.http). Bodies are
-// needed only where the layer is switched on; a layer that needs none is there unless it is switched off.
+// needed only where the layer is switched on, but for [edge.LayerBody.Always]; a layer that needs none is there unless
+// it is switched off.
 func LayersOf(on map[string]bool) (list []*edge.Layer) {
 	for _, layer := range Layers {
 		set, known := on[layer.Protocol.Name]
 		switch {
-		case layer.Body != nil && !set:
+		case layer.Body != nil && !set && (known || !layer.Body.Always):
 			heads := *layer
 			heads.Body = nil
 			list = append(list, &heads)

@@ -1,4 +1,4 @@
-// Package conversations has what is benchmarked of gRPC.
+// Package conversations is how gRPC and gRPC-Web are spoken, for tests and benchmarks.
 package conversations
 
 import (

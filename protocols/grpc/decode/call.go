@@ -80,6 +80,15 @@ const (
 // Begin makes x a call. path is that of the request, empty if it is not known. timeout says that the client may have
 // said for how long it waits (grpc-timeout).
 func Begin(x *decode.Exchange, path []byte, timeout bool) {
+	sayCall(x, path)
+	x.Scratch = append(x.Scratch[:0], make([]byte, callSize)...)
+	if timeout {
+		x.Scratch[atTimeout] = 1
+	}
+}
+
+// sayCall says that x is a call.
+func sayCall(x *decode.Exchange, path []byte) {
 	x.Said.Family, x.Said.Protocol = decode.RPC, grpc.Number
 	x.Said.Attributes.String(attrSystem, "grpc")
 	method := bytes.TrimPrefix(path, []byte{'/'})
@@ -89,18 +98,18 @@ func Begin(x *decode.Exchange, path []byte, timeout bool) {
 	} else {
 		x.Said.Operation = append(x.Said.Operation[:0], "grpc"...)
 	}
-	x.Scratch = append(x.Scratch[:0], make([]byte, callSize)...)
-	if timeout {
-		x.Scratch[atTimeout] = 1
-	}
 }
 
 // Is reports whether x is a call.
 func Is(x *decode.Exchange) bool { return x.Said.Protocol == grpc.Number && len(x.Scratch) == callSize }
 
 // Data reads n bytes of messages, of the request or of the response, of which the first are known. It counts the
-// messages that begin in them.
-func Data(x *decode.Exchange, response bool, known []byte, n uint64) {
+// messages that begin in them. lost says that the others were lost, and not dropped by the node.
+func Data(x *decode.Exchange, response bool, known []byte, n uint64, lost bool) {
+	if IsWeb(x) {
+		readWeb(x.Scratch, response, known, n, lost)
+		return
+	}
 	if !Is(x) {
 		return
 	}

@@ -127,7 +127,7 @@ func (d *side) offered(s *stream.Stream, n uint64) (took uint64) {
 		if s.Next() == stream.Lost {
 			d.bodies.BodyLost(d.x, d.answers)
 		}
-		d.bodies.Body(d.x, d.answers, known[:min(uint64(len(known)), run)])
+		d.bodies.Body(d.x, d.answers, known[:min(uint64(len(known)), run)], run)
 		moved := s.Skip(run)
 		if d.body, took = d.body+moved, took+moved; moved == 0 {
 			break
@@ -256,6 +256,10 @@ func chunkSize(b []byte) (n uint64, ok bool) {
 func (d *side) readBlind(s *stream.Stream) (done bool) {
 	if d.x != nil {
 		d.x.Estimated = true
+	}
+	if d.bodies != nil { // what follows may be chunk headers
+		d.bodies.BodyLost(d.x, d.answers)
+		d.bodies = nil
 	}
 	tail, before := s.EventTail()
 	n := before + uint64(len(tail))

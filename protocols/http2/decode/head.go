@@ -179,6 +179,10 @@ func (p *parser) describe(x *decode.Exchange, h *head, client bool) {
 		a.String(attrProtocol, "http")
 		a.String(attrVersion, "2")
 		grpc.Begin(x, h.values[kindPath], len(h.values[kindTimeout]) > 0 || h.unknown)
+	} else if form := room.WebForm(h.values[kindType]); form != room.NotWeb && string(h.values[kindMethod]) == "POST" {
+		a.String(attrProtocol, "http")
+		a.String(attrVersion, "2")
+		grpc.BeginWeb(x, h.values[kindPath], form)
 	} else {
 		p.offer(x, h, host, client)
 		describeHTTP(x, h, host, client)
@@ -274,7 +278,9 @@ func (p *parser) response(c *decode.Conn, s *stream.Stream, m *work, x *decode.E
 			grpc.Begin(x, x.Said.Path, true)
 			x.Said.Attributes.Yes(attrUnknown)
 		}
-		if status != 0 && !grpc.Is(x) {
+		if grpc.IsWeb(x) {
+			grpc.AnswerWeb(x, status, h.values[kindType], h.values[kindCode])
+		} else if status != 0 && !grpc.Is(x) {
 			p.names.offer(x, h, true)
 			p.names.layers.Answered(x, status, c.Client)
 			answered(x, status, c.Client)
@@ -282,7 +288,7 @@ func (p *parser) response(c *decode.Conn, s *stream.Stream, m *work, x *decode.E
 		if x.Flags&flagTunnel != 0 && status < 300 {
 			x.Patient = true
 		}
-		x.Patient = x.Patient || grpc.Is(x) && !first.Has(http2.FlagEndStream)
+		x.Patient = x.Patient || (grpc.Is(x) || grpc.IsWeb(x)) && !first.Has(http2.FlagEndStream)
 	}
 	if code, ok := grpc.CodeOf(h.values[kindCode]); ok && grpc.Is(x) && x.Flags&flagCode == 0 {
 		x.Flags |= flagCode
@@ -324,6 +330,10 @@ func answered(x *decode.Exchange, status int, client bool) {
 
 // conclude adds what is known when the response of x has ended.
 func conclude(c *decode.Conn, x *decode.Exchange) {
+	if grpc.IsWeb(x) {
+		grpc.EndWeb(x, c.Client)
+		return
+	}
 	if !grpc.Is(x) {
 		return
 	}

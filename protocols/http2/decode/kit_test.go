@@ -5,6 +5,7 @@ import (
 
 	"millrace.dev/protocols/decode/decodetest"
 	"millrace.dev/protocols/edge"
+	grpc "millrace.dev/protocols/grpc/conversations"
 	known "millrace.dev/protocols/http2"
 	"millrace.dev/protocols/http2/conversations"
 )
@@ -13,7 +14,7 @@ var kit = decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.
 
 func kitConversations() []decodetest.Conversation {
 	request, response := talkOf(3)
-	return append(conversations.List(), decodetest.Conversation{
+	return append(append(conversations.List(), grpc.ListHTTP2()...), decodetest.Conversation{
 		Name: "calls",
 		Pieces: []decodetest.Piece{
 			decodetest.Client(known.Preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"), decodetest.Server("\x00\x00\x00\x04\x00\x00\x00\x00\x00"),

@@ -230,7 +230,7 @@ func (p *parser) data(c *decode.Conn, s *stream.Stream, d *direction, left uint6
 			} else {
 				x.ResponseBodyBytes += body
 			}
-			grpc.Data(x, s != c.Requests, known[:min(uint64(len(known)), body)], body)
+			grpc.Data(x, s != c.Requests, known[:min(uint64(len(known)), body)], body, s.Next() == stream.Lost)
 		}
 		d.taken += uint32(c.Take(s, x, n))
 		left -= n

@@ -7,6 +7,7 @@ import (
 	aws "millrace.dev/protocols/aws/conversations"
 	dns "millrace.dev/protocols/dns/conversations"
 	"millrace.dev/protocols/edge/edgetest"
+	grpc "millrace.dev/protocols/grpc/conversations"
 	http1 "millrace.dev/protocols/http1/conversations"
 	http2 "millrace.dev/protocols/http2/conversations"
 	kafka "millrace.dev/protocols/kafka/conversations"
@@ -22,8 +23,8 @@ import (
 func Conversations() map[string][]edgetest.Conversation {
 	return map[string][]edgetest.Conversation{
 		"dns":        dns.List(),
-		"http":       slices.Concat(http1.List(), aws.List()),
-		"http2":      http2.List(),
+		"http":       slices.Concat(http1.List(), aws.List(), grpc.List()),
+		"http2":      slices.Concat(http2.List(), grpc.ListHTTP2()),
 		"kafka":      kafka.List(),
 		"memcached":  memcached.List(),
 		"mongodb":    mongodb.List(),
