@@ -11,6 +11,6 @@
 // files are dropped.
 //
 // Behind a request for encryption the connection goes on as TLS. Not understood: a client that replicates, and
-// compression that the server did not offer; the connection is given up, and counted. The text of a query with
-// attributes is not kept. The names of tables of COM_FIELD_LIST are not.
+// compression that the server did not offer; the connection is given up, and counted. The names of tables of
+// COM_FIELD_LIST are not kept.
 package mysql

@@ -93,7 +93,9 @@ type asking struct {
 	entry  entry
 	text   sql.Blanker
 	word   [64]byte // how a text begins
-	user   userPart
+	// parameters are the attributes of the query that is being read.
+	parameters Parameters
+	user       userPart
 }
 
 // answering is the direction of the server.

@@ -13,7 +13,7 @@ type part uint8
 const (
 	partDropped    part = iota // does not leave, up to the end of the message
 	partFixed                  // bytes that are kept, then the part that the command's body is
-	partAttributes             // the number of attributes
+	partAttributes             // attributes, see [Parameters]
 	partText                   // SQL
 	partName                   // a name
 	partUser                   // see user
@@ -108,7 +108,7 @@ func (s *scanner) enterBody() {
 		d.part = partText
 		d.text.Reset(s.syntax, s.rules.Literals)
 	case bodyAttributes:
-		d.part = partAttributes
+		d.part, d.parameters = partAttributes, Parameters{}
 	case bodyName:
 		d.part = partName
 	case bodyUser:
@@ -144,9 +144,9 @@ func (s *scanner) partOf(b []byte, at int, w *edge.Writer) int {
 	return len(b)
 }
 
-// attributes reads the two numbers that come before the text of a query where both ends have the capability: that of
-// attributes, and of sets of them, which is 1. With attributes, whose values may be secrets, nothing is kept. No text
-// begins with a control character but white space.
+// attributes reads the attributes of a query, where both ends have the capability. Names and values are blanked, but for
+// those of a traceparent. Where the capabilities are not known, what begins with a control character other than white
+// space may have attributes; then a query that has any is dropped.
 func (s *scanner) attributes(b []byte, at int, w *edge.Writer) int {
 	d := &s.client
 	has := Agreed(s.capabilities[0], s.capabilities[1])&CapQueryAttributes != 0
@@ -154,21 +154,34 @@ func (s *scanner) attributes(b []byte, at int, w *edge.Writer) int {
 		space := b[0] == '\t' || b[0] == '\n' || b[0] == '\r'
 		has = d.size == 1 || b[0] < ' ' && (!space || len(b) == 1 || b[1] == 1)
 	}
-	switch {
-	case !has:
-		d.part, d.size = partText, 0
-		d.text.Reset(s.syntax, s.rules.Literals)
-		return 0
-	case d.size == 0 && b[0] != 0, d.size == 1 && b[0] != 1:
-		d.part = partDropped
+	if !has {
+		s.beginText()
 		return 0
 	}
-	w.Keep(at, at+1)
-	if d.size++; d.size == 2 {
-		d.part, d.size = partText, 0
-		d.text.Reset(s.syntax, s.rules.Literals)
+	for i, c := range b {
+		use := d.parameters.Read(c)
+		if d.size++; d.parameters.Failed() || !s.known && !d.parameters.None() {
+			d.part = partDropped
+			return i
+		}
+		if use == Keeps {
+			w.Keep(at+i, at+i+1)
+		} else {
+			w.Blank(at+i, at+i+1)
+		}
+		if d.parameters.Done() {
+			s.beginText()
+			return i + 1
+		}
 	}
-	return 1
+	return len(b)
+}
+
+// beginText begins to read a statement.
+func (s *scanner) beginText() {
+	d := &s.client
+	d.part, d.size = partText, 0
+	d.text.Reset(s.syntax, s.rules.Literals)
 }
 
 // readText reads bytes of a statement.

@@ -139,14 +139,18 @@ func List() []edgetest.Conversation {
 				say(Packets(1, "\x01", Definition("a"), EndOfRows(10), OK(3, 2, ""))),
 				ask(Command(3, "\x00\x01SELECT 'battery staple'")), say(Packets(1, "\x01", Definition("a"), Row("row of hunter2"), EndOfRows(2))),
 				ask(Command(3, "\x01\x01\x00\x01\xfd\x00\x04name"+text(secret)+"SELECT 1")), say(Packet(1, OK(0, 2, ""))),
+				ask(Command(3, "\x03\x01\x02\x01\xfe\x00\x0btraceparent\x08\x00\x04size\x0f\x00\x06secret\x3700-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"+
+					text(secret)+"DELETE FROM t WHERE a = 'battery staple'")), say(Packet(1, OK(0, 2, ""))),
 				ask(Command(3, "\x00\x01LOAD DATA LOCAL INFILE 'battery staple' INTO TABLE t")), say(Packet(1, "\xfb/etc/"+secret)),
 				ask(Packet(2, secret)+Packet(3, secret)+Packet(4, "")), say(Packet(5, OK(2, 2, ""))),
 				ask(Command(0x19, number(4, 5))+Command(0x0e, "")), say(Packet(1, OK(0, 2, "")))),
 			Secrets:  []string{"correct horse", secret, "CHALLENG", "challenge123", "column of secrets", "row of hunter2"},
 			Literals: []string{"battery staple"},
 			Kept: []string{
-				"SELECT a FROM t WHERE b = ? AND c = '**************'", "\x17\x05\x00\x00\x00\x00\x01\x00\x00\x00", "\x00\x01SELECT '", "LOAD DATA LOCAL INFILE '",
+				"SELECT a FROM t WHERE b = ? AND c = '**************'", "*SELECT 0", "traceparent", "*DELETE FROM t WHERE a = '**************'",
+				"\x3700-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\x0e**************", "\x17\x05\x00\x00\x00\x00\x01\x00\x00\x00", "\x00\x01SELECT '", "LOAD DATA LOCAL INFILE '",
 			},
+			Masks: "0",
 		},
 		{
 			Name: "several results, cursors, bulk executions, pipelines of MariaDB",

@@ -178,18 +178,26 @@ func (p *parser) command(c *decode.Conn, got []byte, length uint32, missed bool)
 	}
 }
 
-// query describes a text query: its text, behind the number of attributes where the client sends that.
+// query describes a text query: its text, behind attributes where the client sends them.
 func (p *parser) query(x *decode.Exchange, text []byte, cutOff, missed bool) {
 	has := mysql.Agreed(p.capability, p.offered)&mysql.CapQueryAttributes != 0
 	if !p.known {
 		has = len(text) > 0 && (text[0] == 0 || text[0] < ' ' && (len(text) == 1 || text[1] == 1))
 	}
 	if has {
-		if len(text) < 2 || text[0] != 0 || text[1] != 1 {
+		var attributes mysql.Parameters
+		n := 0
+		for n < len(text) && !attributes.Done() && !attributes.Failed() {
+			attributes.Read(text[n])
+			n++
+		}
+		if !attributes.Done() || !p.known && !attributes.None() {
 			p.describe(x, nil)
 			return
 		}
-		text = text[2:]
+		if text = text[n:]; attributes.Traceparent() != nil {
+			x.Context.Traceparent(attributes.Traceparent())
+		}
 	}
 	p.describeText(x, text, cutOff)
 	if missed && mayUse(text) { // to a database that is not known
