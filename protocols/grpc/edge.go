@@ -1,6 +1,12 @@
 package grpc
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
 	"millrace.dev/protocols"
 	"millrace.dev/protocols/edge"
 )
@@ -41,6 +47,8 @@ type reader struct {
 	// Where the piece that is being read lies.
 	writer *edge.Writer
 	at     int
+	// packed is what has come of trailers that are compressed.
+	packed []byte
 }
 
 // Read implements [edge.BodyReader].
@@ -49,9 +57,73 @@ func (r *reader) Read(b []byte, at int, w *edge.Writer) {
 	if r.messages.Form == Text {
 		r.messages.text(b, r.write)
 	} else {
-		r.messages.binary(b, r.keep)
+		r.binary(b)
 	}
 	r.writer = nil
+}
+
+// binary reads bytes of messages.
+func (r *reader) binary(b []byte) {
+	m := &r.messages
+	for i := 0; i < len(b) && !m.Lost; {
+		if m.packs && m.have == PrefixSize {
+			i += r.unpack(b[i:], i)
+			continue
+		}
+		if n := m.dull(len(b) - i); n > 0 {
+			i += n
+			continue
+		}
+		if m.step(b[i]) {
+			r.keep(i, i+1)
+		}
+		i++
+	}
+}
+
+// Bounds of compressed trailers, and of what they hold.
+const maxPacked, maxTrailers = 2 << 10, 8 << 10
+
+// unpack reads bytes of trailers that are compressed (gzip), which begin at an index of the piece. When the last are
+// there, the status takes the place of their end. It gives how many bytes it read.
+func (r *reader) unpack(b []byte, at int) int {
+	m := &r.messages
+	n := min(len(b), int(m.left))
+	if len(r.packed)+n > maxPacked {
+		m.Lost = true
+		return len(b)
+	}
+	r.packed = append(r.packed, b[:n]...)
+	if n == int(m.left) {
+		if code, ok := statusIn(r.packed); ok {
+			said := fmt.Appendf(nil, "%s%03d\n", statusName, code)
+			if n >= len(said) {
+				r.writer.Fill(r.at+at+n-len(said), r.at+at+n, said)
+			}
+		}
+		r.packed = nil
+	}
+	m.took(uint32(n))
+	return n
+}
+
+// statusIn finds the status in trailers that are compressed.
+func statusIn(packed []byte) (code uint16, ok bool) {
+	unpacked, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return 0, false
+	}
+	text := make([]byte, maxTrailers)
+	n, err := io.ReadFull(unpacked, text)
+	if !errors.Is(err, io.ErrUnexpectedEOF) { // not whole, or too long
+		return 0, false
+	}
+	var l line
+	for _, c := range text[:n] {
+		l.read(c)
+	}
+	l.end()
+	return l.code, l.known
 }
 
 func (r *reader) keep(from, to int)         { r.writer.Keep(r.at+from, r.at+to) }

@@ -49,6 +49,8 @@ type Web struct {
 	left uint32 // bytes of the message to come, or of its length what has come
 	last bool   // the message is the trailers
 	line line
+	// packs: the message is trailers that are compressed. The node says their status at their end.
+	packs bool
 
 	chars uint8 // of a quad of base64 that have come
 	quad  [4]byte
@@ -178,10 +180,8 @@ func (m *Web) step(c byte) bool {
 			return false
 		}
 		m.have, m.left, m.last = 1, 0, c&0x80 != 0
-		if m.line = (line{}); c&1 != 0 {
-			m.Compressed = m.Compressed || !m.last
-			m.line.at = lineNone
-		}
+		m.line, m.packs = line{}, c == 0x81
+		m.Compressed = m.Compressed || c == 1
 		return true
 	case m.have < PrefixSize:
 		m.left = m.left<<8 | uint32(c)
@@ -268,15 +268,12 @@ const statusName = "grpc-status:"
 const (
 	lineValue = uint8(len(statusName)) + iota
 	lineReturn
-	lineNone // the trailers are compressed
 	lineRest // the rest of the line says nothing
 )
 
 // read reads a byte. It reports whether it is of the status.
 func (l *line) read(c byte) bool {
 	switch {
-	case l.at == lineNone:
-		return false
 	case c == '\n':
 		needed := l.at == lineValue || l.at == lineReturn
 		l.end()
@@ -308,8 +305,4 @@ func (l *line) end() {
 }
 
 // cut says that bytes are missing. What the node leaves out are whole lines, or the rest of one.
-func (l *line) cut() {
-	if l.at != lineNone {
-		l.at = 0
-	}
-}
+func (l *line) cut() { l.at = 0 }

@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"compress/gzip"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
@@ -30,6 +31,14 @@ func frame(flags byte, text string) string {
 	return string([]byte{flags, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + text
 }
 
+func gzipped(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()
+}
+
 // bodies are bodies, and what they say.
 var bodies = []struct{ body, says string }{
 	{"", "0 messages"},
@@ -41,7 +50,8 @@ var bodies = []struct{ body, says string }{
 	{frame(0x80, "grpc-status: \r\n"), "0 messages"},
 	{frame(0x80, "grpc-status: 1234\r\n"), "0 messages"},
 	{frame(0x80, "grpc-status-details-bin: 1\r\n"), "0 messages"},
-	{frame(0x81, "grpc-status: 5\r\n"), "0 messages"},
+	{frame(0, "a") + frame(0x81, gzipped("grpc-message: Zx81Yq72Wp63Vn54\r\ngrpc-status: 5\r\n")), "1 messages, status 5"},
+	{frame(0x81, "\x1f\x8bno gzip at all"), "0 messages"},
 	{frame(0, "a") + frame(0x80, "grpc-status: 0\r\n") + frame(0, "b"), "1 messages, status 0, lost"},
 	{frame(0, "a") + "HTTP", "1 messages, lost"},
 }
@@ -101,8 +111,13 @@ func texts(body string, parts ...int) string {
 func TestWeb(t *testing.T) {
 	t.Parallel()
 	for _, c := range bodies {
-		for size := 1; size <= len(c.body)+1; size++ {
-			if got, left := read(Binary, c.body, size); strings.TrimSuffix(got, ", lost") != strings.TrimSuffix(c.says, ", lost") {
+		for size := len(c.body) + 1; size > 0; size-- {
+			got, left := read(Binary, c.body, size)
+			if strings.Contains(c.body, "\x1f\x8b") && size < len(c.body) { // where trailers are cut less may be known
+				got = withoutStatus(got)
+				c.says = withoutStatus(c.says)
+			}
+			if strings.TrimSuffix(got, ", lost") != strings.TrimSuffix(c.says, ", lost") {
 				t.Errorf("%q in pieces of %d: %s, want %s; %q left", c.body, size, got, c.says, left)
 			}
 		}
@@ -168,7 +183,7 @@ func FuzzWeb(f *testing.F) {
 		whole := Web{Form: form}
 		whole.Known([]byte(body))
 		says, left := read(form, body, max(1, size))
-		if form == Binary && strings.TrimSuffix(says, ", lost") != strings.TrimSuffix(whole.says(), ", lost") {
+		if form == Binary && !strings.Contains(body, "\x81") && strings.TrimSuffix(says, ", lost") != strings.TrimSuffix(whole.says(), ", lost") {
 			t.Errorf("%q: node and decoder say %s, the decoder alone %s; %q left", body, says, whole.says(), left)
 		}
 		r := rand.New(rand.NewPCG(seed, 1))

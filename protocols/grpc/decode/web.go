@@ -116,7 +116,7 @@ func endWeb(x *decode.Exchange, state []byte, client bool) {
 	var m [2]grpc.Web
 	m[0].Read(webOf(state, false))
 	m[1].Read(webOf(state, true))
-	if x.RequestDone() && !m[0].Lost {
+	if !m[0].Lost && (x.RequestDone() || m[0].Messages > 0) { // a request has one message, and the response may be early
 		x.Said.Attributes.Number(attrRequests, int64(m[0].Messages))
 	}
 	if !m[1].Lost {
