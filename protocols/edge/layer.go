@@ -21,7 +21,8 @@ type Layer struct {
 
 // LayerBody is what a layer needs of the bodies of the exchanges that it asks for. The functions are pure.
 type LayerBody struct {
-	// Target and Type judge the head of a request by its method and target, and by its Content-Type. Type judges that of
+	// Target and Type judge the head of a request by its method and target, and by its Content-Type. The target is empty
+	// where the request line is cut by the end of an event. Type judges that of
 	// the response as well. It gives the form of the body, 0 if the layer needs nothing of it.
 	Target func(method, target []byte) bool
 	Type   func(contentType []byte) (form uint8)

@@ -11,7 +11,11 @@ import (
 // response. A head of which a line is cut by the end of an event, or one with a Content-Encoding, asks for nothing;
 // nothing is kept of a response once heads of its connection were missed.
 
-// ask finds the layer that may want the body of a request, by its request line.
+// post is a request line whose target is not known, because the line is cut: Go's server reads the first byte of a
+// request by itself.
+var post = []byte("POST ")
+
+// ask finds the layers that may want the body of a request, by its request line.
 func (r *rules) ask(d *direction, line []byte) {
 	if len(r.bodies) == 0 {
 		return

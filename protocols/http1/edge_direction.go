@@ -81,6 +81,7 @@ type direction struct {
 	split        bool // what is being read began in an earlier run
 	methodHead   bool
 	methodTunnel bool
+	methodPost   bool
 	methodBody   bool // requests of this method have a body
 	upgrades     bool // the request asks for another protocol
 	toHTTP2      bool // the Upgrade header names HTTP/2

@@ -33,8 +33,10 @@ func (r *rules) http(s *scanner, d *direction, b []byte) {
 		case phaseTarget, phaseScheme, phaseAuthority, phaseSegment, phaseMatrix, phaseKey, phaseParameter, phaseFragment:
 			i, failed = r.target(d, b, i)
 		case phaseVersion:
-			if i, failed = d.version(b, i); whole && d.phase == phaseName {
+			if i, failed = d.version(b, i); d.phase == phaseName && whole {
 				r.ask(d, b[mark:i])
+			} else if d.phase == phaseName && d.methodPost {
+				r.ask(d, post)
 			}
 		case phaseNoVersion:
 			i, failed = r.noVersion(d, b, i)
@@ -100,7 +102,7 @@ func (d *direction) beginMessage() {
 	d.response, d.hasLength, d.coded, d.chunked, d.trailer, d.bodyless = false, false, false, false, false, false
 	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades, d.toHTTP2 = false, false, false, false, false, false, false
 	d.contentLength, d.status, d.register = 0, 0, 0
-	d.methodHead, d.methodTunnel, d.methodBody = false, false, false
+	d.methodHead, d.methodTunnel, d.methodBody, d.methodPost = false, false, false, false
 	d.asks, d.form, d.body, d.halved, d.encoded = 0, 0, nil, false, false
 }
 
@@ -135,7 +137,8 @@ func (r *rules) token(s *scanner, d *direction, b []byte, i int) (next int, fail
 	}
 	d.methodHead = string(word) == "HEAD"
 	d.methodTunnel = string(word) == "CONNECT"
-	d.methodBody = string(word) == "POST" || string(word) == "PUT" || string(word) == "PATCH"
+	d.methodPost = string(word) == "POST"
+	d.methodBody = d.methodPost || string(word) == "PUT" || string(word) == "PATCH"
 	d.bodyless = d.methodHead || string(word) == "GET" || string(word) == "DELETE" || string(word) == "OPTIONS"
 	s.pending.push(d.methodHead, d.methodTunnel)
 	d.phase, d.textLength = phaseTarget, 0

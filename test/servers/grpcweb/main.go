@@ -1,6 +1,6 @@
-// Command grpcweb speaks gRPC-Web, for tests. With a port it serves, over HTTP/1.1 and HTTP/2 without TLS; with the
-// address of such a server and a version of HTTP (1, 2) it calls it, and prints a line for each call: the method, the
-// status, how many messages it sent and how many it got.
+// Command grpcweb speaks gRPC-Web over a version of HTTP (1, 2), for tests. With a port and the version it serves; with
+// the address of such a server and the version it calls it, and prints a line for each call: the method, the status, how
+// many messages it sent and how many it got.
 package main
 
 import (
@@ -39,7 +39,7 @@ func echo(_ context.Context, r *connect.Request[text], s *connect.ServerStream[t
 	return nil
 }
 
-func serve(port string) error {
+func serve(port, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/test.Echo/Unary", connect.NewUnaryHandler("/test.Echo/Unary", func(_ context.Context, r *connect.Request[text]) (*connect.Response[text], error) {
 		if strings.Contains(r.Msg.Value, "fails") {
@@ -48,18 +48,20 @@ func serve(port string) error {
 		return connect.NewResponse(r.Msg), nil
 	}))
 	mux.Handle("/test.Echo/Stream", connect.NewServerStreamHandler("/test.Echo/Stream", echo))
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	server := http.Server{Addr: "127.0.0.1:" + port, Handler: mux, Protocols: protocols}
+	server := http.Server{Addr: "127.0.0.1:" + port, Handler: mux, Protocols: over(version)}
 	return server.ListenAndServe()
 }
 
-func call(address, version string) error {
+// over gives a version of HTTP.
+func over(version string) *http.Protocols {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(version == "1")
 	protocols.SetUnencryptedHTTP2(version == "2")
-	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	return protocols
+}
+
+func call(address, version string) error {
+	client := &http.Client{Transport: &http.Transport{Protocols: over(version)}}
 	make := func(method string) *connect.Client[text, text] {
 		return connect.NewClient[text, text](client, "http://"+address+"/test.Echo/"+method, connect.WithGRPCWeb())
 	}
@@ -102,8 +104,8 @@ func report(method string, err error, got int) {
 
 func main() {
 	var err error
-	if len(os.Args) == 2 {
-		err = serve(os.Args[1])
+	if !strings.Contains(os.Args[1], ":") {
+		err = serve(os.Args[1], os.Args[2])
 	} else {
 		err = call(os.Args[1], os.Args[2])
 	}
