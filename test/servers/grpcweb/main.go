@@ -1,6 +1,6 @@
 // Command grpcweb speaks gRPC-Web over a version of HTTP (1, 2), for tests. With a port and the version it serves; with
-// the address of such a server and the version it calls it, and prints a line for each call: the method, the status, how
-// many messages it sent and how many it got.
+// the address of such a server and the version it calls it, and prints a line for each call: the method, the status,
+// how many messages it sent and how many it got.
 package main
 
 import (
