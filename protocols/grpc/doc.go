@@ -5,9 +5,9 @@
 // Of a call its method, status and number of messages are known. The text of a status (grpc-message) stays on the node,
 // because servers quote arguments in it.
 //
-// gRPC-Web (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) is spoken in exchanges of HTTP/1.1 and HTTP/2.
-// Its trailers are the last message of the body, so the node follows the messages of bodies: see [Web]. It is not
-// understood over WebSocket.
+// gRPC-Web (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) is spoken in exchanges of HTTP/1.1 and
+// HTTP/2. Its trailers are the last message of the body, so the node follows the messages of bodies: see [Web]. It is
+// not understood over WebSocket.
 package grpc
 
 import (
