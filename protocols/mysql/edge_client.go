@@ -145,8 +145,8 @@ func (s *scanner) partOf(b []byte, at int, w *edge.Writer) int {
 }
 
 // attributes reads the attributes of a query, where both ends have the capability. Names and values are blanked, but
-// for those of a traceparent. Where the capabilities are not known, what begins with a control character other than white
-// space may have attributes; then a query that has any is dropped.
+// for those of a traceparent. Where the capabilities are not known, what begins with a control character other than
+// white space may have attributes; then a query that has any is dropped.
 func (s *scanner) attributes(b []byte, at int, w *edge.Writer) int {
 	d := &s.client
 	has := Agreed(s.capabilities[0], s.capabilities[1])&CapQueryAttributes != 0
