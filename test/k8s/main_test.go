@@ -99,7 +99,8 @@ func (c *cluster) explain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, look := range [][]string{
-		{"get", "pods", "-A", "-o", "wide"}, {"get", "events", "-A", "--sort-by=.lastTimestamp"},
+		{"get", "pods", "-A", "-o", "wide"},
+		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		{"logs", "-n", ourNamespace, "-l", "app.kubernetes.io/name=millrace", "--all-containers", "--prefix", "--tail=25"},
 	} {
 		out, err := run(ctx, "", "kubectl", look...)
