@@ -81,6 +81,9 @@ var metrics = []Metric{
 	duration("dns.lookup.duration", "Duration of DNS look-ups that the service made.", dns, dnsMore),
 	duration("tls.server.handshake.duration", "From the hello of the client to that of the server, of connections to the service that are encrypted.", tls, tlsMore),
 	duration("tls.client.handshake.duration", "The same of connections that the service made.", tls, tlsMore),
+	duration("millrace.server.queue.duration",
+		"From when the last byte of a request had come to the socket until the service read it: long where it has more to do than it can.",
+		queue, queueMore),
 	{
 		Name: "target_info", Prometheus: "target_info", Kind: Info, Features: perService,
 		Description: "Attributes of the resource of each service's metrics.",
@@ -104,7 +107,7 @@ var metrics = []Metric{
 	graph(Histogram, "traces_service_graph_request_client", Seconds, "Duration of requests between two services as the client saw it."),
 	graph(Histogram, "traces_service_graph_request_server", Seconds, "Duration of requests between two services as the server saw it."),
 	graph(Histogram, "traces_service_graph_request_network", Seconds,
-		"Client's duration minus the server's: the network, and the wait in the server's socket."),
+		"Time of requests and responses between two services, without their waits in sockets; not for requests of which it is not known when they arrived."),
 
 	flow("obi.network.flow.bytes", Bytes, "Bytes on the wire between two ends, with the headers of IP and TCP, each direction by its sender's count.", Network),
 	flow("obi.network.flow.packets", "{packet}", "Segments between two ends, each direction by its sender's count.", NetworkFlowPackets),
@@ -155,6 +158,8 @@ var (
 		"tls.client.server_name", "tls.next_protocol", "millrace.tls.alert", "server.address", "server.port", "client.address", "network.peer.address",
 		"peer.service",
 	}
+	queue      = []string{"server.address", "server.port"}
+	queueMore  = []string{"http.request.method", "http.route", "rpc.method", "client.address", "peer.service", "error.type"}
 	spanMetric = []string{"service", "span.name", "span.kind", "status.code"}
 	spanMore   = []string{
 		"service.namespace", "error.type", "peer.service", "http.request.method", "http.response.status_code", "http.route",

@@ -22,6 +22,7 @@ type Config struct {
 	Routes     Routes     `yaml:"routes"`
 	EBPF       EBPF       `yaml:"ebpf"`
 	Sampling   Sampling   `yaml:"sampling"`
+	Traces     Traces     `yaml:"traces"`
 }
 
 // Values of bus.storage and bus.compression.

@@ -58,6 +58,7 @@ func Default() *Config {
 			Source: "socket_filter", Direction: "both", ExcludeInterfaces: []string{"lo"},
 			CacheActiveTimeout: 5 * time.Second, CacheMaxFlows: 20000,
 		},
+		Traces:     Traces{Anatomy: "attributes"},
 		Attributes: Attributes{Kubernetes: KubernetesAttributes{Enable: "autodetect", InformersSyncTimeout: 30 * time.Second, Metrics: "pod"}},
 		Routes: Routes{
 			IgnoreMode:                "all",

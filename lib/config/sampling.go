@@ -200,12 +200,15 @@ type KernelPolicy struct {
 	MinRetransmits int `yaml:"min_retransmits" range:"0..1000000000"`
 	// MinSRTTMS is the least smoothed round-trip time of the connection, in milliseconds (millrace.tcp.srtt).
 	MinSRTTMS float64 `yaml:"min_srtt_ms" range:"0..86400000"`
-	// MinNetworkMS is the least time between the two ends of a request, in milliseconds (millrace.network.duration):
-	// the network, and the wait in the server's socket until the server reads.
+	// MinNetworkMS is the least time between the two ends of a request, in milliseconds (millrace.network.duration),
+	// without its wait in the server's socket. Needs capture.arrival_times at both ends.
 	MinNetworkMS float64 `yaml:"min_network_ms" range:"0..86400000"`
 	// MinNetworkShare is the least share of that time in the client's duration, from 0 to 1. With min_network_ms both
 	// must hold for one span.
 	MinNetworkShare float64 `yaml:"min_network_share" range:"0..1"`
+	// MinQueueMS is the least time that a request waited in the server's socket until the server read it, in
+	// milliseconds (millrace.server.queue.duration). Needs capture.arrival_times at the server, and traces.anatomy.
+	MinQueueMS float64 `yaml:"min_queue_ms" range:"0..86400000"`
 	// Outcomes: how a request ended that got no complete response (millrace.outcome).
 	Outcomes []string `yaml:"outcomes" oneof:"closed reset lost expired one_way"`
 	// MinLostBytes is the least number of bytes of a request that capture lost (millrace.lost_bytes).

@@ -46,6 +46,14 @@ type DNS struct {
 // MaxDNSPorts bounds dns.ports.
 const MaxDNSPorts = 8
 
+// Traces are what spans say.
+type Traces struct {
+	// Anatomy says where the time of a request went: as attributes of its spans (millrace.client.send.duration and so
+	// on), and with spans also as two children of each server span: in queue, in the server's socket before it began to
+	// read, and processing. off: not at all. Metrics have the wait in the server's socket in any case.
+	Anatomy string `yaml:"anatomy" oneof:"attributes spans off"`
+}
+
 // Attributes of spans and metrics.
 type Attributes struct {
 	// Kubernetes metadata.

@@ -17,6 +17,7 @@ const (
 	domainProcess    = 'p'
 	domainService    = 'n'
 	domainNode       = 'h'
+	domainPart       = 'a'
 )
 
 // Key is the comparable form of [millracev1.ExchangeKey], for use in maps.
@@ -65,6 +66,14 @@ func Span(k Key, side millracev1.Side) uint64 {
 	b[0] = domainSpan
 	b[1] = byte(side)
 	k.put(b[2:])
+	return nonZero(xxhash.Sum64(b[:]))
+}
+
+// Part gives the span id of a part of the time of a span, by the part's number; never 0.
+func Part(span uint64, number byte) uint64 {
+	var b [10]byte
+	b[0], b[1] = domainPart, number
+	binary.BigEndian.PutUint64(b[2:], span)
 	return nonZero(xxhash.Sum64(b[:]))
 }
 

@@ -12,6 +12,7 @@ import (
 	"millrace.dev/services/enricher/internal/join"
 	"millrace.dev/services/enricher/internal/kube"
 	"millrace.dev/services/enricher/internal/metrics"
+	"millrace.dev/services/enricher/internal/spans"
 )
 
 // Run works on partitions of the exchange stream until ctx ends. Any number of instances may run.
@@ -56,6 +57,7 @@ func processors(cfg *config.Config, partitions int, registry prometheus.Register
 		Partitions: partitions,
 		Hold:       cfg.Enricher.HoldTime,
 		MaxPending: cfg.Enricher.MaxPending,
+		Anatomy:    spans.Anatomy(cfg.Traces.Anatomy),
 		Asker:      asker,
 
 		FlowInterval: cfg.Network.CacheActiveTimeout,

@@ -46,6 +46,11 @@ func saying() []said {
 			x.LocalAddress, x.LocalPort, x.RemoteAddress, x.RemotePort = []byte{10, 0, 0, 2}, uint32(5000+flow), []byte{10, 0, 0, 1}, 40000
 			x.StartUnixNs, x.EndUnixNs = start+1e6, start+3e6
 		}
+		// The request waits in the server's socket for half a millisecond.
+		x.RequestEndNs, x.ResponseEndNs, x.LastArrivedNs = new(int64(0)), new(int64(x.EndUnixNs-x.StartUnixNs)), new(int64(-5e5))
+		if side == millracev1.Side_SIDE_CLIENT {
+			x.LastArrivedNs = x.ResponseEndNs
+		}
 		return x
 	}
 	var all []said

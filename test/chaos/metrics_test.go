@@ -62,7 +62,7 @@ func red(truth []traffic.Span) map[string]measured {
 		add(0, "traces_service_graph_request_total", s.Service, s.Peer)
 		add(seconds, "traces_service_graph_request_client", s.Service, s.Peer)
 		add(serving, "traces_service_graph_request_server", s.Service, s.Peer)
-		add(seconds-serving, "traces_service_graph_request_network", s.Service, s.Peer)
+		add(float64(s.Network)/1e9, "traces_service_graph_request_network", s.Service, s.Peer)
 		if s.Status >= 400 {
 			add(0, "traces_service_graph_request_failed_total", s.Service, s.Peer)
 		}

@@ -68,6 +68,9 @@ func (c *chain) add(e *end, ev *millracev1.Event) {
 	c.clock += 1000 + c.rng.Int64N(20_000)
 }
 
+// waited is how long each message is at its receiver's socket before it is read, ns.
+const waited = 700
+
 // pass moves a message from one end to the other and gives when its sending began, when it returned, and when the
 // message was received.
 func (c *chain) pass(from, to *end, message string) (began, sent, received int64) {
@@ -83,6 +86,7 @@ func (c *chain) pass(from, to *end, message string) (began, sent, received int64
 	received = c.clock
 	c.add(to, &millracev1.Event{
 		Kind: millracev1.EventKind_EVENT_KIND_RECEIVE, Offset: to.received, Length: uint32(len(message)), Payload: []byte(message),
+		FirstByteWaitedNs: waited, LastByteWaitedNs: waited,
 	})
 	to.received += uint64(len(message))
 	return began, sent, received
@@ -111,9 +115,11 @@ func (c *chain) call(client, server *end, trace, parent string, name, target, as
 		Trace: trace, ID: spanID(key, millracev1.Side_SIDE_SERVER), Parent: spanID(key, millracev1.Side_SIDE_CLIENT), Kind: Server, Name: name,
 		Target: target, Service: server.process.service, Peer: client.process.service, PID: int(server.process.facts.Pid),
 	}}
-	s[0].Start, _, s[1].Start = c.pass(client, server, ask)
+	var asked int64
+	s[0].Start, asked, s[1].Start = c.pass(client, server, ask)
 	answer, status := serve(trace, s[1].ID)
 	_, s[1].End, s[0].End = c.pass(server, client, answer)
+	s[0].Network = s[0].End - asked - (s[1].End - s[1].Start) - 2*waited
 	for i := range s {
 		s[i].Status = status
 		c.load.truth.add(s[i])

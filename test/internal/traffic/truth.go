@@ -16,6 +16,7 @@ type Span struct {
 	Service, Peer     string
 	PID               int
 	Start, End        int64 // nanoseconds since the Unix epoch
+	Network           int64 // of a client: nanoseconds between the ends, without waits in sockets
 	Status            int   // of HTTP, 0 for Redis
 }
 

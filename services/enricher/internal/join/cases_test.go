@@ -59,9 +59,16 @@ func TestPair(t *testing.T) {
 	if client.attribute("peer.service").GetStringValue() != "service" || server.attribute("peer.service").GetStringValue() != "service" {
 		t.Error("peer.service is missing")
 	}
-	// The generator lets the server begin and end 0.1 ms inside the client's times.
-	if got := client.attribute("millrace.network.duration").GetDoubleValue(); got != 0.0002 {
-		t.Errorf("network duration %v", got)
+	// The generator lets the server begin and end 0.1 ms inside the client's times, and both wait before they read.
+	for name, want := range map[string]float64{
+		"millrace.network.duration": 0.00012, "millrace.client.send.duration": 0.00001, "millrace.client.read_delay.duration": 0.00002,
+	} {
+		if got := client.attribute(name).GetDoubleValue(); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := server.attribute("millrace.server.queue.duration").GetDoubleValue(); got != 0.00005 {
+		t.Errorf("queue duration %v", got)
 	}
 	if server.attribute("millrace.network.duration") != nil {
 		t.Error("network duration at the server")

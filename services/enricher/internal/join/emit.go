@@ -187,7 +187,13 @@ func (p *Partition) emit(e *entry, h, other *half) {
 		}
 		in.Route = decision.Route
 	}
-	p.pages.add(p, own, bus.TracePartition(e.trace, p.settings.Partitions), p.encoder.Encode(&in))
+	partition := bus.TracePartition(e.trace, p.settings.Partitions)
+	p.pages.add(p, own, partition, p.encoder.Encode(&in))
+	for number := range byte(spans.Parts) {
+		if part := p.encoder.EncodePart(&in, number); part != nil {
+			p.pages.add(p, own, partition, part)
+		}
+	}
 }
 
 // serverParent is the paired client span, else the span that the request names.

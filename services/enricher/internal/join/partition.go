@@ -35,6 +35,8 @@ type Settings struct {
 	Loopback     bool
 	// Observer makes the observer of a partition. May be nil.
 	Observer func(partition int) Observer
+	// Anatomy says how spans tell where the time of a request went.
+	Anatomy spans.Anatomy
 	// Asker makes whom a partition asks for identities. Nil: there is nobody.
 	Asker func(partition int) Asker
 }
@@ -116,6 +118,7 @@ func New(partition int, settings Settings, counters *Counters) *Partition {
 	p := &Partition{
 		number:    partition,
 		settings:  settings,
+		encoder:   spans.Encoder{Anatomy: settings.Anatomy},
 		hold:      int64(settings.Hold),
 		counters:  counters,
 		entries:   map[identity.Key]*entry{},

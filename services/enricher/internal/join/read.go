@@ -68,6 +68,14 @@ type view struct {
 	links      []millracev1.TraceContext
 	linked     []*millracev1.TraceContext
 	details    detail.Converter
+	// times are what the exchange's times after its start point to.
+	times [4]int64
+}
+
+// after keeps a time after the exchange's start, one of four.
+func (v *view) after(i int, encoded uint64) *int64 {
+	v.times[i] = int64(encoded>>1) ^ -int64(encoded&1) // ZigZag
+	return &v.times[i]
 }
 
 // What is read of one exchange at most; more is counted as malformed.
@@ -151,6 +159,16 @@ func (v *view) read(m []byte, names *attribute.Names) (ok bool) {
 			x.ContextForwarded = f.Number != 0
 		case 47<<3 | wire.Varint:
 			x.HostForwarded = f.Number != 0
+		case 50<<3 | wire.Varint:
+			x.RequestEndNs = v.after(0, f.Number)
+		case 51<<3 | wire.Varint:
+			x.ResponseEndNs = v.after(1, f.Number)
+		case 52<<3 | wire.Varint:
+			x.FirstArrivedNs = v.after(2, f.Number)
+		case 53<<3 | wire.Varint:
+			x.LastArrivedNs = v.after(3, f.Number)
+		case 54<<3 | wire.Varint:
+			x.Unsent = uint32(f.Number)
 		case 24<<3 | wire.Varint:
 			x.SrttUs = uint32(f.Number)
 		case 25<<3 | wire.Varint:

@@ -98,6 +98,9 @@ func (f *facts) measure() {
 	if x.Outcome != millracev1.Outcome_OUTCOME_ONE_WAY {
 		f.set(durationNanos, duration(x))
 	}
+	if queue, ok := spans.QueueDuration(x); ok {
+		f.set(queueNanos, uint64(queue))
+	}
 	if f.kind == kindHTTP {
 		f.set(requestBody, x.RequestBodyBytes)
 		if f.httpStatus != 0 {

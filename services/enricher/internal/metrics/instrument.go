@@ -49,6 +49,8 @@ const (
 	// requestBytes and responseBytes are with headers and framing.
 	requestBytes
 	responseBytes
+	// queueNanos is how long a request waited in the server's socket.
+	queueNanos
 	// Of edges of the service graph.
 	edgeOne
 	edgeFailed
@@ -99,6 +101,7 @@ var instruments = []instrument{
 	{"dns.lookup.duration", ofDNS, client, durationNanos},
 	{"tls.server.handshake.duration", handshakes, server, durationNanos},
 	{"tls.client.handshake.duration", handshakes, client, durationNanos},
+	{"millrace.server.queue.duration", requests, server, queueNanos},
 
 	{"traces_spanmetrics_latency", requests, both, durationNanos},
 	{"traces_spanmetrics_calls_total", requests, both, one},

@@ -53,7 +53,7 @@ func TestMillionPaths(t *testing.T) {
 				j.Exchange.Path = string(target)
 				a.Observe(j)
 			}
-			if len(a.groups) > maxGroups || len(a.series) > 3*limit+1 {
+			if len(a.groups) > maxGroups || len(a.series) > 3*limit+2 {
 				t.Errorf("%d groups, %d series", len(a.groups), len(a.series))
 			}
 			p := window(t, a)

@@ -38,6 +38,9 @@ func pair() (client, server *join.Joined) {
 		StartUnixNs: 1000*second + 2e8, EndUnixNs: 1000*second + 9e8, RequestBytes: 300, ResponseBytes: 5000, RequestBodyBytes: 120,
 		ResponseBodyBytes: 4096, Detail: detail(),
 	}
+	// Of the second that the request takes, it is in the network for 220 ms, and waits in the server's socket for 51.
+	c.RequestEndNs, c.ResponseEndNs, c.LastArrivedNs = new(int64(10e6)), new(int64(1000e6)), new(int64(980e6))
+	s.RequestEndNs, s.ResponseEndNs, s.LastArrivedNs = new(int64(1e6)), new(int64(700e6)), new(int64(-50e6))
 	web := &resource.Identity{Process: &millracev1.Process{Id: 1, Node: "a", Pid: 11, RuleServiceName: "web", RuleServiceNamespace: "shop"}}
 	orders := &resource.Identity{Process: &millracev1.Process{Id: 2, Node: "b", Pid: 22, RuleServiceName: "orders", RuleServiceNamespace: "shop"}}
 	trace := [16]byte{1, 15: 2}

@@ -186,6 +186,9 @@ func exchange(rng *rand.Rand, key identity.Key, side millracev1.Side, at, durati
 		StartUnixNs: uint64(at), EndUnixNs: uint64(at + duration), RequestBytes: rng.Uint64N(5000), ResponseBytes: rng.Uint64N(5000),
 		RequestBodyBytes: rng.Uint64N(9000), ResponseBodyBytes: rng.Uint64N(9000),
 	}
+	if rng.IntN(2) == 0 {
+		x.RequestEndNs, x.ResponseEndNs, x.LastArrivedNs = new(int64(0)), new(duration), new(-rng.Int64N(1e9))
+	}
 	if rng.IntN(3) == 0 {
 		x.Detail = &millracev1.Exchange_Redis{Redis: &millracev1.RedisExchange{Command: []string{"GET", "SET"}[rng.IntN(2)], ErrorCode: []string{"", "", "ERR"}[rng.IntN(3)]}}
 	} else {

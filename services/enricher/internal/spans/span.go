@@ -50,6 +50,9 @@ type Input struct {
 
 // Encoder writes spans. The zero value is ready. Not safe for concurrent use.
 type Encoder struct {
+	// Anatomy says how where the time of a request went is told.
+	Anatomy Anatomy
+
 	e encoder
 	// scratch holds texts that are put together of parts, and name the span's.
 	scratch, name []byte
@@ -84,6 +87,9 @@ func (c *Encoder) Encode(in *Input) []byte {
 	c.said(x, in.Attributes, in.Route)
 	c.network(x, in.Peer)
 	observed(e, in)
+	if c.Anatomy != AnatomyOff {
+		phases(e, x)
+	}
 
 	st := StatusOf(x)
 	if st.Error {
@@ -209,6 +215,9 @@ func observed(e *encoder, in *Input) {
 	if x.SrttUs != 0 {
 		e.double("millrace.tcp.srtt", float64(x.SrttUs)/1e6)
 	}
+	if x.Unsent != 0 {
+		e.number("millrace.tcp.unsent", int64(x.Unsent))
+	}
 }
 
 // peerNames are what a span says of where the other side runs, under the name with "millrace.peer." in front.
@@ -234,22 +243,6 @@ func peerCluster(e *encoder, c *millracev1.Identity) {
 			text(e, name, kv.GetStringValue())
 		}
 	}
-}
-
-// NetworkDuration is the time that request and response spent between the two ends, in nanoseconds: the client's
-// duration minus the server's, each taken on one clock. x and peer are the two sides in any order. It is 0 where the
-// server took longer: it went on reading after its answer, or its write returned later than the client had read what it
-// wrote. False where an end did not see the exchange whole.
-func NetworkDuration(x, peer *millracev1.Exchange) (int64, bool) {
-	client, server := x, peer
-	if client.Side != millracev1.Side_SIDE_CLIENT {
-		client, server = peer, x
-	}
-	if client.Outcome != millracev1.Outcome_OUTCOME_COMPLETE || server.Outcome != millracev1.Outcome_OUTCOME_COMPLETE {
-		return 0, false
-	}
-	d := int64(client.EndUnixNs-client.StartUnixNs) - int64(server.EndUnixNs-server.StartUnixNs)
-	return max(d, 0), true
 }
 
 // address gives the text of an IP address; empty if it is none.

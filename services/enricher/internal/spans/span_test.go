@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -35,11 +36,27 @@ func httpExchange(side millracev1.Side, change func(x *millracev1.Exchange, h *m
 	if side == millracev1.Side_SIDE_SERVER {
 		x.LocalAddress, x.LocalPort, x.RemoteAddress, x.RemotePort = []byte{10, 0, 0, 2}, 8080, []byte{10, 0, 7, 7}, 41000
 		x.StartUnixNs, x.EndUnixNs = 1000*second+2e8, 1000*second+9e8
+		x.ResponseUnixNs = x.EndUnixNs - 3e6
 	}
+	waits(x)
 	if change != nil {
 		change(x, h)
 	}
 	return x
+}
+
+// waits sets when the messages of an exchange ended and arrived, in milliseconds after its start. Of the whole pair the
+// network has 220.
+func waits(x *millracev1.Exchange) {
+	set := func(requestEnd, firstArrived, lastArrived, responseEnd int64) {
+		x.RequestEndNs, x.ResponseEndNs = new(requestEnd*1e6), new(responseEnd*1e6)
+		x.FirstArrivedNs, x.LastArrivedNs = new(firstArrived*1e6), new(lastArrived*1e6)
+	}
+	if x.Side == millracev1.Side_SIDE_SERVER {
+		set(1, -60, -50, 700)
+	} else {
+		set(10, 975, 980, 1000)
+	}
 }
 
 func redisExchange(side millracev1.Side, change func(x *millracev1.Exchange, r *millracev1.RedisExchange)) *millracev1.Exchange {
@@ -200,29 +217,116 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// The network's time is known for every exchange that both ends saw whole, also where the server's write returned after
-// the client had read.
+// The network's time is known for every exchange that both ends saw whole with its arrival, also where the server's
+// write returned after the client had read.
 func TestNetworkDuration(t *testing.T) {
 	t.Parallel()
 	cut := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
 		x.Outcome = millracev1.Outcome_OUTCOME_CLOSED
 	}
-	later := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
-		x.StartUnixNs, x.EndUnixNs = 1000*second, 1001*second+40_000
-	}
+	unknown := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) { x.LastArrivedNs = nil }
+	early := func(x *millracev1.Exchange, _ *millracev1.HttpExchange) { x.LastArrivedNs = new(int64(-4e8)) }
 	for name, test := range map[string]struct {
 		client, server *millracev1.Exchange
 		want           int64
 		known          bool
 	}{
-		"whole":             {httpExchange(client, nil), httpExchange(server, nil), 3e8, true},
-		"the server longer": {httpExchange(client, nil), httpExchange(server, later), 0, true},
-		"the client cut":    {httpExchange(client, cut), httpExchange(server, nil), 0, false},
-		"the server cut":    {httpExchange(client, nil), httpExchange(server, cut), 0, false},
+		"whole":                 {httpExchange(client, nil), httpExchange(server, nil), 22e7, true},
+		"the server longer":     {httpExchange(client, nil), httpExchange(server, early), 0, true},
+		"the client cut":        {httpExchange(client, cut), httpExchange(server, nil), 0, false},
+		"the server cut":        {httpExchange(client, nil), httpExchange(server, cut), 0, false},
+		"unknown at the client": {httpExchange(client, unknown), httpExchange(server, nil), 0, false},
+		"unknown at the server": {httpExchange(client, nil), httpExchange(server, unknown), 0, false},
 	} {
 		for _, order := range [][2]*millracev1.Exchange{{test.client, test.server}, {test.server, test.client}} {
 			if got, known := NetworkDuration(order[0], order[1]); got != test.want || known != test.known {
 				t.Errorf("%s: %d %v", name, got, known)
+			}
+		}
+	}
+}
+
+// The phases of both ends and the network add up to the client's duration.
+func TestPhases(t *testing.T) {
+	t.Parallel()
+	c, s := httpExchange(client, nil), httpExchange(server, nil)
+	cp, sp := PhasesOf(c), PhasesOf(s)
+	if want := (Phases{Send: 1e7, Arriving: 5e6, Waiting: 2e7, Work: -1}); cp != want {
+		t.Errorf("client: %+v, want %+v", cp, want)
+	}
+	if want := (Phases{Send: 3e6, Arriving: 1e7, Waiting: 51e6, Work: 696e6}); sp != want {
+		t.Errorf("server: %+v, want %+v", sp, want)
+	}
+	network, _ := NetworkDuration(c, s)
+	if sum := cp.Send + network + sp.Waiting + sp.Work + sp.Send + cp.Waiting; sum != int64(c.EndUnixNs-c.StartUnixNs) {
+		t.Errorf("the phases add up to %d", sum)
+	}
+	if queue, ok := QueueDuration(s); queue != 51e6 || !ok {
+		t.Errorf("queue %d %v", queue, ok)
+	}
+	if _, ok := QueueDuration(c); ok {
+		t.Error("a queue at the client")
+	}
+	none := Phases{-1, -1, -1, -1}
+	for name, change := range map[string]func(x *millracev1.Exchange, _ *millracev1.HttpExchange){
+		"an older decoder": func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
+			x.RequestEndNs, x.ResponseEndNs, x.FirstArrivedNs, x.LastArrivedNs = nil, nil, nil, nil
+		},
+		"times that contradict each other": func(x *millracev1.Exchange, _ *millracev1.HttpExchange) {
+			x.RequestEndNs, x.ResponseEndNs, x.FirstArrivedNs, x.LastArrivedNs = new(int64(8e8)), new(int64(0)), new(int64(9e11)), new(int64(9e10))
+		},
+	} {
+		got := PhasesOf(httpExchange(server, change))
+		for _, ns := range []*int64{&got.Send, &got.Arriving, &got.Waiting, &got.Work} {
+			*ns = max(*ns, -1)
+		}
+		if got != none {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// Which children a server's span has, and that phases are left out where they are not wanted.
+func TestAnatomy(t *testing.T) {
+	t.Parallel()
+	in := &Input{Exchange: httpExchange(server, nil), TraceID: [16]byte{7}, SpanID: 9, Flags: 1, Tracestate: "k=v"}
+	for _, anatomy := range []Anatomy{"", AnatomyAttributes, AnatomySpans, AnatomyOff} {
+		c := Encoder{Anatomy: anatomy}
+		var whole millracev1.Span
+		if err := whole.UnmarshalVT(c.Encode(in)); err != nil {
+			t.Fatal(err)
+		}
+		told := slices.ContainsFunc(whole.Attributes, func(kv *millracev1.KeyValue) bool { return kv.Key == "millrace.server.queue.duration" })
+		if told != (anatomy != AnatomyOff) {
+			t.Errorf("%q: phases are told: %v", anatomy, told)
+		}
+		for number, want := range []string{"in queue 150 to 201", "processing 201 to 897"} {
+			part := c.EncodePart(in, byte(number))
+			if part == nil != (anatomy != AnatomySpans) {
+				t.Errorf("%q: part %d: %q", anatomy, number, part)
+			}
+			if part == nil {
+				continue
+			}
+			var s millracev1.Span
+			if err := s.UnmarshalVT(part); err != nil {
+				t.Fatal(err)
+			}
+			ms := func(at uint64) int64 { return (int64(at) - int64(1000*second)) / 1e6 }
+			if got := fmt.Sprintf("%s %d to %d", s.Name, ms(s.StartUnixNs), ms(s.EndUnixNs)); s.ParentSpanId != 9 || s.TraceFlags != 1 || s.Tracestate != "k=v" ||
+				s.SpanId == 9 || s.Kind != millracev1.SpanKind_SPAN_KIND_INTERNAL || !bytes.Equal(s.TraceId, whole.TraceId) || got != want {
+				t.Errorf("%s: %v", got, &s)
+			}
+		}
+	}
+	for name, x := range map[string]*millracev1.Exchange{
+		"a client":      httpExchange(client, nil),
+		"nothing known": httpExchange(server, func(x *millracev1.Exchange, _ *millracev1.HttpExchange) { x.RequestEndNs = nil }),
+	} {
+		c := Encoder{Anatomy: AnatomySpans}
+		for number := range byte(Parts) {
+			if part := c.EncodePart(&Input{Exchange: x, SpanID: 9}, number); part != nil {
+				t.Errorf("%s has part %d", name, number)
 			}
 		}
 	}

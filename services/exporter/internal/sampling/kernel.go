@@ -9,6 +9,7 @@ const (
 	retransmits     = "millrace.tcp.retransmits"
 	srtt            = "millrace.tcp.srtt"
 	networkDuration = "millrace.network.duration"
+	queueDuration   = "millrace.server.queue.duration"
 	outcome         = "millrace.outcome"
 	lostBytes       = "millrace.lost_bytes"
 )
@@ -22,6 +23,7 @@ func (c *compiler) kernel(cfg *config.KernelPolicy) (evaluator, error) {
 	}
 	for key, least := range map[string]float64{
 		retransmits: float64(cfg.MinRetransmits), srtt: cfg.MinSRTTMS / 1e3, lostBytes: float64(cfg.MinLostBytes),
+		queueDuration: cfg.MinQueueMS / 1e3,
 	} {
 		if least == 0 {
 			continue

@@ -142,6 +142,8 @@ func TestPolicies(t *testing.T) {
 		{"lost bytes", "{type: kernel, kernel: {min_lost_bytes: 1}}", []given{with(lostBytes, 1)}, true},
 		{"network time", "{type: kernel, kernel: {min_network_ms: 20}}", []given{{to: 100, attributes: map[string]any{networkDuration: 0.02}}}, true},
 		{"short network time", "{type: kernel, kernel: {min_network_ms: 20}}", []given{{to: 100, attributes: map[string]any{networkDuration: 0.019}}}, false},
+		{"queue time", "{type: kernel, kernel: {min_queue_ms: 20}}", []given{{to: 100, attributes: map[string]any{queueDuration: 0.02}}}, true},
+		{"short queue time", "{type: kernel, kernel: {min_queue_ms: 20}}", []given{{to: 100, attributes: map[string]any{queueDuration: 0.019}}}, false},
 		{"network share", "{type: kernel, kernel: {min_network_share: 0.5}}", []given{{to: 10, attributes: map[string]any{networkDuration: 0.005}}}, true},
 		{"small network share", "{type: kernel, kernel: {min_network_share: 0.5}}", []given{{to: 10, attributes: map[string]any{networkDuration: 0.004}}}, false},
 		{"network share without network time", "{type: kernel, kernel: {min_network_share: 0.5}}", []given{{to: 0}}, false},
