@@ -506,32 +506,7 @@ static __always_inline struct connection *connection_named(struct named *named)
 	return c && (!identity || c->facts.id == identity) ? c : NULL;
 }
 
-#define VERDICT_TURNS 0x100 /* added to the protocol: CONNECTION_TURNS */
-
-struct verdict {
-	struct named connection;
-	u64 protocol;
-};
-
-/* Run by user space, never attached: changes what is shipped of a connection, in place. */
-SEC("raw_tp")
-int set_verdict(struct verdict *verdict)
-{
-	struct connection *c = connection_named(&verdict->connection);
-
-	if (!c)
-		return 1;
-	c->facts.protocol = verdict->protocol;
-	c->tries = 0;
-	c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = message_bytes;
-	if (verdict->protocol & VERDICT_TURNS)
-		c->flags |= CONNECTION_TURNS;
-	else if (c->framed && frames_of(c->framed)->protocol == verdict->protocol)
-		return 0; /* followed already */
-	c->framed = 0;
-	c->sides[SIDE_SEND].line = c->sides[SIDE_RECEIVE].line = LINE_UNKNOWN;
-	return 0;
-}
+#include "verdict.h"
 
 struct policy_change {
 	u64 pid;

@@ -62,9 +62,12 @@ struct direction {
 	u8 preface;	/* 1: began with a preface, and nothing that was recognised came since */
 	u64 frame;	/* offset at which framing goes on, where `line` says that it is known */
 	u64 number;	/* of the line that is being read there; with frames the offset behind what is wanted of one */
+	u64 placed;	/* where a frame begins as user space says, for the next event to take; 0: nothing is said */
 };
 
 #define HELD_MAX 15
+#define PLACED_SKIP (1ull << 63) /* added to `placed`: what moves before that offset is not needed */
+#define BUDGET_ALL (~0u)	 /* of a direction whose bytes are all needed, until user space says which are not */
 
 /* When bytes that were not read yet arrived at the socket; see arrival.h. Sequence numbers are of what is received. */
 struct arrival {

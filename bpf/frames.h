@@ -29,7 +29,8 @@ struct frame_header {
 	u8 unused_bits; /* of 32, that the length has not */
 	u8 little;
 	u8 type_at;
-	u8 reserved[7];
+	u8 variable; /* 1: as long as its second byte says */
+	u8 reserved[6];
 };
 
 struct frames {
@@ -108,6 +109,24 @@ static __always_inline void begin_frames(struct work *w, struct connection *c, s
 	*(volatile u8 *)&other->line = client ? LINE_FRAME : first; /* last: it may be read at this moment */
 }
 
+/*
+ * Takes what user space said of where a frame begins, at an event: `line` and `frame` are written by events alone, of
+ * which one may be at work on another CPU while user space speaks. Bytes may have moved meanwhile that were not
+ * followed; then user space says it again.
+ */
+static __always_inline void take_place(struct direction *d, u64 offset)
+{
+	u64 placed = d->placed, next = placed & ~PLACED_SKIP;
+
+	d->placed = 0;
+	if (next < offset)
+		return;
+	d->line = LINE_FRAME;
+	d->held_length = 0;
+	d->frame = next;
+	d->number = placed & PLACED_SKIP ? 0 : next;
+}
+
 /* Whether it is known where in a frame the event begins. */
 static __always_inline bool place_frames(struct direction *d, u64 offset)
 {
@@ -172,6 +191,26 @@ static __always_inline bool comes_again(struct work *w, const volatile struct fr
 	return false;
 }
 
+/* Length of a header of WebSocket whose second byte is given, without a masking key (RFC 6455, section 5.2). */
+static __always_inline u32 variable_size(u8 second)
+{
+	second &= 127;
+	return second == 126 ? 4 : second == 127 ? 10 : 2;
+}
+
+/* Length of the frame with such a header, which is in w->head. */
+static __always_inline u64 variable_length(struct work *w, u32 size)
+{
+	u8 *head = (u8 *)w->head, second = *(volatile u8 *)(head + 1);
+	u64 length = second & 127;
+
+	if (size == 4)
+		length = __builtin_bswap16(*(volatile u16 *)(head + 2));
+	else if (size == 10)
+		length = __builtin_bswap64(*(volatile u64 *)(head + 2));
+	return size + (second & 128 ? 4 : 0) + length;
+}
+
 /*
  * Reads the header that begins, or goes on, at w->at of s->payload, whose window ends at w->end. True: another header
  * begins in the window, at w->at.
@@ -182,7 +221,7 @@ __noinline int read_header(void)
 	u64 at, rest, low, high, total, copy;
 	const volatile struct frame_header *h;
 	const volatile struct frames *f;
-	u32 length, have, shift;
+	u32 length, have, shift, size;
 	struct work *w;
 	bool first;
 	u8 type;
@@ -217,7 +256,10 @@ __noinline int read_header(void)
 	}
 	f = frames_of(w->framed);
 	h = first ? &f->first : &f->header;
-	if (have + rest < h->size) {
+	size = h->size;
+	if (h->variable && have + rest >= 2)
+		size = variable_size(*(volatile u8 *)((u8 *)w->head + 1));
+	if (have + rest < size) {
 		w->have = have + rest;
 		w->at = w->end;
 		return false;
@@ -229,6 +271,8 @@ __noinline int read_header(void)
 		length = __builtin_bswap32(length);
 	length >>= h->unused_bits & 31;
 	total = (u64)length + (s64)h->add;
+	if (h->variable)
+		total = variable_length(w, size);
 	if (total < h->size || total < have || total > h->most) {
 		w->line = LINE_UNKNOWN;
 		return false;
@@ -240,6 +284,8 @@ __noinline int read_header(void)
 	} else if (!w->all) {
 		type = *(volatile u8 *)((u8 *)w->head + (h->type_at & 15));
 		copy = f->copy[w->server & 1][f->class[w->server & 1][type] & (COPIES_MAX - 1)];
+		if (copy < size)
+			copy = size;
 		if (copy > total)
 			copy = total;
 	}

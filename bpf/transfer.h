@@ -252,6 +252,16 @@ static __always_inline bool is_shipped(u8 protocol)
 }
 
 /*
+ * The connection leaves HTTP with this response: what follows is framed in another way, which user space finds out. The
+ * bytes "HTTP/1.1 101" are those of an event of its own, or of one that begins with them.
+ */
+static __always_inline bool is_upgraded(struct scratch *s, struct work *w)
+{
+	return w->filled >= 12 && *(volatile u32 *)s->payload == FOUR('H', 'T', 'T', 'P') &&
+	       *(volatile u32 *)(s->payload + 8) == FOUR(' ', '1', '0', '1');
+}
+
+/*
  * Whether the event's token may tell what a connection speaks that could be many things: the direction begins with it,
  * or with a preface before it, whose end is not known here. Bytes behind the first ones may be anything. A hello of TLS
  * has random ones: read one by one, about one of 100 hellos had some that looked like a frame of another protocol. An
@@ -282,6 +292,11 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 	if (is_small(w))
 		read_small(s, w);
 	if (is_shipped(protocol) && protocol != PROTOCOL_PENDING) {
+		if (protocol == PROTOCOL_HTTP1 && is_upgraded(s, w)) {
+			c->sides[SIDE_SEND].budget = c->sides[SIDE_RECEIVE].budget = BUDGET_ALL;
+			c->sides[SIDE_SEND].line = c->sides[SIDE_RECEIVE].line = LINE_UNKNOWN;
+			return true;
+		}
 		/* All that a token would change. */
 		if (d->budget == message_bytes && !d->line && w->count < LARGE_BYTES)
 			return true;
@@ -291,7 +306,8 @@ static __always_inline bool is_wanted(struct scratch *s, struct work *w, struct 
 		token = token_of(w, d, PLACE_ANYWHERE, sender_of(w, c));
 		if (token == protocol) {
 			w->token = token;
-			d->budget = message_bytes;
+			if (d->budget < message_bytes)
+				d->budget = message_bytes;
 		}
 		return true;
 	}
@@ -575,6 +591,8 @@ static __noinline int transfer_event(struct scratch *s, struct work *w, struct c
 		c->flags |= CONNECTION_LOST;
 		return 0;
 	}
+	if (d->placed)
+		take_place(d, offset);
 	if (flags & FLAG_CONCURRENT || (w->token == PROTOCOL_HTTP1 && w->count > SMALL_BYTES))
 		d->line = LINE_UNKNOWN;
 	w->offset = offset;

@@ -65,6 +65,9 @@ type FrameHeader struct {
 	Most int
 	// TypeAt is the position of the type, one byte, if Client or Server have types.
 	TypeAt int
+	// Variable: the second byte says how long header and frame are, as in WebSocket (RFC 6455, section 5.2). Size is 2,
+	// and the fields of the length are those of a short frame. Of each frame the header is copied, if not more.
+	Variable bool
 }
 
 // First is what a client sends before the first frame that has the usual header.

@@ -101,6 +101,9 @@ type Protocol struct {
 	// Frames says how the kernel side follows messages, so that what the node does not need of long ones is not
 	// copied. nil: they do not begin with their length, or all of them is needed.
 	Frames *Frames
+	// Upgraded says the same of messages that follow an upgrade within the protocol. They are followed from where the
+	// node says that they begin (millrace.dev/protocols/edge.Placer). nil: there are none.
+	Upgraded *Frames
 	// Recognise judges bytes at which a message may begin; b is never empty. from is the end that sent them. What is
 	// not No for b is not No for any beginning of b, but for limits on the length of what is incomplete.
 	Recognise func(b []byte, from End, how Evidence) Guess

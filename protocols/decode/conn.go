@@ -249,6 +249,25 @@ func (c *Conn) EndResponse(x *Exchange) {
 	}
 }
 
+// Prolong says that the last byte that was taken from Responses ends the response to x, but that x goes on: its parser
+// counts on it what follows on the connection. Its times and sizes are those of now. It ends with EndProlonged, or with
+// the connection; if that takes long, it is told before, and then once more, see [Exchange.Completes].
+func (c *Conn) Prolong(x *Exchange) {
+	c.EndInterim(x)
+	x.prolonged, x.Patient = true, true
+	c.settleLost(c.Answering(x), x)
+	c.Sink.Responded(c, x)
+}
+
+// EndProlonged ends an exchange that was prolonged.
+func (c *Conn) EndProlonged(x *Exchange) {
+	x.responseDone = true
+	c.complete(x)
+}
+
+// IsProlonged reports whether [Conn.Prolong] was called.
+func (x *Exchange) IsProlonged() bool { return x.prolonged }
+
 // AppendState writes the open exchanges to w.
 func (c *Conn) AppendState(w *snapshot.Writer) {
 	c.pairing.appendState(w)

@@ -35,6 +35,11 @@ func (c *Conn) EndOneWay(x *Exchange) {
 // Abandon ends x with what was seen of it. Where Order is FIFO, x must be the oldest.
 func (c *Conn) Abandon(x *Exchange, outcome Outcome, at int64) {
 	c.settleSizes(x)
+	if x.prolonged {
+		x.responseDone, x.Outcome, x.End = true, Complete, max(x.RequestEnd, x.ResponseTime)
+		c.finish(x)
+		return
+	}
 	if x.responseDone {
 		outcome, at = Complete, max(x.ResponseTime, c.Asking(x).Last().End)
 	}
@@ -83,7 +88,7 @@ func (c *Conn) Expire(x *Exchange, outcome Outcome, at int64) {
 	if x.reported {
 		return
 	}
-	if x.responseDone { // only the end of the request was missed
+	if x.responseDone || x.prolonged { // of what is prolonged there is no end to miss, of others that of the request was
 		outcome, at = Complete, x.ResponseTime
 	}
 	x.GivenUp = true

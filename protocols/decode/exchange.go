@@ -203,6 +203,7 @@ type Exchange struct {
 	Serving        bool
 
 	started, requestDone, responseDone, reported bool
+	prolonged                                    bool   // see Conn.Prolong
 	responseAt                                   uint64 // offset of the response's first byte, while it is being read
 	responding                                   bool
 	requestCounted, responseCounted              bool   // sizes are what Take counted
@@ -321,6 +322,8 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8
 		known = bitsBefore10
 	case version < 12:
 		known = bitsBefore12
+	case version < 14:
+		known = bitsBefore14
 	}
 	if version >= 7 {
 		x.DoubtAt = r.Int()
@@ -341,15 +344,15 @@ func (x *Exchange) restoreState(r *snapshot.Reader, version uint64) (field uint8
 }
 
 // bitsBefore7 is how many of the bits snapshots before version 7 have; bitsBefore9 those of versions 7 and 8,
-// bitsBefore10 those of version 9, bitsBefore12 those of versions 10 and 11.
-const bitsBefore7, bitsBefore9, bitsBefore10, bitsBefore12 = 11, 13, 14, 18
+// bitsBefore10 those of version 9, bitsBefore12 those of versions 10 and 11, bitsBefore14 those of versions 12 and 13.
+const bitsBefore7, bitsBefore9, bitsBefore10, bitsBefore12, bitsBefore14 = 11, 13, 14, 18, 20
 
-func (x *Exchange) bits() [20]*bool {
-	return [20]*bool{
+func (x *Exchange) bits() [21]*bool {
+	return [21]*bool{
 		&x.Estimated, &x.Concurrent, &x.Ignore, &x.Patient, &x.Serving, &x.Forwarded,
 		&x.started, &x.requestDone, &x.responseDone, &x.reported, &x.responding,
 		&x.ContextUnknown, &x.CauseUnknown, &x.HostForwarded,
 		&x.Pushed, &x.Missed, &x.requestCounted, &x.responseCounted,
-		&x.doubtful, &x.withheld,
+		&x.doubtful, &x.withheld, &x.prolonged,
 	}
 }

@@ -37,7 +37,7 @@ func TestSaidInSnapshot(t *testing.T) {
 	}
 	y := &Exchange{}
 	r := snapshot.NewReader(w.B)
-	if y.restoreState(r, 13); !r.Done() {
+	if y.restoreState(r, 14); !r.Done() {
 		t.Fatal(r.Err())
 	}
 	again := &snapshot.Writer{}
@@ -48,7 +48,7 @@ func TestSaidInSnapshot(t *testing.T) {
 		t.Error("the attributes are others")
 	}
 	for n := range w.B {
-		(&Exchange{}).restoreState(snapshot.NewReader(w.B[:n]), 13)
+		(&Exchange{}).restoreState(snapshot.NewReader(w.B[:n]), 14)
 	}
 }
 

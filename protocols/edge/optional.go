@@ -39,3 +39,11 @@ const (
 type Framer interface {
 	Framing() Framing
 }
+
+// Placer says where frames go on that began in the middle of a connection, behind an upgrade, so that the kernel side
+// can follow them from there on.
+type Placer interface {
+	// NextFrame says how many bytes behind what was scanned of a direction the next frame begins, and whether the bytes up
+	// to there are needed. known is false if nothing was upgraded, and within a header.
+	NextFrame(from protocols.End) (behind uint64, needed, known bool)
+}

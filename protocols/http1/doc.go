@@ -8,6 +8,7 @@
 // first. The decoder's half is package decode below.
 //
 // Understood: any method, all forms of targets, bodies of any framing, pipelines, interim responses. Behind an upgrade
-// or a CONNECT that succeeded another protocol begins; nothing of it is looked at. Not understood: heads that are
-// malformed or whose framing is ambiguous. What follows them in their direction is dropped.
+// or a CONNECT that succeeded another protocol begins; nothing of it is looked at, but for HTTP/2 and WebSocket
+// (edge_socket.go). Not understood: heads that are malformed or whose framing is ambiguous. What follows them in their
+// direction is dropped.
 package http1

@@ -10,7 +10,8 @@ import (
 )
 
 // Edge is the node's half of HTTP/1. Blanked are the values of headers that are not on a list, reason phrases, and what
-// may be a credential in targets. Bodies are dropped, and everything behind an upgrade.
+// may be a credential in targets. Bodies are dropped, and everything behind an upgrade but the
+// headers of WebSocket's frames.
 //
 // Each direction is read once, byte by byte. What is there as a whole is judged as a whole; what the end of an event
 // cuts is kept only as far as it cannot be a secret. Where a head leaves open how long the body is, nothing more of the
@@ -35,6 +36,7 @@ type scanner struct {
 	upgraded   bool // the connection has left the protocol
 	toHTTP2    bool // for HTTP/2
 	read       int  // bytes of the last call of Scan that were of the protocol
+	sockets    *sockets
 }
 
 // Successor implements [edge.Successor].
@@ -50,6 +52,9 @@ func (s *scanner) Opened(client, _ []byte) { s.learn(client) }
 
 // Scan implements [edge.Scanner].
 func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status {
+	if s.sockets != nil {
+		return s.sockets.scan(from, b, 0, w)
+	}
 	d := &s.directions[from-protocols.Client]
 	if d.guess && w.Begins() && d.inBody() && Response(b) == protocols.Sure {
 		d.phase = phaseStart // the body is one only if the request was not HEAD, and the request was not seen
@@ -58,6 +63,8 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 	s.read = len(b)
 	s.rules.http(s, d, b)
 	switch {
+	case s.sockets != nil:
+		return s.sockets.scan(from, b, s.read, w)
 	case s.upgraded:
 		return edge.Opaque
 	case d.phase == phaseOpaque:
@@ -70,6 +77,9 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 
 // Skip implements [edge.Scanner]. A chunk and the line end behind it are one: a hole may cover any of both.
 func (s *scanner) Skip(from protocols.End, n uint64) bool {
+	if s.sockets != nil {
+		return s.sockets.skip(from, n)
+	}
 	d := &s.directions[from-protocols.Client]
 	switch d.phase {
 	case phaseUntilClose:
@@ -100,6 +110,9 @@ func (s *scanner) Skip(from protocols.End, n uint64) bool {
 
 // Resume implements [edge.Scanner].
 func (s *scanner) Resume(from protocols.End, b []byte) bool {
+	if s.sockets != nil {
+		return false // no frame can be told from what a message holds
+	}
 	switch Protocol.Recognise(b, from, protocols.Anywhere) {
 	case protocols.Sure:
 	case protocols.More:
@@ -117,6 +130,9 @@ func (s *scanner) Resume(from protocols.End, b []byte) bool {
 
 // Tail implements [edge.Tailer].
 func (s *scanner) Tail(from protocols.End, b []byte, w *edge.Writer, _ bool) bool {
+	if s.sockets != nil {
+		return false
+	}
 	d := &s.directions[from-protocols.Client]
 	d.lose()
 	s.rules.out = w

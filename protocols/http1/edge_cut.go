@@ -104,6 +104,8 @@ func (r *rules) halfValue(d *direction, b []byte, i int) int {
 		d.endLength()
 	case headerCoding:
 		d.endCoding()
+	case headerUpgrade:
+		d.upgradeTo(d.text[:d.textLength])
 	default:
 	}
 	d.phase, d.textLength = phaseName, 0
@@ -122,6 +124,8 @@ func (r *rules) valuePiece(d *direction, b []byte) {
 	case headerCoding:
 		r.transferCoding(d, b)
 		r.codingPiece(d, b)
+	case headerUpgrade:
+		r.upgradePiece(d, b)
 	case headerHost:
 		r.hostPiece(d, b)
 	case headerParent:
@@ -155,6 +159,21 @@ func (r *rules) codingPiece(d *direction, b []byte) {
 			d.textLength = maxText
 			r.blank(b[i : i+1])
 		}
+	}
+}
+
+// upgradePiece keeps what can become the name of a protocol that is read behind an upgrade.
+func (r *rules) upgradePiece(d *direction, b []byte) {
+	for i, c := range b {
+		n := int(d.textLength)
+		if n < len(upgradeSocket) && (upgradeSocket[n] == lower(c) && upgradeSocket[:n] == string(d.text[:n]) ||
+			n < len(upgradeHTTP2) && upgradeHTTP2[n] == lower(c) && upgradeHTTP2[:n] == string(d.text[:n])) {
+			d.text[n] = lower(c)
+			d.textLength++
+			continue
+		}
+		d.textLength = maxText // nothing that follows can be right
+		r.blank(b[i : i+1])
 	}
 }
 

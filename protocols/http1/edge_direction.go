@@ -85,6 +85,7 @@ type direction struct {
 	methodBody   bool // requests of this method have a body
 	upgrades     bool // the request asks for another protocol
 	toHTTP2      bool // the Upgrade header names HTTP/2
+	toSocket     bool // it names WebSocket
 	guess        bool // the body of a response whose request was not seen
 	named        bool // a header line was read
 	malformed    bool // a line is none: the rest of the head is blanked

@@ -138,7 +138,7 @@ func (r *rules) headerValue(d *direction, value []byte) {
 		r.keptHeader(value)
 	case headerUpgrade:
 		d.upgrades = true
-		if d.toHTTP2 = equalFold(value, "h2c"); !d.toHTTP2 {
+		if d.upgradeTo(value); !d.toHTTP2 && !d.toSocket {
 			r.blank(value)
 		}
 	default:
@@ -148,6 +148,18 @@ func (r *rules) headerValue(d *direction, value []byte) {
 		}
 		r.blank(value)
 	}
+}
+
+// Protocols that are read behind an upgrade, as the Upgrade header names them (RFC 7540, section 3.2; RFC 6455, section
+// 11.2).
+const (
+	upgradeHTTP2  = "h2c"
+	upgradeSocket = "websocket"
+)
+
+// upgradeTo takes the value of an Upgrade header.
+func (d *direction) upgradeTo(value []byte) {
+	d.toHTTP2, d.toSocket = equalFold(value, upgradeHTTP2), equalFold(value, upgradeSocket)
 }
 
 // contentLength reads the value of a Content-Length, or a piece of it: digits, or the same digits several times (RFC

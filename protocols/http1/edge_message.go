@@ -101,6 +101,7 @@ func (d *direction) beginMessage() {
 	d.phase, d.mode, d.textLength, d.number, d.digits = phaseToken, modeKeep, 0, 0, 0
 	d.response, d.hasLength, d.coded, d.chunked, d.trailer, d.bodyless = false, false, false, false, false, false
 	d.guess, d.split, d.malformed, d.misframed, d.doubtful, d.upgrades, d.toHTTP2 = false, false, false, false, false, false, false
+	d.toSocket = false
 	d.contentLength, d.status, d.register = 0, 0, 0
 	d.methodHead, d.methodTunnel, d.methodBody, d.methodPost = false, false, false, false
 	d.asks, d.form, d.body, d.halved, d.encoded = 0, 0, nil, false, false
@@ -296,6 +297,9 @@ func (r *rules) endHeaders(s *scanner, d *direction) {
 	case d.status == 101, tunnel && d.status/100 == 2:
 		// From here on it is another protocol, in both directions.
 		s.upgraded, s.toHTTP2, d.phase = true, d.toHTTP2 && d.status == 101, phaseOpaque
+		if d.toSocket && d.status == 101 && !d.malformed {
+			s.sockets = newSockets()
+		}
 	case d.malformed || d.misframed:
 		d.giveUp()
 	case head, d.status == 204, d.status == 304:

@@ -5,6 +5,7 @@ import (
 
 	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
+	"millrace.dev/protocols/websocket"
 )
 
 const (
@@ -25,6 +26,7 @@ var Protocol = protocols.Protocol{
 	Name:      "http",
 	Decoded:   true,
 	Matches:   matches(),
+	Upgraded:  &websocket.Frames,
 	Recognise: recognise,
 }
 

@@ -98,6 +98,18 @@ func (s *scanner) Scan(from protocols.End, b []byte, w *edge.Writer) edge.Status
 	return edge.Following
 }
 
+// NextFrame implements [edge.Placer].
+func (s *scanner) NextFrame(from protocols.End) (behind uint64, needed, known bool) {
+	d := s.of(from)
+	switch {
+	case d.lost, d.have > 0 && d.have < HeaderSize:
+		return 0, false, false
+	case d.preface > 0:
+		return uint64(d.preface), true, true
+	}
+	return uint64(d.left), true, true
+}
+
 // broken gives the direction up: for good where nothing can explain it but that the bytes are of another protocol.
 func (s *scanner) broken(d *direction) edge.Status {
 	s.lose(d)

@@ -45,6 +45,10 @@ func (e *events) Close() error                          { close(e.closed); retur
 func (e *events) SetPolicy(uint32, kernel.Policy) error { return nil }
 func (e *events) Tables() []kernel.Table                { return nil }
 
+func (e *events) PlaceFrames(uint64, millracev1.Protocol, bool, [2]kernel.NextFrame) ([2]bool, error) {
+	return [2]bool{true, true}, nil
+}
+
 func (e *events) SetVerdict(uint64, millracev1.Protocol, bool) error { return nil }
 
 func (e *events) Losses() (kernel.Losses, error) { return nil, nil }

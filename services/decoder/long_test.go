@@ -435,3 +435,48 @@ func TestCauseAfterALoss(t *testing.T) {
 		})
 	}
 }
+
+// TestLongSocket: what goes on for long behind an upgrade is told after ten seconds as far as it goes, and once more at
+// its end, with all that was counted; what ends before is told once. Restarts change nothing.
+func TestLongSocket(t *testing.T) {
+	t.Parallel()
+	const (
+		ask    = "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n"
+		answer = "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
+	)
+	for i, random := range []*rand.Rand{nil, rand.New(rand.NewPCG(1, 1)), nil, rand.New(rand.NewPCG(1, 1))} {
+		for _, long := range []bool{false, true} {
+			r := newNode(t, 5*time.Second)
+			r.random = random
+			c, s := r.traffic.Dial()
+			decodertest.Pass(c, s, ask)
+			decodertest.Pass(s, c, answer)
+			r.publish()
+			decodertest.Pass(s, c, "\x81\x05Hello")
+			r.publish()
+			r.expect("before", "")
+			want := "/ws 101 COMPLETE 0s"
+			if long {
+				r.pass(time.Hour, true)
+				r.expect("while it goes on", want+" given up")
+				want += " completes"
+			}
+			decodertest.Pass(c, s, "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58")
+			r.publish()
+			r.expect("before the end", "")
+			if i > 1 { // in an orderly way, on connections that stay open for a while
+				decodertest.Pass(c, s, "\x88\x82\x01\x02\x03\x04\x02\xeb")
+				decodertest.Pass(s, c, "\x88\x02\x03\xe9")
+				r.publish()
+				r.expect("when it was closed", want)
+				want = ""
+			}
+			for _, end := range []*decodertest.End{c, s} {
+				end.End(millracev1.EventKind_EVENT_KIND_CLOSE)
+			}
+			r.publish()
+			r.pass(time.Second, true)
+			r.expect("at the end", want)
+		}
+	}
+}

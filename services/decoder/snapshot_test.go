@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the snapshot of the current versi
 
 // version is what the decoder writes. With another, a snapshot of it joins the older ones in testdata: go test -run
 // Golden -update.
-const version = "13"
+const version = "14"
 
 // situations is traffic that leaves, halfway, something of everything that a snapshot holds.
 func situations() (first, second *decodertest.Traffic) {

@@ -194,7 +194,7 @@ func (p *player) restart() {
 }
 
 // SnapshotVersion is that of the decoder's snapshots of today.
-const SnapshotVersion = 13
+const SnapshotVersion = 14
 
 // New implements [decode.Sink].
 func (p *player) New() *decode.Exchange {

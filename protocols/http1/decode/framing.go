@@ -32,7 +32,7 @@ const (
 // side is the state of one direction.
 type side struct {
 	x       *decode.Exchange // exchange of the message; nil for a response that belongs to none
-	remain  uint64           // of the body or chunk; in the head of a response 1 if its Upgrade header names HTTP/2
+	remain  uint64           // of the body or chunk; in the head of a response toHTTP2 or toSocket, if its Upgrade header names either
 	head    uint64           // bytes of the head so far
 	body    uint64           // body bytes so far
 	length  uint64           // Content-Length
@@ -47,6 +47,12 @@ type side struct {
 	bodies  *decode.Layers
 	answers bool
 }
+
+// What the Upgrade header of a response names.
+const (
+	toHTTP2  = 1
+	toSocket = 2
+)
 
 func (d *side) begin(x *decode.Exchange) {
 	*d = side{x: x, state: inLine}

@@ -64,7 +64,9 @@ func (d *side) header(line []byte, request bool, layers *decode.Layers) {
 	case request:
 		d.requestField(kind, value)
 	case kind == upgrade && is(value, "h2c"):
-		d.remain = 1
+		d.remain = toHTTP2
+	case kind == upgrade && is(value, "websocket"):
+		d.remain = toSocket
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"millrace.dev/protocols/decode/decodetest"
 	known "millrace.dev/protocols/http1"
+	spoken "millrace.dev/protocols/http1/conversations"
 )
 
 var kit = decodetest.Kit{
@@ -57,4 +58,28 @@ func TestKit(t *testing.T) {
 	atClient := kit
 	atClient.Client, atClient.Golden = true, "testdata/client.golden"
 	atClient.Run(t, conversations()...)
+}
+
+// TestSocketKit is TestKit for what the node lets through of connections that are upgraded.
+func TestSocketKit(t *testing.T) {
+	t.Parallel()
+	upgraded := decodetest.Kit{Known: &known.Protocol, Decode: Protocol, Edge: &known.Edge, Golden: "testdata/sockets.golden"}
+	upgraded.Run(t, sockets()...)
+}
+
+func sockets() (list []decodetest.Conversation) {
+	for _, c := range spoken.List() {
+		if c.Name == "WebSocket" || c.Name == "upgrade" {
+			list = append(list, decodetest.Conversation{Name: c.Name, Pieces: c.Pieces})
+		}
+	}
+	client, server := decodetest.Client, decodetest.Server
+	begin := []decodetest.Piece{
+		client("GET /b HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), server("HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"),
+		client(spoken.Frame(0x81, "KEYS", "abc")),
+	}
+	return append(list,
+		decodetest.Conversation{Name: "no close", Pieces: append(begin[:3:3], server(spoken.Frame(0x01, "", "half a message")))},
+		decodetest.Conversation{Name: "no frame", Pieces: append(begin[:3:3], server("\x81\x03abc\xff\xff\xffwhatever"), client(spoken.Frame(0x82, "KEYS", "de")))},
+	)
 }

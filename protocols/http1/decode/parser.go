@@ -24,10 +24,11 @@ const maxFailures = 32
 
 // Protocol is HTTP/1.x.
 var Protocol = decode.Protocol{
-	Number:   millracev1.Protocol_PROTOCOL_HTTP1,
-	New:      func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
-	Conclude: conclude,
-	Detail:   &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
+	Number:       millracev1.Protocol_PROTOCOL_HTTP1,
+	StateVersion: 1,
+	New:          func(o decode.Options) decode.Parser { return &parser{layers: o.Layers} },
+	Conclude:     conclude,
+	Detail:       &decode.Detail{Field: fieldDetail, Append: appendDetail, Read: readDetail},
 }
 
 type parser struct {
@@ -35,20 +36,24 @@ type parser struct {
 	failures  int
 	switched  bool
 	toHTTP2   bool
+	socket    *socket // behind an upgrade to WebSocket
 	layers    *decode.Layers
 }
 
 // Parse implements [decode.Parser].
 func (p *parser) Parse(c *decode.Conn, ending decode.Ending) decode.Status {
-	for {
+	for p.socket == nil {
 		p.requests(c)
 		released := p.responses(c)
-		if p.switched {
+		if p.switched && p.socket == nil {
 			return decode.Opaque
 		}
 		if !released {
 			break
 		}
+	}
+	if p.socket != nil {
+		return p.socket.parse(c, ending)
 	}
 	if ending == decode.Ended && p.resp.state == untilClose {
 		p.endResponse(c)
@@ -361,20 +366,32 @@ func (p *parser) resyncRequest(c *decode.Conn) bool {
 }
 
 // Held implements [decode.Parser].
-func (p *parser) Held() int { return 0 }
+func (p *parser) Held() int {
+	if p.socket != nil {
+		return socketBytes
+	}
+	return 0
+}
 
 // AppendState implements [decode.Parser].
 func (p *parser) AppendState(c *decode.Conn, w *snapshot.Writer) {
 	p.req.appendState(c, w)
 	p.resp.appendState(c, w)
 	w.Uint(uint64(p.failures))
+	w.Bool(p.socket != nil)
+	if p.socket != nil {
+		p.socket.appendState(c, w)
+	}
 }
 
 // RestoreState implements [decode.Parser].
-func (p *parser) RestoreState(c *decode.Conn, _ uint64, r *snapshot.Reader) {
+func (p *parser) RestoreState(c *decode.Conn, version uint64, r *snapshot.Reader) {
 	p.req.restoreState(c, r, c.Requests)
 	p.resp.restoreState(c, r, c.Responses)
 	p.failures = int(r.Uint())
+	if version > 0 && r.Bool() {
+		p.socket = restoreSocket(c, r)
+	}
 	p.req.offer(p.layers, false)
 	p.resp.offer(p.layers, true)
 	if s := p.req.state; s == inLine || s == untilClose || (s == inHeaders || s == severed || s == inLongLine) && p.req.x == nil {

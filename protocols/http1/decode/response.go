@@ -180,7 +180,7 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 		p.resp = side{state: atStart}
 		return false
 	}
-	if d.status == 101 && d.remain == 1 && x.RequestDone() {
+	if d.status == 101 && d.remain == toHTTP2 && x.RequestDone() {
 		// The response proper comes over HTTP/2, in its stream 1 (RFC 7540, section 3.2).
 		x.ResponseStart = 0
 		x.Said.Attributes.Drop(attrStatus)
@@ -189,9 +189,14 @@ func (p *parser) responseHead(c *decode.Conn) (released bool) {
 		p.switched, p.toHTTP2 = true, true
 		return false
 	}
+	socket := d.status == 101 && d.remain == toSocket && x.RequestDone()
 	d.remain = 0
 	p.layers.Answered(x, int(d.status), c.Client)
 	d.offer(p.layers, true)
+	if socket {
+		p.openSocket(c, x)
+		return false
+	}
 	if d.status == 101 || x.Flags&flagConnect != 0 && d.status < 300 {
 		p.endResponse(c)
 		p.switched = true

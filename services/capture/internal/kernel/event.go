@@ -124,6 +124,14 @@ type Table struct {
 	Refused Loss
 }
 
+// NextFrame is where the next frame of a direction begins.
+type NextFrame struct {
+	// Offset of its first byte; 0: it is not known, or there will be none.
+	Offset uint64
+	// Skip: what moves before that is not needed; where there will be none nothing is.
+	Skip bool
+}
+
 // Source is the kernel side as the rest of capture sees it; [Kernel] is the real one.
 type Source interface {
 	// Run reads records until Close is called and hands each to handle, one at a time, in the order of the ring
@@ -136,6 +144,12 @@ type Source interface {
 	// not copied any more, that of others is. turns: its messages do not begin as the room's Frames say, so that of each
 	// turn of an end the first bytes are copied. Safe for concurrent use with Run.
 	SetVerdict(socket uint64, protocol millracev1.Protocol, turns bool) error
+	// PlaceFrames says where frames begin on a connection that was upgraded within protocol, or to it, of what is sent and
+	// of what is received. asks: this end is the client. Of each direction whose frames are followed already followed is
+	// true, and what is said of it changes nothing. Of the others all that moves is copied until an event has taken what
+	// was said, which it does not if more had moved: so it is to be said again at the next event. Safe for concurrent use
+	// with Run.
+	PlaceFrames(socket uint64, protocol millracev1.Protocol, asks bool, next [2]NextFrame) (followed [2]bool, err error)
 	// Losses reads the loss counters. Safe for concurrent use with Run.
 	Losses() (Losses, error)
 	// Tables tells how full the tables of fixed size are, and what did not fit. Safe for concurrent use with Run.

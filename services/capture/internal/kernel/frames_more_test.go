@@ -328,6 +328,88 @@ func TestFramesElsewhere(t *testing.T) {
 	}
 }
 
+// TestUpgradedFrames: behind an upgrade frames are followed from where user space says that they begin, and not where
+// more has moved already.
+func TestUpgradedFrames(t *testing.T) {
+	r, client, server, from, to := pair(t, Options{})
+	ask, answer := "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
+	asks, answers := &spoken{}, &spoken{}
+	asks.raw(ask)
+	answers.raw(answer)
+	asks.send(client, server, from, to, 1000, 1000)
+	answers.send(server, client, to, from, 1000, 1000)
+	frame := func(s *spoken, first byte, masked bool, n int) {
+		head, mask := []byte{first, 0}, byte(0)
+		if masked {
+			mask = 0x80
+		}
+		switch {
+		case n >= 1<<16:
+			head[1] = mask | 127
+			head = binary.BigEndian.AppendUint64(head, uint64(n))
+		case n >= 126:
+			head[1] = mask | 126
+			head = binary.BigEndian.AppendUint16(head, uint16(n))
+		default:
+			head[1] = mask | byte(n)
+		}
+		copied := len(head)
+		if masked {
+			n += 4
+		}
+		if first == 0x88 {
+			copied = len(head) + 6
+		}
+		s.frame(head, len(head)+n, copied)
+	}
+	for range 10 {
+		for _, n := range []int{0, 1, 125, 126, 3000, 65535, 65536, 200_000, 70, 5000} {
+			frame(asks, 0x82, true, n)
+			frame(answers, 0x01, false, n)
+			frame(answers, 0x80, false, n)
+		}
+	}
+	frame(asks, 0x88, true, 20)
+	// place says where frames begin, and wants both ends to follow them already, or not.
+	place := func(asked, answered, ahead int, want bool) {
+		t.Helper()
+		for c, kinds := range map[*child][2]Kind{client: {Send, Receive}, server: {Receive, Send}} {
+			r.waitBytes(t, c, uint64(asked), kinds[0])
+			r.waitBytes(t, c, uint64(answered), kinds[1])
+			next := [2]NextFrame{{Offset: uint64(asked + ahead)}, {Offset: uint64(answered + ahead)}}
+			if c == server {
+				next[0], next[1] = next[1], next[0]
+			}
+			socket := r.of(c, Send)[0].Connection.Socket
+			if followed, err := r.PlaceFrames(socket, millracev1.Protocol_PROTOCOL_HTTP1, c == client, next); err != nil || followed != [2]bool{want, want} {
+				t.Errorf("place at %d and %d: %v, %v", asked, answered, followed, err)
+			}
+		}
+	}
+	pass := func(asked, moreAsked, answered, moreAnswered int) {
+		(&spoken{bytes: asks.bytes[asked : asked+moreAsked]}).send(client, server, from, to, 60_000, 4096)
+		(&spoken{bytes: answers.bytes[answered : answered+moreAnswered]}).send(server, client, to, from, 60_000, 65536)
+	}
+	asked, answered := len(ask), len(answer)
+	place(asked, answered, -1, false) // more has moved, which the next event finds out
+	pass(asked, 6, answered, 4)
+	asked, answered = asked+6, answered+4
+	place(asked, answered, 0, false)
+	pass(asked, 7, answered, 6)
+	asked, answered = asked+7, answered+6
+	place(asked, answered, 0, true)
+	pass(asked, len(asks.bytes)-asked, answered, len(answers.bytes)-answered)
+	for name, events := range map[string][]Event{"asks": r.waitAll(t, client, asks, Send), "asked": r.waitAll(t, server, asks, Receive)} {
+		asks.check(t, name, events)
+	}
+	for name, events := range map[string][]Event{"answers": r.waitAll(t, server, answers, Send), "answered": r.waitAll(t, client, answers, Receive)} {
+		answers.check(t, name, events)
+		if n := shippedBytes(events); n > len(answers.bytes)/4 {
+			t.Errorf("%s: %d bytes are shipped of %d", name, n, len(answers.bytes))
+		}
+	}
+}
+
 // TestFramesGivenUpTogether: where what the client says behind the answer to its question is no first frame, the ends
 // have agreed on something else. All of it is shipped, and what the server says is no frame either, whatever it looks
 // like.

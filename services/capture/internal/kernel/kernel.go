@@ -26,7 +26,8 @@ type Kernel struct {
 	optional   []*ebpf.Collection
 	links      []link.Link
 	attached   [][]*ebpf.Program // each a group of programs; one of each group must run
-	setPolicy  *ebpf.Program     // nil where tables are changed by system calls
+	upgraded   map[millracev1.Protocol]uint8
+	setPolicy  *ebpf.Program // nil where tables are changed by system calls
 	sumLosses  *ebpf.Program
 	check      *ebpf.Program // nil where connections are looked up by system calls
 	summing    sync.Mutex    // held while sumLosses runs
@@ -123,6 +124,7 @@ func (k *Kernel) specification() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.upgraded = rules.upgraded
 	set := map[string]any{
 		"matches":       rules.matches,
 		"matches_count": rules.count,
@@ -333,6 +335,8 @@ var ErrUnknownConnection = errors.New("unknown connection")
 type rawVerdict struct {
 	rawNamed
 	Protocol uint64
+	Framed   uint64
+	Next     [2]uint64
 }
 
 // rawNamed is struct named in capture.bpf.c.
@@ -344,6 +348,9 @@ type rawNamed struct {
 // Flags as in capture.bpf.c and connection.h: VERDICT_TURNS, CONNECTION_TURNS.
 const (
 	verdictTurns    = 0x100
+	verdictAsks     = 0x200
+	verdictFollowed = 2       // of what is sent; of what is received 4
+	placedSkip      = 1 << 63 // PLACED_SKIP
 	connectionTurns = 128
 )
 
@@ -362,7 +369,7 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns b
 		number = pending
 	}
 	if program := k.programNamed(programVerdict); program != nil {
-		verdict := rawVerdict{rawNamed{key, socket}, uint64(number)}
+		verdict := rawVerdict{rawNamed: rawNamed{key, socket}, Protocol: uint64(number)}
 		if turns {
 			verdict.Protocol |= verdictTurns
 		}
@@ -390,6 +397,35 @@ func (k *Kernel) SetVerdict(socket uint64, protocol millracev1.Protocol, turns b
 		return k.collection.Maps["unix_connections"].Update(key, raw, ebpf.UpdateExist)
 	}
 	return k.collection.Maps["connections"].Update(key.Sock, raw, ebpf.UpdateExist)
+}
+
+// PlaceFrames implements [Source].
+func (k *Kernel) PlaceFrames(socket uint64, protocol millracev1.Protocol, asks bool, next [2]NextFrame) (followed [2]bool, err error) {
+	key, ok := k.table.keyOf(socket)
+	program, framed := k.programNamed(programVerdict), k.upgraded[protocol]
+	switch {
+	case !ok:
+		return followed, ErrUnknownConnection
+	case program == nil || framed == 0:
+		return [2]bool{true, true}, nil // nothing follows them
+	}
+	verdict := rawVerdict{rawNamed: rawNamed{key, socket}, Protocol: uint64(protocol), Framed: uint64(framed)}
+	for i, n := range next {
+		if verdict.Next[i] = n.Offset; n.Skip {
+			verdict.Next[i] |= placedSkip
+		}
+	}
+	if asks {
+		verdict.Protocol |= verdictAsks
+	}
+	status, err := program.Run(&ebpf.RunOptions{Context: verdict})
+	if err != nil {
+		return followed, fmt.Errorf("place frames of connection %d: %w", socket, err)
+	}
+	if status == 1 {
+		return followed, ErrUnknownConnection
+	}
+	return [2]bool{status&verdictFollowed != 0, status&(verdictFollowed<<1) != 0}, nil
 }
 
 func (k *Kernel) programNamed(name string) *ebpf.Program {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	millracev1 "millrace.dev/proto/millrace/v1"
 	"millrace.dev/protocols"
 )
 
@@ -37,7 +38,8 @@ type rawFrameHeader struct {
 	UnusedBits uint8
 	Little     uint8
 	TypeAt     uint8
-	Reserved   [7]uint8
+	Variable   uint8
+	Reserved   [6]uint8
 }
 
 // rawFrames is struct frames in frames.h.
@@ -55,23 +57,31 @@ type tables struct {
 	matches [protocols.MaxRules]rawMatch
 	count   uint32 // of matches
 	frames  [protocols.MaxFramed]rawFrames
+	// upgraded are the numbers of the entries of frames that follow an upgrade, by the protocol that says so.
+	upgraded map[millracev1.Protocol]uint8
 }
 
 func newTables(list []*protocols.Protocol) (*tables, error) {
-	t := &tables{}
+	t := &tables{upgraded: map[millracev1.Protocol]uint8{}}
 	framed := map[*protocols.Protocol]uint8{}
+	used := uint8(0)
 	for _, p := range list {
-		if p.Frames == nil || !p.Decoded {
-			continue
+		for _, f := range []*protocols.Frames{p.Frames, p.Upgraded} {
+			if f == nil || !p.Decoded {
+				continue
+			}
+			if int(used) == len(t.frames) {
+				return nil, fmt.Errorf("more than %d kinds of frames", len(t.frames))
+			}
+			if err := f.Check(); err != nil {
+				return nil, fmt.Errorf("frames of %s: %w", p.Name, err)
+			}
+			t.frames[used] = rawFramesOf(p, f)
+			used++
+			if t.upgraded[p.Number] = used; f == p.Frames {
+				framed[p] = used
+			}
 		}
-		if len(framed) == len(t.frames) {
-			return nil, fmt.Errorf("more than %d protocols with frames", len(t.frames))
-		}
-		if err := p.Frames.Check(); err != nil {
-			return nil, fmt.Errorf("frames of %s: %w", p.Name, err)
-		}
-		t.frames[len(framed)] = rawFramesOf(p)
-		framed[p] = uint8(len(framed) + 1)
 	}
 	rules := protocols.Rules(list)
 	if len(rules) > len(t.matches) {
@@ -112,8 +122,7 @@ func words(b [protocols.MatchBytes]byte) [2]uint64 {
 	return [2]uint64{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}
 }
 
-func rawFramesOf(p *protocols.Protocol) (r rawFrames) {
-	f := p.Frames
+func rawFramesOf(p *protocols.Protocol, f *protocols.Frames) (r rawFrames) {
 	r.Header, r.First = rawHeaderOf(&f.Header), rawHeaderOf(&f.First.Header)
 	for i, m := range f.First.Again {
 		r.Again[i].Mask, r.Again[i].Value = words(m.Mask), words(m.Value)
@@ -155,6 +164,9 @@ func rawHeaderOf(h *protocols.FrameHeader) (r rawFrameHeader) {
 	}
 	if h.Little {
 		r.Little = 1
+	}
+	if h.Variable {
+		r.Variable = 1
 	}
 	return r
 }

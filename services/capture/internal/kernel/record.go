@@ -67,6 +67,7 @@ type rawConnection struct {
 		HeldLength, Started uint8
 		Line, _             uint8
 		Frame, Number       uint64
+		Placed              uint64
 	}
 	Arrival struct {
 		Last, First uint64

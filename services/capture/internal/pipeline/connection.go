@@ -25,6 +25,7 @@ type connection struct {
 	cause    redact.Cause        // why it was given up
 	unframed int                 // directions of it that were given up alone
 	taken    *protocols.Protocol // what the kernel side was told that it speaks
+	followed [2]bool             // frames behind an upgrade are followed by the kernel side, or not needed
 	left     bool                // moved bytes before it was watched
 	joined   *kernel.Connection  // what is published of it then
 	used     time.Time
@@ -90,6 +91,7 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 		p.selectedBy(c.owner, s)
 	case process.Selected, process.Undecided: // route sends or holds.
 	}
+	payload := len(ev.Payload)
 	earlier, pass := p.redactor.Event(&c.redact, ev)
 	if len(earlier) > 0 {
 		p.horizon.release(earlier[0].TimeNS, true)
@@ -101,6 +103,37 @@ func (p *Pipeline) pass(c *connection, ev *kernel.Event) {
 		p.route(c.owner, c, ev)
 	}
 	p.judge(c, ev.Connection)
+	p.place(c, ev, payload)
+}
+
+// unfollowedBytes is how much payload an event has that is most likely copied because its frames are not followed.
+const unfollowedBytes = 8192
+
+// place tells the kernel side where frames begin that follow an upgrade, at each event until it follows them. Meanwhile
+// it copies all that moves, as it does where it loses the position.
+func (p *Pipeline) place(c *connection, ev *kernel.Event, payload int) {
+	if payload > unfollowedBytes {
+		c.followed = [2]bool{}
+	}
+	if c.followed == [2]bool{true, true} {
+		return
+	}
+	next, over, asks, upgraded := c.redact.NextFrames()
+	if !upgraded {
+		return
+	}
+	for i := range next {
+		if over[i] {
+			next[i] = kernel.NextFrame{Skip: true}
+		}
+	}
+	followed, err := p.Source.PlaceFrames(ev.Connection.Socket, c.redact.Taken().Number, asks, next)
+	for i := range followed {
+		c.followed[i] = followed[i] || over[i]
+	}
+	if err != nil && !errors.Is(err, kernel.ErrUnknownConnection) {
+		p.counters.verdictErrors.Add(1)
+	}
 }
 
 // judge tells the kernel side what the connection speaks once the redactor knows, and counts what is given up.

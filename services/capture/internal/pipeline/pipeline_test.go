@@ -40,6 +40,10 @@ func (s *source) SetPolicy(pid uint32, p kernel.Policy) error {
 	return nil
 }
 
+func (s *source) PlaceFrames(uint64, millracev1.Protocol, bool, [2]kernel.NextFrame) ([2]bool, error) {
+	return [2]bool{true, true}, nil
+}
+
 func (s *source) SetVerdict(_ uint64, p millracev1.Protocol, _ bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

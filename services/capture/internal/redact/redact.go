@@ -90,6 +90,8 @@ type Connection struct {
 	unframed uint8
 	doubt    bool // bytes were missing, so what is read may not be at the place where it is looked for
 	preface  preface
+	// succeeded: it goes on as another protocol than it began with.
+	succeeded bool
 }
 
 // direction is one byte stream of a connection.

@@ -162,14 +162,29 @@ var conversations = []conversation{
 	{
 		"upgrade",
 		[]piece{
-			send("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
-			receive("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"),
+			send("GET /ws HTTP/1.1\r\nUpgrade: else-2\r\n\r\n"),
+			receive("HTTP/1.1 101 Switching\r\nUpgrade: else-2\r\n\r\n\x81\x05hello"),
 			send("GET / HTTP/1.1\r\n\r\n"),
 		},
 		[]string{
-			"GET /ws HTTP/1.1\r\nUpgrade: *********\r\n\r\n",
-			"HTTP/1.1 101 *********\r\nUpgrade: *********\r\n\r\n~~~~~~~",
+			"GET /ws HTTP/1.1\r\nUpgrade: ******\r\n\r\n",
+			"HTTP/1.1 101 *********\r\nUpgrade: ******\r\n\r\n~~~~~~~",
 			strings.Repeat("~", 18),
+		},
+	},
+	{
+		"upgrade to WebSocket",
+		[]piece{
+			send("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+			receive("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\x81\x05hello\x02\x02he\x80\x01y"),
+			send("\x82\x83KEYSabc\x88\x86KEYS12more"),
+			receive("HTTP/1.1 200 OK\r\n\r\n"), // no frame
+		},
+		[]string{
+			"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+			"HTTP/1.1 101 *********\r\nUpgrade: websocket\r\n\r\n\x81\x05~~~~~\x02\x02~~\x80\x01~",
+			"\x82\x83~~~~~~~\x88\x86KEYS12~~~~",
+			strings.Repeat("~", 19),
 		},
 	},
 	{

@@ -92,7 +92,7 @@ func (r *Redactor) succeed(c *Connection, d *direction, b []byte) bool {
 	if !ok {
 		return false
 	}
-	c.taken, c.scanner = next, served.scanner(!c.joined && !c.doubt)
+	c.taken, c.scanner, c.succeeded = next, served.scanner(!c.joined && !c.doubt), true
 	if r.out.Advance(read); read < len(b) {
 		r.scan(c, d, b[read:])
 	}
@@ -105,6 +105,25 @@ func (c *Connection) Framing() edge.Framing {
 		return f.Framing()
 	}
 	return edge.FramingUsual
+}
+
+// NextFrames gives where frames begin that follow an upgrade, of what is sent and of what is received. over: nothing more
+// is read of a direction. asks: this end is the client. False: nothing was upgraded.
+func (c *Connection) NextFrames() (next [2]kernel.NextFrame, over [2]bool, asks, upgraded bool) {
+	placer, ok := c.scanner.(edge.Placer)
+	if !ok || c.cause != CauseNone || c.role == protocols.Either {
+		return next, over, false, false
+	}
+	for i := range c.directions {
+		d := &c.directions[i]
+		if over[i] = d.state == stateOver || d.state == stateLost; d.state != stateFollowed {
+			continue
+		}
+		if behind, needed, known := placer.NextFrame(c.from(d)); known {
+			next[i], upgraded = kernel.NextFrame{Offset: d.next + behind, Skip: !needed}, true
+		}
+	}
+	return next, over, c.role == protocols.Client, upgraded && (c.succeeded || c.taken.Upgraded != nil)
 }
 
 // skip passes over n bytes that are not there.

@@ -18,7 +18,7 @@ import (
 // let Restore read what is older or set oldestVersion; a golden file of each is in testdata. Parsers have versions of
 // their own.
 const (
-	snapshotVersion = 13
+	snapshotVersion = 14
 	oldestVersion   = 1
 )
 

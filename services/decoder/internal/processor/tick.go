@@ -26,6 +26,10 @@ const (
 	// silentTicks is after how many steps without a batch a node may be gone: capture sends one at least every 30
 	// seconds to each partition for which it follows connections.
 	silentTicks = 1200
+	// prolongedTicks is after how many steps an exchange whose connection goes on behind its response is told, as far as
+	// it goes. Most connections end before; of the others not to know that they are there would be worse than to be told
+	// of them twice.
+	prolongedTicks = 100
 	// maxSteps bounds the steps that are gone through one by one where the stream tells no time in between.
 	maxSteps = int64(time.Hour) / step
 )
@@ -87,7 +91,7 @@ func (p *Processor) idle() bool {
 	waits := false
 	for c := p.recent.next; c != &p.recent && !waits; c = c.next {
 		if c.parser != nil && c.conn.Open() > 0 {
-			c.conn.Each(func(x *decode.Exchange) { waits = waits || !x.Patient && !x.Reported() })
+			c.conn.Each(func(x *decode.Exchange) { waits = waits || (!x.Patient || x.IsProlonged()) && !x.Reported() })
 		}
 	}
 	return !waits
@@ -197,6 +201,10 @@ func (p *Processor) expire() {
 			p.expireDatagrams(c)
 			continue
 		}
+		if x := c.conn.Newest(); x.IsProlonged() {
+			p.tellProlonged(c, x)
+			continue
+		}
 		silentSince := p.silentSince(c.node)
 		if !c.doubtful && silentSince == 0 && c.conn.Newest().Since != 0 {
 			continue
@@ -217,6 +225,20 @@ func (p *Processor) expire() {
 				c.conn.Expire(x, outcome, p.untilNow(x))
 			}
 		})
+		w.measure(c)
+		p.unseat(w)
+	}
+}
+
+// tellProlonged tells of an exchange that goes on for long behind its response. Nothing else is open on its connection.
+func (p *Processor) tellProlonged(c *connection, x *decode.Exchange) {
+	switch {
+	case x.Since == 0:
+		x.Since = p.now
+	case !x.Reported() && p.now-x.Since >= prolongedTicks*step:
+		w := p.seat(c)
+		c.parser.Parse(&c.conn, decode.Left)
+		c.conn.Expire(x, decode.Complete, x.ResponseTime)
 		w.measure(c)
 		p.unseat(w)
 	}

@@ -98,8 +98,12 @@ func (p *Processor) keep(encoded []byte) bool {
 		p.counters.Malformed.Inc()
 		return false
 	}
-	// A span whose exchange was given up, and complete after all, comes again under its id, with another end.
-	if p.seen.Seen(p.span.ID ^ p.span.End*oddNumber) {
+	// A span whose exchange was given up, or went on for long, comes again under its id when it is complete.
+	id := p.span.ID ^ p.span.End*oddNumber
+	if p.span.Completes() {
+		id = ^id
+	}
+	if p.seen.Seen(id) {
 		p.counters.Duplicates.Inc()
 		return false
 	}

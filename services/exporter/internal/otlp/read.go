@@ -142,6 +142,19 @@ func (s *Span) Read(message []byte) (ok bool) {
 	return true
 }
 
+// completes is the attribute of a span that replaces the one before it of the same id.
+const completes = "millrace.completes"
+
+// Completes reports whether the span replaces one of the same id that was sent before.
+func (s *Span) Completes() bool {
+	for i := range s.Attributes {
+		if string(s.Attributes[i].key) == completes {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Span) link(message []byte) (ok bool) {
 	var l Link
 	var f wire.Field

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"bytes"
 	"math"
 
 	"millrace.dev/lib/wire"
@@ -66,8 +67,8 @@ const traceIDBytes = 16
 func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 	*s = span{facts: facts{spans: 1, bytes: len(message)}, networkSeconds: -1}
 	var f wire.Field
-	var flags, status uint64
-	traceIDs := 0
+	var flags, status, id uint64
+	traceIDs, completes := 0, false
 	for rest := message; len(rest) > 0; {
 		if rest, ok = f.Next(rest); !ok {
 			return false
@@ -80,7 +81,7 @@ func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 			traceIDs++
 			copy(s.trace[:], f.Bytes)
 		case 2<<3 | wire.Fixed64:
-			s.id = f.Number
+			id = f.Number
 		case 6<<3 | wire.Fixed64:
 			s.start = f.Number
 		case 7<<3 | wire.Fixed64:
@@ -88,6 +89,7 @@ func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 		case 8<<3 | wire.Varint:
 			status = f.Number
 		case 10<<3 | wire.Length:
+			completes = completes || bytes.HasPrefix(f.Bytes, completion)
 			if !c.attribute(f.Bytes, &s.hits, m, s) {
 				return false
 			}
@@ -101,13 +103,20 @@ func (s *span) read(message []byte, c *conditions, m memory) (ok bool) {
 		s.statuses = 1 << status
 	}
 	s.sampled = flags&1 != 0
+	if s.id = id; completes { // it is another span than the one before it of the same id
+		s.id = ^id
+	}
 	for i := range c.spans {
 		if c.spans[i].matches(s) {
 			s.hits.add(c.spans[i].index)
 		}
 	}
-	return traceIDs > 0 && s.id != 0
+	return traceIDs > 0 && id != 0
 }
+
+// completion begins the attribute of a span that replaces the one before it of the same id, as encoders write it: the
+// key comes first.
+var completion = []byte("\x0a\x12millrace.completes")
 
 // readResource gives the conditions that a well-formed encoded resource meets.
 func readResource(message []byte, c *conditions, m memory) (h hits) {

@@ -63,6 +63,21 @@ func TestWholeTraces(t *testing.T) {
 	}
 }
 
+// A span that completes one of the same id waits beside it, once.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	s, out := newTestSampler(t, parse(t, errorsOnly)), newSink(t)
+	done := failed(1, 3)
+	done.Attributes = append(done.Attributes, &millracev1.KeyValue{Key: "millrace.completes", Value: &millracev1.KeyValue_BoolValue{BoolValue: true}})
+	process(t, s, out, record(t, 0, "back", nil, failed(1, 3)), record(t, 0, "back", nil, done), record(t, 0, "back", nil, done))
+	if ids := s.waiting.byID[traceID(1)].ids; len(ids) != 2 {
+		t.Errorf("%d spans wait", len(ids))
+	}
+	if got := testutil.ToFloat64(s.metrics.duplicates); got != 1 {
+		t.Errorf("%v duplicates", got)
+	}
+}
+
 // What arrives at the decision's time or later is late, whether a tick came or not, and follows the decision; also
 // through a snapshot.
 func TestLateSpans(t *testing.T) {

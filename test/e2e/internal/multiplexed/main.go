@@ -1,5 +1,6 @@
-// Package multiplexed holds clients and servers of HTTP/2, gRPC and TLS for tests. Each is a process of its own. A
-// client prints an account of what it did, a line for each request or call, and so does a server when its input ends.
+// Package multiplexed holds clients and servers of HTTP/2, gRPC, TLS and WebSocket for tests. Each is a process of its
+// own. A client prints an account of what it did, a line for each request or call, and so does a server when its input
+// ends.
 package multiplexed
 
 import (
@@ -23,6 +24,7 @@ func Main() {
 		"http-server": httpServer, "http-client": httpClient, "grpc-server": grpcServer, "grpc-client": grpcClient,
 		"chain-http": chainHTTP, "chain-grpc": chainGRPC, "chain-load": chainLoad,
 		"tls-server": tlsServer, "tls-client": tlsClient,
+		"websocket-server": websocketServer, "websocket-client": websocketClient,
 	}
 	if err := programs[arguments[0]](arguments[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
