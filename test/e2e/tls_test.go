@@ -42,6 +42,10 @@ func handshakes(list []*spans.Span, pid, kind int) map[string]int {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	o := observing(t)
+	lost := 0.0
+	if !truthOnly {
+		lost = o.ringFull(t)
+	}
 	server := multiplexer(t, "tls-server")
 	client := multiplexer(t, "tls-client", "127.0.0.1:"+server.line(), 20)
 	want, total := client.lines()
@@ -52,15 +56,28 @@ func TestTLS(t *testing.T) {
 	for what, got := range map[string]map[string]int{
 		"client": handshakes(list, client.pid(), spans.Client), "server": handshakes(list, server.pid(), spans.Server),
 	} {
-		same(t, what, got, bytewise(t, what, got, want))
+		want := want
+		if o.ringFull(t) > lost {
+			want = bytewise(t, what, got, want)
+		}
+		same(t, what, got, want)
 	}
 	eachHasParent(t, list, server.pid())
 	o.settled(t.Name(), len(list), client.pid(), server.pid())
 }
 
-// bytewise gives the truth of an end, which may lack hellos that were sent byte by byte: on a busy machine about one in
-// a hundred of them is missing at the end that reads single bytes. docs/protocols.md says so. What is there must be
-// right.
+// ringFull is how many events the kernel side counted as lost because user space did not keep up.
+func (o *observed) ringFull(t *testing.T) float64 {
+	t.Helper()
+	m, err := o.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m[`millrace_capture_lost_total{cause="ring_full"}`]
+}
+
+// bytewise gives the truth of an end where events were counted as lost meanwhile, as other tests' floods of events may
+// bring about: a hello that is sent byte by byte has 600, so it is the first to lack one. What is there must be right.
 func bytewise(t *testing.T, what string, got, want map[string]int) map[string]int {
 	t.Helper()
 	allowed := maps.Clone(want)
@@ -68,9 +85,9 @@ func bytewise(t *testing.T, what string, got, want map[string]int) map[string]in
 		if !strings.HasPrefix(line, "bytes.example ") || got[line] >= n {
 			continue
 		}
-		t.Logf("known defect: %s: %d of %q, the truth is %d", what, got[line], line, n)
+		t.Logf("%s: %d of %q, the truth is %d, and events were counted as lost", what, got[line], line, n)
 		if got[line] < n*3/4 {
-			t.Errorf("%s: %d of %q are too few for a rare defect", what, got[line], line)
+			t.Errorf("%s: %d of %q are too few", what, got[line], line)
 		}
 		allowed[line] = got[line]
 	}
