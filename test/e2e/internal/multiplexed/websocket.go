@@ -37,6 +37,7 @@ func websocketServer([]string) error {
 			return
 		}
 		defer c.Close()
+		c.EnableWriteCompression(r.URL.Path != "/node") // of what is compressed the client does not know how long it was
 		for _, n := range []int{7, 3000} {
 			if err := c.WriteMessage(websocket.BinaryMessage, make([]byte, n)); err != nil {
 				return
