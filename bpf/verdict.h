@@ -19,8 +19,8 @@ struct verdict {
 #define VERDICT_FOLLOWED 2
 
 /*
- * User space knows where the frames begin that follow an upgrade. Until an event has taken what it said, all that moves is
- * copied, so that it knows it again of what comes next. Where the position is lost later all is copied as well.
+ * User space knows where the frames begin that follow an upgrade. Until an event has taken what it said, all that moves
+ * is copied, so that it knows it again of what comes next. Where the position is lost later all is copied as well.
  */
 static __always_inline int place_verdict(struct verdict *verdict, struct connection *c)
 {

@@ -44,8 +44,8 @@ const (
 	maxControl = 125
 )
 
-// Reader follows the frames of one direction. The zero value, with From set, is at the beginning of the first. It has no
-// references, and keeps no payload but the status code of a close frame.
+// Reader follows the frames of one direction. The zero value, with From set, is at the beginning of the first. It has
+// no references, and keeps no payload but the status code of a close frame.
 type Reader struct {
 	// From is the end that sends. A client masks what it sends, a server does not (section 5.1).
 	From protocols.End

@@ -107,8 +107,8 @@ func (c *Connection) Framing() edge.Framing {
 	return edge.FramingUsual
 }
 
-// NextFrames gives where frames begin that follow an upgrade, of what is sent and of what is received. over: nothing more
-// is read of a direction. asks: this end is the client. False: nothing was upgraded.
+// NextFrames gives where frames begin that follow an upgrade, of what is sent and of what is received. over: nothing
+// more is read of a direction. asks: this end is the client. False: nothing was upgraded.
 func (c *Connection) NextFrames() (next [2]kernel.NextFrame, over [2]bool, asks, upgraded bool) {
 	placer, ok := c.scanner.(edge.Placer)
 	if !ok || c.cause != CauseNone || c.role == protocols.Either {
