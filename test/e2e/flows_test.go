@@ -129,11 +129,12 @@ func TestFlows(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := fmt.Sprintf("127.0.0.1:%d", port)
-	own(t, fmt.Sprintf(`
+	directory := t.TempDir()
+	ownWith(t, product.Options{Name: "run", Directory: directory, NoFile: true, Config: fmt.Sprintf(`
 metrics: {features: [network_flow_packets, stats], interval: 1s}
 network: {enable: true, cache_active_timeout: 1s}
-exporters: {prometheus: {endpoint: "%s"}}
-`, page))
+exporters: {prometheus: {endpoint: "%s"}, file: {path: "%s/run.jsonl"}}
+`, page, directory)})
 	const up, down = 3_000_000, 200_000
 	ready, server := talk(t, wire.Command(1), "flow-server", "server", wire.Addresses[1], "7000", fmt.Sprint(down), fmt.Sprint(up))
 	if line, err := ready.ReadString('\n'); err != nil || line != "ready\n" {

@@ -123,8 +123,14 @@ func shared(t *testing.T) *observed {
 // own starts an instance for one test.
 func own(t *testing.T, config string) *observed {
 	t.Helper()
+	return ownWith(t, product.Options{Name: "run", Directory: t.TempDir(), Config: config})
+}
+
+// ownWith starts an instance for one test.
+func ownWith(t *testing.T, options product.Options) *observed {
+	t.Helper()
 	needRoot(t)
-	o, err := launch(product.Options{Name: "run", Directory: t.TempDir(), Config: config})
+	o, err := launch(options)
 	if err != nil {
 		t.Fatal(err)
 	}
