@@ -222,6 +222,7 @@ static __noinline int ignore_peer(struct sock *sk)
 	struct connection *c = bpf_map_lookup_elem(&connections, &key);
 	struct candidate own = {}, *known;
 	struct connection *draft;
+	struct moved next;
 
 	if (c) {
 		if (!(c->flags & CONNECTION_IGNORED))
@@ -239,7 +240,7 @@ static __noinline int ignore_peer(struct sock *sk)
 		if (!draft)
 			return 0;
 		read_addresses(sk, &draft->facts);
-		if (!derive_identity(sk, draft, true))
+		if (!derive_identity(sk, &draft->facts, &next, true))
 			return 0;
 		own.send_flow = draft->facts.send_flow;
 		own.role = draft->facts.role;

@@ -352,6 +352,12 @@ __noinline int take_snapshot(u64 check_lock)
 	return locked || (check_lock && lock_of(sk)) ? TAKEN_LOCKED : TAKEN_UNLOCKED;
 }
 
+/* Offsets behind the last byte that each direction has moved. */
+struct moved {
+	u64 sent;
+	u64 received;
+};
+
 /* Snapshots of which one must be whole, and taken of an unlocked socket, to be believed; after that the last that was
  * whole is. */
 #define SNAPSHOT_TRIES 8
@@ -362,10 +368,11 @@ __noinline int take_snapshot(u64 check_lock)
  * closed: FINs count in both. But the SYN of the end that connected counts in bytes_acked too. snd_nxt - (bytes_sent -
  * bytes_retrans) is without the SYN, so the two differ by 1 at the client and by 0 at the server. It runs ahead when
  * the local queue refused a packet; then the listening sockets tell the role.
+ *
+ * What it finds is no struct connection, which with its callers' own is too large for the stack of an iterator.
  */
-static __always_inline bool derive_identity(struct sock *sk, struct connection *connection, bool check_lock)
+static __always_inline bool derive_identity(struct sock *sk, struct connection_facts *facts, struct moved *next, bool check_lock)
 {
-	struct connection_facts *facts = &connection->facts;
 	struct listener listener = {};
 	u32 by_acked, zero = 0;
 	struct snapshot *s = bpf_map_lookup_elem(&snapshots, &zero);
@@ -403,8 +410,8 @@ static __always_inline bool derive_identity(struct sock *sk, struct connection *
 		acked -= acked > 0;
 	}
 	facts->send_flow = (u64)by_acked << 32 | (u32)(s->received_next - (u32)s->received);
-	connection->sides[SIDE_SEND].next = acked;
-	connection->sides[SIDE_RECEIVE].next = s->received;
+	next->sent = acked;
+	next->received = s->received;
 	return true;
 }
 

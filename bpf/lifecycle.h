@@ -260,8 +260,9 @@ SEC("iter/tcp")
 int existing_sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->sk_common;
-	struct connection connection = {};
+	struct connection_facts facts = {};
 	struct candidate candidate = {};
+	struct moved next;
 	u64 key = (u64)sk;
 	u32 state;
 
@@ -275,12 +276,12 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 	/* Not those that are still being made, nor time-wait and request socks, which are no full socks. */
 	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2)
 		return 0;
-	read_addresses(sk, &connection.facts);
-	if (!derive_identity(sk, &connection, false))
+	read_addresses(sk, &facts);
+	if (!derive_identity(sk, &facts, &next, false))
 		return 0; /* tried again when it moves data */
 	candidate.id = new_identity(bpf_ktime_get_ns());
-	candidate.send_flow = connection.facts.send_flow;
-	candidate.role = connection.facts.role;
+	candidate.send_flow = facts.send_flow;
+	candidate.role = facts.role;
 	bpf_map_update_elem(&candidates, &key, &candidate, BPF_NOEXIST);
 	return 0;
 }

@@ -60,6 +60,7 @@ static __noinline struct connection *late_connection(struct sock *sk, u64 bytes,
 	struct connection *fresh = new_draft();
 	struct candidate *candidate;
 	u64 key = (u64)sk;
+	struct moved next;
 	long failed;
 
 	if (!fresh)
@@ -67,10 +68,12 @@ static __noinline struct connection *late_connection(struct sock *sk, u64 bytes,
 	candidate = bpf_map_lookup_elem(&candidates, &key);
 	if (!candidate || !take_candidate(sk, fresh, candidate)) {
 		read_addresses(sk, &fresh->facts);
-		if (!derive_identity(sk, fresh, true)) {
+		if (!derive_identity(sk, &fresh->facts, &next, true)) {
 			count_loss(LOSS_NO_OFFSET, bytes);
 			return NULL;
 		}
+		fresh->sides[SIDE_SEND].next = next.sent;
+		fresh->sides[SIDE_RECEIVE].next = next.received;
 		fresh->facts.id = new_identity(bpf_ktime_get_ns());
 		if (nothing_before(sk, fresh->facts.send_flow, bytes, side)) {
 			fresh->facts.opened = bpf_ktime_get_ns();

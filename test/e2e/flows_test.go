@@ -112,8 +112,8 @@ next:
 	return sum, found
 }
 
-// Two programs on a wire talk: what is counted of them is what the kernel says at each end, to the byte, and once although
-// both ends are watched.
+// Two programs on a wire talk: what is counted of them is what the kernel says at each end, to the byte, and once
+// although both ends are watched.
 func TestFlows(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
