@@ -92,7 +92,7 @@ func TestLife(t *testing.T) {
 	c := command{
 		name: "decoder", stderr: &stderr, stdout: io.Discard, stopTimeout: 5 * time.Second,
 		environ: []string{
-			"MILLRACE_BUS_URL=nats://user:hunter2@" + natsAddress, "MILLRACE_TELEMETRY_LISTEN=" + health, "MILLRACE_NETWORK_ENABLE=true",
+			"MILLRACE_BUS_URL=nats://user:hunter2@" + natsAddress, "MILLRACE_TELEMETRY_LISTEN=" + health, "MILLRACE_EBPF_HEURISTIC_SQL_DETECT=true",
 		},
 		run: func(ctx context.Context, env *Env) error {
 			env.Telemetry.SetReady("decoder", nil)
@@ -141,7 +141,7 @@ func TestLife(t *testing.T) {
 	if strings.Contains(log, "hunter2") {
 		t.Errorf("the log shows a password\n%s", log)
 	}
-	if !strings.Contains(log, "network.enable") {
+	if !strings.Contains(log, "ebpf.heuristic_sql_detect") {
 		t.Errorf("nothing about the inactive key\n%s", log)
 	}
 }

@@ -48,8 +48,10 @@ const (
 	Blanks            // it is of a name or a value
 )
 
-// Done reports whether the text comes next; Failed, that the bytes are no attributes, or too many.
-func (p *Parameters) Done() bool   { return p.place == parametersDone }
+// Done reports whether the text comes next.
+func (p *Parameters) Done() bool { return p.place == parametersDone }
+
+// Failed reports whether the bytes are no attributes, or too many.
 func (p *Parameters) Failed() bool { return p.place == parametersFailed }
 
 // None reports whether a query has no attributes, behind the first byte.

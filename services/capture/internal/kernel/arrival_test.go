@@ -38,8 +38,10 @@ func init() {
 		const sendQueue, receiveQueue = 2, 1
 		for _, o := range []struct{ option, value int }{
 			{unix.TCP_REPAIR, 1},
-			{unix.TCP_REPAIR_QUEUE, sendQueue}, {unix.TCP_QUEUE_SEQ, int(int32(uint32(c.Size)))},
-			{unix.TCP_REPAIR_QUEUE, receiveQueue}, {unix.TCP_QUEUE_SEQ, int(int32(uint32(c.Flags)))},
+			{unix.TCP_REPAIR_QUEUE, sendQueue},
+			{unix.TCP_QUEUE_SEQ, int(int32(uint32(c.Size)))},
+			{unix.TCP_REPAIR_QUEUE, receiveQueue},
+			{unix.TCP_QUEUE_SEQ, int(int32(uint32(c.Flags)))},
 		} {
 			if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.option, o.value); err != nil {
 				return reply{}, fmt.Errorf("option %d: %w", o.option, err)

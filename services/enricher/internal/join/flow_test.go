@@ -77,8 +77,10 @@ func TestFlowsAreCountedOnce(t *testing.T) {
 		beforeUntil uint64 // segments that were told before the last sample
 	}{
 		"both ends": {samples: []sampled{
-			{at: 1, flow: flowA, out: 10, in: 4, first: true}, {at: 2, flow: flowB, out: 5, in: 9, first: true},
-			{at: interval, flow: flowA, out: 20, in: 8, last: true}, {at: interval + 1, flow: flowB, out: 8, in: 20, last: true},
+			{at: 1, flow: flowA, out: 10, in: 4, first: true},
+			{at: 2, flow: flowB, out: 5, in: 9, first: true},
+			{at: interval, flow: flowA, out: 20, in: 8, last: true},
+			{at: interval + 1, flow: flowB, out: 8, in: 20, last: true},
 		}, byA: 20, byB: 8},
 		"one end": {samples: []sampled{{at: 1, flow: flowA, out: 10, in: 4, first: true, last: true}}, byA: 10, byB: 4},
 		"one end that goes on": {samples: []sampled{
@@ -88,7 +90,8 @@ func TestFlowsAreCountedOnce(t *testing.T) {
 			{at: 1, flow: flowB, out: 5, in: 9, first: true}, {at: 20 * time.Second, flow: flowA, out: 10, in: 5, first: true},
 		}, byA: 10, byB: 5},
 		"twice": {samples: []sampled{
-			{at: 1, flow: flowA, out: 10, in: 4, first: true, last: true}, {at: 2, flow: flowA, out: 10, in: 4, first: true, last: true, taken: 1},
+			{at: 1, flow: flowA, out: 10, in: 4, first: true, last: true},
+			{at: 2, flow: flowA, out: 10, in: 4, first: true, last: true, taken: 1},
 			{at: 20 * time.Second, flow: flowA, out: 10, in: 4, first: true, last: true, taken: 1},
 		}, byA: 10, byB: 4},
 		"an older one behind a newer one": {samples: []sampled{

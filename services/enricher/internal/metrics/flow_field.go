@@ -71,11 +71,11 @@ var flowFields = []flowField{
 
 // appendPort appends the port of the end with a role.
 func appendPort(dst []byte, f *flowFacts, role millracev1.Role) []byte {
-	end := &f.ends[1]
-	switch f.flow.Role {
-	case millracev1.Role_ROLE_UNSPECIFIED:
+	if f.flow.Role == millracev1.Role_ROLE_UNSPECIFIED {
 		return append(dst, absent)
-	case role:
+	}
+	end := &f.ends[1]
+	if f.flow.Role == role {
 		end = &f.ends[0]
 	}
 	return appendNumber(dst, uint64(end.Address.Port()))
@@ -113,8 +113,12 @@ func flowEndFields(prefix string, end int) []flowField {
 var (
 	objectKinds = []struct{ key, kind string }{{"k8s.pod.name", "Pod"}, {"k8s.service.name", "Service"}, {"k8s.node.name", "Node"}}
 	ownerKinds  = []struct{ key, kind string }{
-		{"k8s.deployment.name", "Deployment"}, {"k8s.statefulset.name", "StatefulSet"}, {"k8s.daemonset.name", "DaemonSet"},
-		{"k8s.cronjob.name", "CronJob"}, {"k8s.job.name", "Job"}, {"k8s.replicaset.name", "ReplicaSet"},
+		{"k8s.deployment.name", "Deployment"},
+		{"k8s.statefulset.name", "StatefulSet"},
+		{"k8s.daemonset.name", "DaemonSet"},
+		{"k8s.cronjob.name", "CronJob"},
+		{"k8s.job.name", "Job"},
+		{"k8s.replicaset.name", "ReplicaSet"},
 	}
 )
 

@@ -116,11 +116,12 @@ func (c *Encoder) EncodePart(in *Input, number byte) []byte {
 	p := PhasesOf(x)
 	name, took := "in queue", p.Waiting
 	var start int64
-	if number == 0 && took >= 0 {
+	switch {
+	case number == 0 && took >= 0:
 		start = *x.LastArrivedNs
-	} else if number == 1 && p.Work >= 0 {
+	case number == 1 && p.Work >= 0:
 		name, took, start = "processing", p.Work, *x.RequestEndNs
-	} else {
+	default:
 		return nil
 	}
 	c.e.b, c.e.attribute = c.e.b[:0], tagSpanAttribute
