@@ -41,33 +41,36 @@ func TestArrivalTimes(t *testing.T) {
 		play           func(c, s *decodertest.End)
 		client, server []string
 	}{
-		{"one call each", func(c, s *decodertest.End) {
-			c.Send(get)
-			waited(s.Receive(get), 700, 600)
-			unsent(s.Send(ok), 40)
-			waited(c.Receive(ok), 300, 250)
-		},
+		{
+			"one call each", func(c, s *decodertest.End) {
+				c.Send(get)
+				waited(s.Receive(get), 700, 600)
+				unsent(s.Send(ok), 40)
+				waited(c.Receive(ok), 300, 250)
+			},
 			[]string{"request ended 200, response ended 3200, arrived 2900 to 2950, unsent 0"},
 			[]string{"request ended 0, response ended 1000, arrived -700 to -600, unsent 40"},
 		},
-		{"in parts", func(c, s *decodertest.End) {
-			unsent(c.Send(get[:5]), 5)
-			unsent(c.Send(get[5:]), 300)
-			waited(s.Receive(get[:10]), 900, 0)
-			waited(s.Receive(get[10:]), 0, 400)
-			s.Send(ok)
-			waited(c.Receive(ok[:10]), 300, 300)
-			waited(c.Receive(ok[10:]), 200, 100)
-		},
+		{
+			"in parts", func(c, s *decodertest.End) {
+				unsent(c.Send(get[:5]), 5)
+				unsent(c.Send(get[5:]), 300)
+				waited(s.Receive(get[:10]), 900, 0)
+				waited(s.Receive(get[10:]), 0, 400)
+				s.Send(ok)
+				waited(c.Receive(ok[:10]), 300, 300)
+				waited(c.Receive(ok[10:]), 200, 100)
+			},
 			[]string{"request ended 1200, response ended 6200, arrived 4900 to 6100, unsent 300"},
 			[]string{"request ended 1000, response ended 2000, arrived -900 to 600, unsent 0"},
 		},
-		{"pipelined", func(c, s *decodertest.End) {
-			unsent(c.Send(get+get), 7)
-			waited(s.Receive(get+get), 700, 600)
-			s.Send(ok + ok)
-			waited(c.Receive(ok+ok), 300, 250)
-		},
+		{
+			"pipelined", func(c, s *decodertest.End) {
+				unsent(c.Send(get+get), 7)
+				waited(s.Receive(get+get), 700, 600)
+				s.Send(ok + ok)
+				waited(c.Receive(ok+ok), 300, 250)
+			},
 			[]string{
 				"request ended 200, response ended 3200, arrived 2900 to -, unsent 0",
 				"request ended 200, response ended 3200, arrived - to 2950, unsent 7",
@@ -77,24 +80,26 @@ func TestArrivalTimes(t *testing.T) {
 				"request ended 0, response ended 1000, arrived - to -600, unsent 0",
 			},
 		},
-		{"streams", func(c, s *decodertest.End) {
-			c.Send(http2.Preface + http2Settings)
-			s.Receive(http2.Preface + http2Settings)
-			decodertest.Pass(s, c, http2Settings)
-			c.Send(http2Get)
-			waited(s.Receive(http2Get), 700, 600)
-			unsent(s.Send(http2OK+http2Settings), 9) // what it holds back may not be of the stream
-			waited(c.Receive(http2OK+http2Settings), 300, 250)
-		},
+		{
+			"streams", func(c, s *decodertest.End) {
+				c.Send(http2.Preface + http2Settings)
+				s.Receive(http2.Preface + http2Settings)
+				decodertest.Pass(s, c, http2Settings)
+				c.Send(http2Get)
+				waited(s.Receive(http2Get), 700, 600)
+				unsent(s.Send(http2OK+http2Settings), 9) // what it holds back may not be of the stream
+				waited(c.Receive(http2OK+http2Settings), 300, 250)
+			},
 			[]string{"request ended 200, response ended 3200, arrived 2900 to -, unsent 0"},
 			[]string{"request ended 0, response ended 1000, arrived -700 to -600, unsent 0"},
 		},
-		{"sizes that are guesses", func(c, s *decodertest.End) {
-			c.Send(get)
-			waited(s.Receive(get), 700, 600)
-			s.Send(ok)
-			waited(c.Receive(ok), 300, 250).Flags = 8 // concurrent use
-		},
+		{
+			"sizes that are guesses", func(c, s *decodertest.End) {
+				c.Send(get)
+				waited(s.Receive(get), 700, 600)
+				s.Send(ok)
+				waited(c.Receive(ok), 300, 250).Flags = 8 // concurrent use
+			},
 			[]string{"request ended -, response ended -, arrived - to -, unsent 0"},
 			[]string{"request ended 0, response ended 1000, arrived -700 to -600, unsent 0"},
 		},

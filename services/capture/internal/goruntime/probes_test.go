@@ -32,7 +32,8 @@ type record struct {
 	Kind, Segments                      uint8
 	Flags                               uint16
 	PID, Thread, Payload, Length, Error uint32
-	Time, Duration, Socket, Key, Offset uint64
+	Time, Duration, FirstArrived        uint64
+	Socket, Key, Offset                 uint64
 	Goroutine, ParentGoroutine          uint64
 	SRTT, Retransmits                   uint32
 }
