@@ -152,9 +152,15 @@ func TestHTTP(t *testing.T) {
 			e.answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
 			e.ask("\x81\x85abcdhello")
 			e.answer("\x81\x05hello")
-			e.ask(get("/no"))
 			e.close(closed)
 		}, []string{"GET /ws 101 COMPLETE req=61/0 resp=56/0"}},
+		{"no frame of a websocket", func(e ends) {
+			e.ask("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+			e.answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+			e.ask("\x81\x85abcdhello")
+			e.ask(get("/no"))
+			e.close(closed)
+		}, []string{"GET /ws 101 COMPLETE req=61/0 resp=56/0 estimated"}},
 		{"upgrade refused", func(e ends) {
 			e.ask("GET /ws HTTP/1.1\r\nUpgrade: h2c\r\n\r\n" + get("/b"))
 			e.answer(ok + ok)
