@@ -36,7 +36,7 @@ func websocketServer([]string) error {
 		if err != nil {
 			return
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		c.EnableWriteCompression(r.URL.Path != "/node") // of what is compressed the client does not know how long it was
 		for _, n := range []int{7, 3000} {
 			if err := c.WriteMessage(websocket.BinaryMessage, make([]byte, n)); err != nil {
@@ -80,7 +80,7 @@ func socketCall(address, way string, lengths []int) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	a := socketAccount{}
 	receive := func() error {
 		_, b, err := c.ReadMessage()
