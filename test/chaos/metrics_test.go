@@ -55,6 +55,7 @@ func red(truth []traffic.Span) map[string]measured {
 			add(seconds, "http.server.request.duration", s.Service, s.Status)
 		}
 		if s.Kind != traffic.Client {
+			add(float64(s.Queue)/1e9, "millrace.server.queue.duration", s.Service)
 			continue
 		}
 		server := servers[s.ID]

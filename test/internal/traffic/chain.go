@@ -120,6 +120,7 @@ func (c *chain) call(client, server *end, trace, parent string, name, target, as
 	answer, status := serve(trace, s[1].ID)
 	_, s[1].End, s[0].End = c.pass(server, client, answer)
 	s[0].Network = s[0].End - asked - (s[1].End - s[1].Start) - 2*waited
+	s[1].Queue = waited
 	for i := range s {
 		s[i].Status = status
 		c.load.truth.add(s[i])

@@ -17,6 +17,7 @@ type Span struct {
 	PID               int
 	Start, End        int64 // nanoseconds since the Unix epoch
 	Network           int64 // of a client: nanoseconds between the ends, without waits in sockets
+	Queue             int64 // of a server: nanoseconds that the request waited in its socket
 	Status            int   // of HTTP, 0 for Redis
 }
 
