@@ -121,8 +121,9 @@ func TestPodIsGivenUp(t *testing.T) {
 	f.PodWait = 0
 	f.Idle(true)
 	f.flushAll()
-	if n := len(f.out.events()); n != 0 || !f.source.policies[f.pid].Ignore || f.Counters().HeldFor(TooLate) != 1 || f.Counters().PodsGivenUp() != 1 {
-		t.Fatalf("%d events, policy %+v, %d too late", n, f.source.policies[f.pid], f.Counters().HeldFor(TooLate))
+	c := f.Counters()
+	if events := f.out.events(); len(events) != 0 || !f.source.policies[f.pid].Ignore || c.HeldFor(TooLate) != 1 || c.PodsGivenUp() != 1 {
+		t.Fatalf("events %v, policy %+v, %d too late, %d given up", events, f.source.policies[f.pid], c.HeldFor(TooLate), c.PodsGivenUp())
 	}
 	f.tell(f.says(t, true, 0))
 	if f.source.policies[f.pid].Ignore {
